@@ -1,0 +1,97 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What every engine does, whatever does it: compare a pair, write what differs, say exactly what was written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Sequence
+
+from ..device import Device
+
+BLOCK = 4096  # bytes: what is compared and counted; a larger logical sector takes its place
+
+
+def block_size(*devices: Device) -> int:
+    """The block in bytes that changes are counted and written in: 4096, or the largest logical sector."""
+    return max([BLOCK] + [device.sector for device in devices])
+
+
+@dataclass(frozen=True)
+class Range:
+    """``length`` bytes from byte ``offset`` of both sides of a pair; both are multiples of the block,
+    but for the end of the last range, which may be the end of the pair."""
+
+    offset: int
+    length: int
+
+
+class Monitor:
+    """Who is told how far a copy is, and may end it. This one tells nobody.
+
+    Engines call ``advanced`` after every few megabytes. It may raise CancelledError (a signal, a lost
+    connection) or QuiesceError (the guardian is gone, the time is over): the engine stops and lets it pass.
+    """
+
+    def advanced(self, compared: int, changed: int) -> None:
+        """``compared`` bytes of the pair are done so far, ``changed`` of them differed."""
+
+
+class Evidence(ABC):
+    """What is needed to prove later, from the target alone, that it holds what the source held."""
+
+    @abstractmethod
+    def verify(self, target: Device, monitor: Monitor) -> int:
+        """Re-read the target and compare. Returns the bytes read; raises VerificationError naming the first offset
+        that is wrong, DeviceReadError where it cannot be read."""
+
+
+@dataclass
+class Outcome:
+    """What an engine did to one pair, exactly.
+
+    ``blocks_*`` count blocks of ``block`` bytes (the last may be short); ``bytes_written`` is what went to the
+    target (in a prediction: what would go). ``evidence`` is None where the engine has nothing left to prove.
+    ``notes`` are sentences for the user ("repaired 1 block that the program missed").
+    """
+
+    block: int
+    blocks_total: int
+    blocks_changed: int = 0
+    bytes_written: int = 0
+    bytes_read: int = 0
+    evidence: Evidence | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Engine(ABC):
+    """Compares and copies pairs. One object serves one run; it keeps nothing between pairs."""
+
+    name = ""
+    version = ""
+    whole_pair_only = False  # True: takes the whole pair as its one range and nothing else
+
+    @abstractmethod
+    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
+        """Predict: what ``copy`` would write. Both devices are open for reading only."""
+
+    @abstractmethod
+    def copy(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+    ) -> Outcome:
+        """Make the target's ranges equal to the source's and flush the target.
+
+        The caller has claimed the target, and the source holds still until this returns: the source is not
+        read afterwards. ``evidence`` "auto" is as much as is needed to prove what was written, "full" covers
+        every byte of the ranges.
+
+        Raises DeviceReadError, DeviceWriteError, EngineError, and whatever the monitor raises. After any of
+        them the target is in an unknown state, and a new run repairs it.
+        """
+
+
+def whole(size: int) -> tuple[Range, ...]:
+    """The one range that is all of a pair of ``size`` bytes."""
+    return (Range(0, size),) if size else ()

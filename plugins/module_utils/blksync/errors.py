@@ -1,0 +1,117 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The one family of exceptions: each says what is wrong and what the user should do."""
+
+from __future__ import annotations
+
+
+class BlksyncError(Exception):
+    """Anything that ends a run on purpose.
+
+    ``kind`` is a stable word for programs, ``hint`` is what the user should do about it.
+    """
+
+    kind = "error"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "%s %s" % (self.message, self.hint) if self.hint else self.message
+
+
+class InvalidRequestError(BlksyncError):
+    """An option's value makes no sense; nothing has been looked at yet."""
+
+    kind = "invalid_request"
+
+
+class DiskNotFoundError(BlksyncError):
+    """An identifier matches no disk."""
+
+    kind = "disk_not_found"
+
+
+class DiskAmbiguousError(BlksyncError):
+    """An identifier matches more than one disk."""
+
+    kind = "disk_ambiguous"
+
+
+class RefusedError(BlksyncError):
+    """The plan is unsafe. ``refusals`` holds every reason, as ``safety.Refusal``."""
+
+    kind = "refused"
+
+    def __init__(self, refusals: tuple) -> None:  # type: ignore[type-arg]  # safety imports this module
+        reasons = "; ".join(str(refusal) for refusal in refusals)
+        super().__init__("Refused, nothing was written: %s" % reasons)
+        self.refusals = refusals
+
+
+class DeviceBusyError(BlksyncError):
+    """A device could not be claimed or locked: something else uses it."""
+
+    kind = "device_busy"
+
+
+class DeviceReadError(BlksyncError):
+    """Reading failed. ``path`` is the device, ``offset`` the first byte (from its start) that could not be read."""
+
+    kind = "read_error"
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__("Cannot read %s at byte %d: %s." % (path, offset, reason))
+        self.path = path
+        self.offset = offset
+
+
+class DeviceWriteError(BlksyncError):
+    """Writing or flushing failed. ``offset`` is None where the device gives none (a failed flush)."""
+
+    kind = "write_error"
+
+    def __init__(self, path: str, offset: int | None, reason: str) -> None:
+        where = "Cannot flush %s" % path if offset is None else "Cannot write %s at byte %d" % (path, offset)
+        super().__init__("%s: %s." % (where, reason), "The target is not a backup until a later run succeeds.")
+        self.path = path
+        self.offset = offset
+
+
+class EngineError(BlksyncError):
+    """The engine could not do its work, or said something that cannot be trusted."""
+
+    kind = "engine"
+
+
+class EngineMissingError(EngineError):
+    """An engine was asked for by name that this host does not have."""
+
+    kind = "engine_missing"
+
+
+class QuiesceError(BlksyncError):
+    """The source could not be put into a state that is safe to copy."""
+
+    kind = "quiesce"
+
+
+class RestoreError(BlksyncError):
+    """Something that was unmounted or frozen could not be put back; the hint is the command to run."""
+
+    kind = "restore"
+
+
+class VerificationError(BlksyncError):
+    """The target does not hold what was written to it."""
+
+    kind = "verification"
+
+
+class CancelledError(BlksyncError):
+    """A signal or a lost connection ended the run."""
+
+    kind = "cancelled"

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machine as plain data: disks, partitions, what is stacked on them and what uses them.
+
+Everything here is immutable and without behaviour that touches the system; ``discovery`` fills it in.
+All sizes and offsets are bytes. ``devno`` is the kernel's ``"major:minor"``, the only name that a device
+cannot share or lend: paths and links are for people.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator
+
+
+@dataclass(frozen=True)
+class Mount:
+    """One line of /proc/self/mountinfo (proc(5)), octal escapes decoded.
+
+    ``root`` is the subpath of the file system that is mounted ("/" for all of it), ``options`` the per-mount
+    options, ``super_options`` the file system's, ``propagation`` the optional fields ("shared:1", "master:2").
+    """
+
+    mount_id: int
+    parent_id: int
+    devno: str
+    root: str
+    mountpoint: str
+    options: str
+    propagation: tuple[str, ...]
+    fstype: str
+    source: str
+    super_options: str
+
+    @property
+    def read_only(self) -> bool:
+        """True where nothing can write through this mount: the mount or its whole file system is read-only."""
+        return "ro" in self.options.split(",") or "ro" in self.super_options.split(",")
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A block device stacked on another: a LUKS mapping, a logical volume, an md array, multipath, a loop device.
+
+    ``kind`` is "crypt", "lvm", "raid", "mpath", "loop", "bcache" or "dm" (any other mapping).
+    """
+
+    name: str
+    path: str
+    devno: str
+    kind: str
+    mounts: tuple[Mount, ...] = ()
+    swap: bool = False
+    holders: tuple[Holder, ...] = ()
+
+    def tree(self) -> Iterator[Holder]:
+        """This device and everything stacked on it, depth first."""
+        yield self
+        for holder in self.holders:
+            yield from holder.tree()
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One partition. ``path`` comes from the kernel's own name, never from gluing a number to a disk's name."""
+
+    number: int
+    name: str
+    path: str
+    devno: str
+    start: int
+    size: int
+    read_only: bool = False
+    partuuid: str | None = None
+    parttype: str | None = None
+    fstype: str | None = None
+    label: str | None = None
+    uuid: str | None = None
+    mounts: tuple[Mount, ...] = ()
+    swap: bool = False
+    holders: tuple[Holder, ...] = ()
+
+    def all_holders(self) -> Iterator[Holder]:
+        """Everything stacked on the partition, at any depth."""
+        for holder in self.holders:
+            yield from holder.tree()
+
+    def all_mounts(self) -> Iterator[Mount]:
+        """Every mount of the partition or of anything stacked on it."""
+        yield from self.mounts
+        for holder in self.all_holders():
+            yield from holder.mounts
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A whole disk. ``mounts``, ``swap`` and ``holders`` are those of the whole-disk device itself."""
+
+    name: str
+    path: str
+    devno: str
+    size: int
+    logical_sector: int = 512
+    physical_sector: int = 512
+    read_only: bool = False
+    removable: bool = False
+    rotational: bool = False
+    model: str | None = None
+    vendor: str | None = None
+    serial: str | None = None
+    wwn: str | None = None
+    transport: str | None = None
+    links: tuple[str, ...] = ()
+    table: str | None = None
+    ptuuid: str | None = None
+    partitions: tuple[Partition, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    swap: bool = False
+    holders: tuple[Holder, ...] = ()
+    backing_file: str | None = None
+
+    def partition(self, number: int) -> Partition | None:
+        """The partition of that number, or None."""
+        for partition in self.partitions:
+            if partition.number == number:
+                return partition
+        return None
+
+    def describe(self) -> str:
+        """What a person recognises the disk by: path, identifier, model, serial and size in bytes."""
+        return "%s (PTUUID %s, model %s, serial %s, %d bytes)" % (
+            self.path,
+            self.ptuuid or "unknown",
+            self.model or "unknown",
+            self.serial or "unknown",
+            self.size,
+        )
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Everything that was observed at one moment.
+
+    ``ancestry`` maps the devno of every block device to the devnos of the whole disks that it lives on,
+    through partitions, LUKS, LVM, md and loop backing files: ``{"253:0": ("8:0",)}``.
+    ``mounts`` are all mounts of this mount namespace, whatever they are on.
+    """
+
+    disks: tuple[Disk, ...]
+    mounts: tuple[Mount, ...] = ()
+    ancestry: dict[str, tuple[str, ...]] | None = None
+
+    def disks_under(self, devno: str) -> tuple[str, ...]:
+        """The devnos of the whole disks that the device ``devno`` lives on, itself where it is one."""
+        return (self.ancestry or {}).get(devno, ())
