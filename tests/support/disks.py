@@ -1,0 +1,118 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disposable real block devices: loop devices over files in memory, with partition tables.
+
+Loop devices belong to the whole machine: every one made here is remembered and detached by its own object,
+and no other is ever touched.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Sequence
+
+SECTOR = 512
+MIB = 1024 * 1024
+
+
+def missing_for_loop_devices() -> str:
+    """What this machine lacks for tests on loop devices, in a few words; empty where nothing is missing."""
+    if os.geteuid() != 0:
+        return "root is needed for loop devices"
+    if not os.path.exists("/dev/loop-control"):
+        return "no /dev/loop-control: this machine has no loop devices"
+    if subprocess.run(["losetup", "-f"], capture_output=True, check=False).returncode:
+        return "losetup finds no free loop device"
+    return ""
+
+
+class LoopDevice:
+    """One loop device over one file; a context manager that detaches and deletes both."""
+
+    def __init__(self, size: int, folder: Path | None = None, sector: int = SECTOR, name: str = "disk") -> None:
+        folder = folder or Path("/dev/shm")
+        fd, path = tempfile.mkstemp(prefix="blksync-%s-" % name, suffix=".img", dir=folder)
+        os.ftruncate(fd, size)
+        os.close(fd)
+        self.file = Path(path)
+        self.size = size
+        self.path = run("losetup", "-f", "--show", "-b", str(sector), path).strip()
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def devno(self) -> str:
+        status = os.stat(self.path)
+        return "%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
+
+    def close(self) -> None:
+        if self.path:
+            subprocess.run(["partx", "-d", self.path], capture_output=True, check=False)
+            run("losetup", "-d", self.path)
+            self.path = ""
+        self.file.unlink(missing_ok=True)
+
+    def __enter__(self) -> LoopDevice:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class PartitionedDisk(LoopDevice):
+    """A loop device with a partition table.
+
+    ``sizes`` are the partitions' sizes in sectors of 512 bytes, ``identifier`` the PTUUID ("11111111" or a GUID),
+    ``table`` "dos" or "gpt". ``gap`` sectors stay free before each partition, so that two disks of the same
+    sizes need not have the same layout.
+    """
+
+    def __init__(
+        self,
+        identifier: str,
+        sizes: Sequence[int],
+        table: str = "dos",
+        gap: int = 2048,
+        spare: int = 4096,
+        folder: Path | None = None,
+    ) -> None:
+        self.identifier = identifier
+        starts, at = [], gap
+        for size in sizes:
+            starts.append(at)
+            at += size + gap
+        super().__init__((at + spare) * SECTOR, folder, name=identifier)
+        try:
+            label = "0x%s" % identifier if table == "dos" else identifier
+            lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]
+            lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes)]
+            run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
+            run("partx", "-a", self.path)
+        except BaseException:
+            self.close()
+            raise
+
+    def partition(self, number: int) -> str:
+        """The device node of a partition, from the kernel's own names."""
+        for entry in Path("/sys/class/block").joinpath(self.name).iterdir():
+            number_file = entry / "partition"
+            if number_file.is_file() and int(number_file.read_text()) == number:
+                return "/dev/%s" % entry.name
+        raise LookupError("%s has no partition %d" % (self.path, number))
+
+
+def run(*argv: str, stdin: str | None = None) -> str:
+    """Run a program and return its standard output; its errors are in the exception."""
+    result = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise RuntimeError("%s: exit %d: %s" % (" ".join(argv), result.returncode, result.stderr.strip()))
+    return result.stdout
