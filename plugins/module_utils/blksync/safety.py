@@ -1,0 +1,150 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every reason to refuse a plan, found by looking at plain data only.
+
+Nothing here stops at the first reason: the user is told all of them at once, before anything is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+from .machine import Disk, Machine, Mount, Partition
+
+# Where a running Linux keeps itself: a disk that carries one of these is in use by the system, not a backup.
+SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/etc", "/opt", "/home", "/nix"))
+EXTENDED_TYPES = frozenset(("0x5", "0xf", "0x85"))  # MBR types of extended partitions (UEFI specification, 5.2.2)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason: ``code`` for programs, ``message`` what is wrong, ``hint`` what to do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return "%s %s" % (self.message, self.hint) if self.hint else self.message
+
+
+def disk_refusals(machine: Machine, source: Disk, target: Disk, protected: Sequence[Disk]) -> Iterator[Refusal]:
+    """Reasons that concern the two disks as a whole."""
+    if source.devno == target.devno:
+        yield Refusal("same_disk", "Source and target are the same disk, %s." % source.describe(), "Name two disks.")
+        return
+    for upper, lower in ((source, target), (target, source)):
+        if lower.devno in machine.disks_under(upper.devno):
+            yield Refusal(
+                "stacked_disks",
+                "%s lives on %s." % (upper.describe(), lower.describe()),
+                "A disk cannot be the backup of one that it carries; name two independent disks.",
+            )
+    if target.read_only:
+        yield Refusal(
+            "target_read_only", "Target disk %s is read-only." % target.path, "Look for a write-protect switch on it."
+        )
+    if any(disk.devno == target.devno for disk in protected):
+        yield Refusal(
+            "target_protected",
+            "Target %s is listed in protected." % target.describe(),
+            "Name another target, or take the disk off that list.",
+        )
+    yield from _running_system(machine, target)
+    yield from _in_use("Target disk", target.path, target.mounts, target.swap, target)
+
+
+def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
+    """Reasons that concern one pair: missing, unequal, extended, or a target partition in use."""
+    ours, theirs = source.partition(number), target.partition(number)
+    for role, disk, partition in (("Source", source, ours), ("Target", target, theirs)):
+        if partition is None:
+            yield Refusal(
+                "partition_missing",
+                "%s disk %s has no partition %d." % (role, disk.describe(), number),
+                "It has %s." % (", ".join(str(p.number) for p in disk.partitions) or "no partitions"),
+            )
+        elif (partition.parttype or "").lower() in EXTENDED_TYPES:
+            yield Refusal(
+                "extended_partition",
+                "%s partition %s is an extended partition, a container of others." % (role, partition.path),
+                "Name the logical partitions inside it.",
+            )
+    if ours and theirs and ours.size != theirs.size:
+        yield Refusal(
+            "size_differs",
+            "Partition %d differs in size: %s has %d bytes, %s has %d bytes."
+            % (number, ours.path, ours.size, theirs.path, theirs.size),
+            "Repartition the backup disk so that both are equal to the byte.",
+        )
+    if theirs:
+        if theirs.read_only and not target.read_only:
+            yield Refusal("target_read_only", "Target partition %s is read-only." % theirs.path)
+        yield from _in_use("Target partition", theirs.path, theirs.mounts, theirs.swap, theirs)
+
+
+def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:
+    """Reasons from a partition table in which a chosen partition shares bytes with any other."""
+    for number in numbers:
+        chosen = disk.partition(number)
+        if chosen is None:
+            continue
+        for other in disk.partitions:
+            # An extended partition's node covers only its first sectors: it shares nothing that is copied.
+            if other.number == number or (other.parttype or "").lower() in EXTENDED_TYPES:
+                continue
+            apart = other.start >= chosen.start + chosen.size or chosen.start >= other.start + other.size
+            if not apart and (other.number not in numbers or other.number > number):
+                yield Refusal(
+                    "overlapping_partitions",
+                    "%s partitions %s and %s overlap." % (role, chosen.path, other.path),
+                    "Repair the partition table of %s first." % disk.path,
+                )
+
+
+def _running_system(machine: Machine, target: Disk) -> Iterator[Refusal]:
+    """The running system, or half of it, on the target: then it is no backup but what we stand on."""
+    found = [
+        mount
+        for mount in machine.mounts
+        if mount.mountpoint in SYSTEM_MOUNTPOINTS and target.devno in machine.disks_under(mount.devno)
+    ]
+    if found:
+        yield Refusal(
+            "target_runs_system",
+            "The running system uses the target %s: %s." % (target.describe(), _mountpoints(found)),
+            "Boot from the main disk alone (both disks carry the same UUIDs), or swap source and target.",
+        )
+
+
+def _in_use(role: str, path: str, mounts: Sequence[Mount], swap: bool, device: Disk | Partition) -> Iterator[Refusal]:
+    if mounts:
+        yield Refusal(
+            "target_mounted", "%s %s is mounted at %s." % (role, path, _mountpoints(mounts)), "Unmount it and run again."
+        )
+    if swap:
+        yield Refusal("target_swap", "%s %s is used as swap." % (role, path), "Run swapoff %s and try again." % path)
+    for holder in device.holders:
+        above = [mount for item in holder.tree() for mount in item.mounts]
+        used = " (mounted at %s)" % _mountpoints(above) if above else ""
+        used += " (swap)" if any(item.swap for item in holder.tree()) else ""
+        yield Refusal(
+            "target_held",
+            "%s %s is held by %s %s%s." % (role, path, holder.kind, holder.path, used),
+            "Close it (%s) and run again." % _CLOSE.get(holder.kind, "dmsetup remove"),
+        )
+
+
+_CLOSE = {
+    "crypt": "cryptsetup close",
+    "lvm": "vgchange --activate n",
+    "raid": "mdadm --stop",
+    "mpath": "multipath -f",
+    "loop": "losetup --detach",
+}
+
+
+def _mountpoints(mounts: Sequence[Mount]) -> str:
+    return ", ".join(sorted({mount.mountpoint for mount in mounts}))
