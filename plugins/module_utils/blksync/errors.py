@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class BlksyncError(Exception):
     """Anything that ends a run on purpose.
 
-    ``kind`` is a stable word for programs, ``hint`` is what the user should do about it.
+    ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
+    a sync came before it ended (the same data as its result), None where it had not begun.
     """
 
     kind = "error"
@@ -18,6 +21,7 @@ class BlksyncError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.report: dict[str, Any] | None = None
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message

@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 from .machine import Disk, Machine, Mount, Partition
 
 # Where a running Linux keeps itself: a disk that carries one of these is in use by the system, not a backup.
-SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/etc", "/opt", "/home", "/nix"))
+SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/etc", "/nix"))
 EXTENDED_TYPES = frozenset(("0x5", "0xf", "0x85"))  # MBR types of extended partitions (UEFI specification, 5.2.2)
 
 

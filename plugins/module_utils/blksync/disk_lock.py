@@ -1,0 +1,40 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One sync at a time for each disk: a second one is refused, and told who the first is."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import Iterator
+
+from .errors import DeviceBusyError
+from .machine import Disk
+
+RUN_FOLDER = "/run/blksync"
+
+
+@contextlib.contextmanager
+def hold(disk: Disk, purpose: str) -> Iterator[None]:
+    """Hold the disk for this process; the kernel lets go when the process ends, however it ends.
+
+    Raises DeviceBusyError naming the process that holds it already.
+    """
+    os.makedirs(RUN_FOLDER, mode=0o700, exist_ok=True)
+    path = os.path.join(RUN_FOLDER, "disk-%s.lock" % disk.devno.replace(":", "-"))
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            first = os.pread(fd, 500, 0).decode("utf-8", "replace").strip() or "another process"
+            raise DeviceBusyError(
+                "%s is in use by another sync: %s." % (disk.describe(), first), "Wait for it to end and run again."
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, ("process %d, %s\n" % (os.getpid(), purpose)).encode(), 0)
+        yield
+    finally:
+        os.close(fd)

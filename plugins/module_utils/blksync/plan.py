@@ -1,0 +1,99 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""From what was asked and what is there to the pairs that will be synced. Pure: the same input, the same plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from . import safety, selection
+from .errors import DiskAmbiguousError, DiskNotFoundError
+from .machine import Disk, Machine, Partition
+from .quiesce.plan import QuiescePlan, steps_for
+from .request import SyncRequest
+from .safety import Refusal
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One source partition, the target partition of the same number, and how the source is made to hold still."""
+
+    number: int
+    source: Partition
+    target: Partition
+    quiesce: QuiescePlan
+
+    @property
+    def size(self) -> int:
+        """Bytes of either side: they are equal, or there is no pair."""
+        return self.source.size
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done, unless ``refusals`` holds a reason not to. ``source`` or ``target`` is None if not found."""
+
+    source: Disk | None
+    target: Disk | None
+    pairs: tuple[Pair, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def source_disk(self) -> Disk:
+        """The source of a plan without refusals."""
+        assert self.source is not None
+        return self.source
+
+    @property
+    def target_disk(self) -> Disk:
+        """The target of a plan without refusals."""
+        assert self.target is not None
+        return self.target
+
+
+def make(machine: Machine, request: SyncRequest) -> Plan:
+    """Select both disks, pair their partitions and collect every reason to refuse.
+
+    Raises InvalidRequestError for an identifier that cannot be one.
+    """
+    warnings: list[str] = []
+    refusals: list[Refusal] = []
+    source = _select("source", machine, request.source, refusals, warnings)
+    target = _select("target", machine, request.target, refusals, warnings)
+    protected = _protected(machine, request.protected)
+    pairs: list[Pair] = []
+    if source and target:
+        refusals += safety.disk_refusals(machine, source, target, protected)
+        for role, disk in (("Source", source), ("Target", target)):
+            refusals += safety.overlap_refusals(role, disk, request.partitions)
+        for number in request.partitions:
+            refusals += safety.pair_refusals(source, target, number)
+            ours, theirs = source.partition(number), target.partition(number)
+            if ours and theirs:
+                quiesce = steps_for(machine, ours, request.quiesce)
+                refusals += quiesce.refusals
+                pairs.append(Pair(number, ours, theirs, quiesce))
+    return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
+
+
+def _select(
+    role: str, machine: Machine, identifier: object, refusals: list[Refusal], warnings: list[str]
+) -> Disk | None:
+    """The disk of that identifier, or None and one more refusal."""
+    try:
+        parsed = selection.parse_identifier(identifier, role)
+        warnings += parsed.warnings
+        return selection.select(machine, parsed)
+    except (DiskNotFoundError, DiskAmbiguousError) as error:
+        refusals.append(Refusal("%s_%s" % (role, error.kind), "%s: %s" % (role, error.message), error.hint))
+        return None
+
+
+def _protected(machine: Machine, identifiers: tuple[object, ...]) -> tuple[Disk, ...]:
+    """Every disk that a protected identifier could mean: an absent one protects nothing, an ambiguous one all."""
+    found: list[Disk] = []
+    for identifier in identifiers:
+        found += selection.matches(machine, selection.parse_identifier(identifier, "protected"))
+    return tuple(found)
