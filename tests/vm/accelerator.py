@@ -1,0 +1,48 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""KVM or software emulation: decided by a boot that succeeds. A /dev/kvm can be there and not work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from .cache import cached, content_key
+from .disk import assemble, disk_identifier, main_partitions
+from .hardware import Accelerator, Hardware, UsbDisk
+from .host import QEMU, CommandError, run
+from .image import SystemImage
+from .machine import Machine, MachineDied
+
+KVM_BOOT_LIMIT = 45  # with KVM that works a boot takes less than ten seconds
+
+
+def accelerator(image: SystemImage) -> Accelerator:
+    """Return $BLKSYNC_VM_ACCEL if set, else what works here; the answer of the test boot is kept in the cache."""
+    wanted = os.environ.get("BLKSYNC_VM_ACCEL")
+    if wanted:
+        return "kvm" if wanted == "kvm" else "tcg"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    key = content_key(image.content, run(QEMU, "--version"), run("uname", "-r"))
+    answer = cached("accelerator", key, lambda folder: _try_kvm(image, folder))
+    return "kvm" if (answer / "kvm").exists() else "tcg"
+
+
+def _try_kvm(image: SystemImage, folder: Path) -> None:
+    """Boot with KVM and leave the file `kvm` in the folder if root could log in."""
+    disk = assemble(folder / "main.raw", "dos", disk_identifier(1, "dos"), 1024, main_partitions(image))
+    machine = Machine(folder / "run", Hardware("bios", accelerator="kvm"), image.key,
+                      [UsbDisk("main", disk, "MAINDISK0001", port=1, boot=0)])
+    try:
+        machine.start()
+        machine.wait_ssh(KVM_BOOT_LIMIT)
+        (folder / "kvm").touch()
+    except (CommandError, MachineDied, TimeoutError) as reason:
+        (folder / "why-not").write_text(str(reason))
+    finally:
+        machine.kill()
+    disk.unlink()
+    shutil.rmtree(folder / "run")

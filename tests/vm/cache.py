@@ -1,0 +1,58 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A folder of things that take long to build, each named by a hash of everything it is made from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: $BLKSYNC_VM_CACHE, else .cache/vm in the repository (ignored by Git)."""
+    folder = Path(os.environ.get("BLKSYNC_VM_CACHE") or REPOSITORY / ".cache" / "vm").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def content_key(*parts: Any) -> str:
+    """Return 12 hex digits that stand for the contents of `parts` (whatever json can write)."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder KIND-KEY of the cache, filled by `build` if it is not there yet.
+
+    `build` gets an empty folder that is renamed when it is complete, so that an interrupted build leaves nothing
+    that looks finished. Folders of the same kind and another key are outdated and removed.
+    """
+    finished = cache_folder() / f"{kind}-{key}"
+    with _locked(kind):
+        if not finished.exists():
+            building = finished.with_suffix(".building")
+            shutil.rmtree(building, ignore_errors=True)
+            building.mkdir()
+            build(building)
+            for outdated in cache_folder().glob(f"{kind}-*"):
+                if outdated != building:
+                    shutil.rmtree(outdated)
+            building.rename(finished)
+    return finished
+
+
+@contextmanager
+def _locked(kind: str) -> Iterator[None]:
+    """Let one process at a time build things of one kind."""
+    with (cache_folder() / f"{kind}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,100 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scene that nearly every scenario starts in: a system running from its main disk, the backup disk plugged in."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .accelerator import accelerator
+from .cache import cached, content_key
+from .disk import Label, assemble, backup_partitions, disk_identifier, main_partitions
+from .hardware import Firmware, Hardware, UsbDisk
+from .host import QEMU, run
+from .image import MIB, PASSPHRASE, SystemImage, Unlock, build_image
+from .machine import Machine
+from .saved_state import restore, save
+
+MAIN_MIB, BACKUP_MIB, THIRD_MIB = 1024, 1200, 32
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What varies: boot firmware, partition table of both disks, how the root partition is unlocked."""
+
+    firmware: Firmware = "uefi"
+    label: Label = "dos"
+    unlock: Unlock = "keyfile"
+
+    @property
+    def main_id(self) -> str:
+        """Disk identifier (PTUUID) of the main disk."""
+        return disk_identifier(1, self.label)
+
+    @property
+    def backup_id(self) -> str:
+        """Disk identifier (PTUUID) of the backup disk."""
+        return disk_identifier(2, self.label)
+
+    @property
+    def passphrase(self) -> str | None:
+        """What has to be typed on the console at boot, if anything."""
+        return PASSPHRASE if self.unlock == "passphrase" else None
+
+    def main_disk(self, folder: Path) -> UsbDisk:
+        """Make a main disk that boots."""
+        image = assemble(folder / "main.raw", self.label, self.main_id, MAIN_MIB,
+                         main_partitions(build_image(self.unlock)))
+        return UsbDisk("main", image, "MAINDISK0001", port=1, boot=0)
+
+    def empty_main_disk(self, folder: Path) -> UsbDisk:
+        """Make a new main disk: the partitions are there, and empty."""
+        empty = [replace(p, content=None) for p in main_partitions(build_image(self.unlock))]
+        image = assemble(folder / "fresh.raw", self.label, self.main_id, MAIN_MIB, empty)
+        return UsbDisk("fresh", image, "MAINDISK0003", port=3)
+
+    def backup_disk(self, folder: Path) -> UsbDisk:
+        """Make a backup disk: two empty partitions of the right sizes and a third one full of data of its own."""
+        third = folder / "third.raw"
+        third.write_bytes(third_partition_data())
+        image = assemble(folder / "backup.raw", self.label, self.backup_id, BACKUP_MIB, backup_partitions(third))
+        third.unlink()
+        return UsbDisk("backup", image, "BACKUPDISK0002", port=2, boot=1)
+
+    def cold_machine(self, folder: Path, *disks: UsbDisk) -> Machine:
+        """Start a machine of this kind from its disks and return at once (`wait_ssh` comes next)."""
+        image = build_image(self.unlock)
+        machine = Machine(folder, self._hardware(image), image.key, list(disks))
+        machine.start()
+        return machine
+
+    def running(self, folder: Path) -> Machine:
+        """Return a machine in this scene within seconds, restored from a state that is made once."""
+        image = build_image(self.unlock)
+        made_from = [image.content, asdict(self), asdict(self._hardware(image)), run(QEMU, "--version"),
+                     *(Path(__file__).with_name(name).read_text() for name in ("hardware.py", "disk.py", "scene.py"))]
+        kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
+        return restore(cached(kind, content_key(*made_from), self._save_running), folder)
+
+    def _hardware(self, image: SystemImage) -> Hardware:
+        return Hardware(self.firmware, accelerator=accelerator(image))
+
+    def _save_running(self, folder: Path) -> None:
+        """Boot, wait until the system has come to rest, and keep it."""
+        machine = self.cold_machine(folder / "run", self.main_disk(folder), self.backup_disk(folder))
+        try:
+            machine.wait_ssh(passphrase=self.passphrase)
+            machine.ssh.run("systemctl is-system-running --wait; sync")
+            save(machine, folder)
+        finally:
+            machine.kill()
+        shutil.rmtree(folder / "run")
+
+
+def third_partition_data() -> bytes:
+    """Return what the third partition of the backup disk holds, always the same."""
+    return random.Random(22).randbytes(THIRD_MIB * MIB)
