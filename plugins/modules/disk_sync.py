@@ -1,0 +1,288 @@
+#!/usr/bin/python
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: disk_sync
+short_description: Keep a backup disk identical to the main disk, partition by partition
+version_added: 0.1.0
+description:
+  - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
+  - Refuses everything that could hit the wrong disk or lose data, with all reasons together, before anything is touched.
+  - A source partition that is mounted is made to hold still while it is copied, and everything is put back as it was,
+    whatever happens to the task meanwhile.
+  - Success is reported only when the target equals the source, the device has confirmed a flush, and what was written
+    has been read back.
+requirements:
+  - Python 3.8 or later and Linux on the managed host, and root.
+  - The C(blocksync-fast) program only for O(engine=blocksync_fast).
+extends_documentation_fragment:
+  - blksync.backup.attributes
+  - blksync.backup.disk
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Opens every device for reading only, and predicts blocks and bytes exactly for a source that holds still.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A second run on an unchanged source is unchanged.
+options:
+  partitions:
+    description:
+      - The numbers of the partitions to sync. Each exists on both disks, in equal size to the byte.
+    type: list
+    elements: int
+    default: [1, 2]
+  engine:
+    description:
+      - What compares and copies the blocks.
+      - V(native) needs nothing but Python on the managed host, and is the faster one.
+      - V(blocksync_fast) runs the program of that name; everything it did is read again and repaired where needed,
+        since the program can report success over lost data.
+      - V(auto) is V(blocksync_fast) where the program is installed, else V(native).
+    type: str
+    choices: [auto, native, blocksync_fast]
+    default: auto
+  quiesce:
+    description:
+      - How a source partition that is in use is made to hold still while it is copied.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
+        for its own copy, and puts everything back afterwards.
+      - V(none) refuses a source partition that is mounted read-write.
+      - V(auto) is V(freeze) where something is mounted read-write, and nothing at all elsewhere.
+    type: str
+    choices: [auto, freeze, none]
+    default: auto
+  quiesce_timeout:
+    description:
+      - The number of seconds that one partition may be frozen or unmounted at most. Past it everything is put back
+        and the task fails, since the copy is then inconsistent.
+    type: int
+    default: 3600
+  verify:
+    description:
+      - How much is read back from the target before success is reported.
+      - V(auto) is everything that was written; what was not written has been compared on the medium already.
+      - V(full) is every byte of every pair.
+    type: str
+    choices: [auto, full]
+    default: auto
+  protected:
+    description:
+      - Disks that are never written, whatever else is said, by the same identifiers as O(target).
+      - One that is absent protects nothing; one that matches several disks protects them all.
+    type: list
+    elements: raw
+    default: []
+  eject:
+    description:
+      - Power the target off at the end, so that it can be unplugged. Only for disks that software can power off.
+    type: bool
+    default: false
+seealso:
+  - module: blksync.backup.disk_info
+author:
+  - blksync.backup contributors (@blksync)
+"""
+
+EXAMPLES = r"""
+- name: Keep the backup disk bootable
+  blksync.backup.disk_sync:
+    source: "11111111"
+    target: "22222222"
+    partitions: [1, 2]
+
+- name: Never write to the archive disk, read every byte back, then power the backup disk off
+  blksync.backup.disk_sync:
+    source: serial:S4EWNX0R123456
+    target: /dev/disk/by-id/usb-Samsung_Portable_SSD_T7_S6XNNS0T-0:0
+    protected:
+      - 6f9619ff-8b86-d011-b42d-00c04fc964ff
+    verify: full
+    eject: true
+
+- name: A long first run in the background, looked after every minute
+  blksync.backup.disk_sync:
+    source: "11111111"
+    target: "22222222"
+  async: 14400
+  poll: 60
+"""
+
+RETURN = r"""
+changed:
+  description: Whether bytes on the target differ from before (in check mode, would differ).
+  returned: always
+  type: bool
+source:
+  description: The disk that was read.
+  returned: success
+  type: dict
+  contains: &disk
+    path:
+      description: The kernel's device node.
+      type: str
+    ptuuid:
+      description: The identifier of the partition table.
+      type: str
+    model:
+      description: What the disk calls itself.
+      type: str
+    serial:
+      description: The serial number.
+      type: str
+    size:
+      description: The size in bytes.
+      type: int
+target:
+  description: The disk that was written.
+  returned: success
+  type: dict
+  contains: *disk
+engine:
+  description: What compared and copied.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: V(native) or V(blocksync_fast).
+      type: str
+    version:
+      description: Its version.
+      type: str
+  sample: {name: native, version: 0.1.0}
+bytes_written:
+  description: The bytes that were written to the target (in check mode, would be).
+  returned: success
+  type: int
+partitions:
+  description: What happened to each pair, in the order of O(partitions). After a failure, how far each pair came.
+  returned: when the copy (or comparison) had begun
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: The partition's number.
+      type: int
+    source:
+      description: Device node of the source partition.
+      type: str
+    target:
+      description: Device node of the target partition.
+      type: str
+    size:
+      description: Size of either in bytes.
+      type: int
+    block_size:
+      description: The unit in bytes of RV(partitions[].blocks_total) and RV(partitions[].blocks_changed).
+      type: int
+    blocks_total:
+      description: How many blocks the partition has.
+      type: int
+    blocks_changed:
+      description: How many blocks differed.
+      type: int
+    bytes_written:
+      description: The bytes of those blocks, all of them written (in check mode, to be written).
+      type: int
+    bytes_compared:
+      description: How many bytes of the pair were compared; less than the size only after a failure.
+      type: int
+    quiesce:
+      description: What was frozen, unmounted or remounted, and for how long.
+      type: list
+      elements: dict
+    verified:
+      description: How the copy was proved, C(mode) and C(bytes_read) from the target.
+      type: dict
+    notes:
+      description: What else is worth knowing, for example that a block missed by the program was repaired.
+      type: list
+      elements: str
+    seconds:
+      description: Time from quiescing to the last proof.
+      type: float
+    complete:
+      description: Whether the target partition equals the source as it stood when quiesced.
+      type: bool
+ejected:
+  description: Whether the target was powered off.
+  returned: success
+  type: bool
+refusals:
+  description: Every reason why nothing was touched, each with C(code), C(message) and C(hint).
+  returned: when the task was refused
+  type: list
+  elements: dict
+  contains:
+    code:
+      description: A stable word for programs.
+      type: str
+    message:
+      description: What is wrong.
+      type: str
+    hint:
+      description: What to do about it.
+      type: str
+kind:
+  description: The class of the error, a stable word for programs, for example V(refused), V(read_error), V(cancelled).
+  returned: failure
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core  # noqa: E402
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, sync  # noqa: E402
+
+
+def synced(module: AnsibleModule) -> dict:
+    """The result of one sync, as exit_json takes it."""
+    options = module.params
+    report = sync.run(
+        request.SyncRequest(
+            source=options["source"],
+            target=options["target"],
+            partitions=tuple(options["partitions"]),
+            engine=options["engine"],
+            quiesce=options["quiesce"],
+            quiesce_timeout=options["quiesce_timeout"],
+            verify=options["verify"],
+            protected=tuple(options["protected"]),
+            eject=options["eject"],
+            check=module.check_mode,
+        )
+    )
+    for warning in report.warnings:
+        module.warn(warning)
+    return dict(report.as_dict(), diff=report.diff())
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            # raw: Ansible would turn a number into a string without a word, and 01234567 is octal in YAML.
+            "source": {"type": "raw", "required": True},
+            "target": {"type": "raw", "required": True},
+            "partitions": {"type": "list", "elements": "int", "default": [1, 2]},
+            "engine": {"type": "str", "choices": ["auto", "native", "blocksync_fast"], "default": "auto"},
+            "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
+            "quiesce_timeout": {"type": "int", "default": 3600},
+            "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
+            "protected": {"type": "list", "elements": "raw", "default": []},
+            "eject": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    run_core(module, synced)
+
+
+if __name__ == "__main__":
+    main()
