@@ -2,7 +2,63 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
+PYTHON_VENV := .venv/bin/python
+RUN_STAGES := $(PYTHON_VENV) -m tests.tooling.run_stages
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r target text; do printf '  %-20s %s\n' "$$target" "$$text"; done
+
+.PHONY: demo
+demo: install-collection ## Sync two disposable disks, several times, and show what is reported
+	@demo/run
+
+.PHONY: test
+test: setup ## Lint, unit, integration and fault tests: within ten minutes
+	@$(RUN_STAGES) test
+
+.PHONY: test-quick
+test-quick: setup ## The fast part of lint, and the unit tests: within two minutes, no root needed
+	@$(RUN_STAGES) quick
+
+.PHONY: test-full
+test-full: setup setup-vm ## All of test, then everything in depth and in virtual machines: within an hour
+	@$(RUN_STAGES) full
+
+.PHONY: test-vm
+test-vm: setup setup-vm install-collection ## Only the tests in virtual machines, Molecule included
+	@$(RUN_STAGES) vm
+
+.PHONY: lint
+lint: setup ## Only the checks of code, documentation and metadata
+	@$(RUN_STAGES) lint
+
+.PHONY: bench
+bench: install-collection ## Measure both engines, blocksync-fast by hand, and plain dd
+	@$(PYTHON_VENV) -m tests.benchmark
+
 .PHONY: setup
-setup: .venv/.ready ## Make .venv and install what the tests need
+setup: .venv/.ready ## Make .venv and install what the tests need (all others do it themselves)
 .venv/.ready: tests/requirements.txt tests/tooling/apt-packages.txt tests/tooling/setup.sh tests/tooling/install-packages.sh
 	@tests/tooling/setup.sh
+
+.PHONY: setup-vm
+setup-vm: .venv/.ready-vm ## Install what the tests in virtual machines need
+.venv/.ready-vm: .venv/.ready tests/tooling/apt-packages-vm.txt
+	@tests/tooling/install-packages.sh tests/tooling/apt-packages-vm.txt
+	@touch $@
+
+.PHONY: build
+build: setup ## Build the collection's tarball into build/
+	@$(PYTHON_VENV) -m tests.tooling.collection build
+
+.PHONY: install-collection
+install-collection: setup ## Install the collection into build/collections, for tests and demo
+	@$(PYTHON_VENV) -m tests.tooling.collection install
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	rm -rf .venv build tests/output .ansible .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find plugins tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How deep the tests go, and what a machine must have for them.
+
+Depth "sample" (make test) leaves out tests marked full. Depth "full" (make test-full) runs everything; with --deep-only just what differs from
+the sample: tests marked full, property tests, which then try more examples, and tests that ask for the depth by its fixture.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import settings
+
+SAMPLE, FULL = "sample", "full"
+
+# Property tests that state no max_examples of their own follow the depth. The sample is the same on every run.
+settings.register_profile(SAMPLE, max_examples=100, deadline=None, derandomize=True)
+settings.register_profile(FULL, max_examples=1000, deadline=None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --depth and --deep-only."""
+    group = parser.getgroup("depth")
+    group.addoption("--depth", choices=(SAMPLE, FULL), default=SAMPLE, help="how much to test (default: %(default)s)")
+    group.addoption("--deep-only", action="store_true", help="with --depth=full: only what goes beyond the sample")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the number of examples of property tests."""
+    settings.load_profile(config.getoption("--depth"))
+
+
+@pytest.fixture(scope="session")
+def depth(request: pytest.FixtureRequest) -> str:
+    """ "sample" or "full": for tests whose number of cases depends on it."""
+    return str(request.config.getoption("--depth"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what does not belong to the depth."""
+    if config.getoption("--depth") == SAMPLE:
+        wanted = [item for item in items if not item.get_closest_marker("full")]
+    elif config.getoption("--deep-only"):
+        wanted = [item for item in items if _goes_deeper(item)]
+    else:
+        return
+    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    items[:] = wanted
+
+
+def _goes_deeper(item: pytest.Item) -> bool:
+    marked = item.get_closest_marker("full") or item.get_closest_marker("hypothesis")
+    return bool(marked) or "depth" in getattr(item, "fixturenames", ())
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs this machine does not meet, and say which."""
+    for marker in item.iter_markers("needs"):
+        for what in marker.args:
+            reason = _missing(what)
+            if reason:
+                pytest.skip(reason)
+
+
+def _missing(what: str) -> str:
+    if what == "root":
+        return "" if os.geteuid() == 0 else "needs root"
+    if what == "loop-devices":
+        return "" if _has_loop_devices() else "needs loop devices (losetup -f finds none)"
+    return "" if shutil.which(what) else f"needs the command {what}"
+
+
+def _has_loop_devices() -> bool:
+    losetup = shutil.which("losetup")
+    return bool(losetup) and subprocess.run([str(losetup), "-f"], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,102 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the stages of a suite one after the other and close with "N passed, N failed, N skipped".
+
+    python -m tests.tooling.run_stages SUITE
+
+A stage that fails does not keep the others from running. Before the closing line stand the skipped tests with their reasons and the failed
+ones. The exit status is 0 only when nothing failed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+
+from tests.tooling.paths import BUILD, COLLECTIONS, RESULTS, ROOT, VENV_BIN
+from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit
+from tests.tooling.stages import SUITES, Stage
+
+PYTEST_NO_TESTS = 5
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of every stage: the tools of .venv first, the collection as it was installed in build/."""
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([str(VENV_BIN), os.environ.get("PATH", os.defpath)]),
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "ANSIBLE_HOME": str(BUILD / "ansible-home"),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def run_stage(stage: Stage) -> list[Case]:
+    """Run one stage with its output on the terminal and return its cases."""
+    if stage.needs and not (ROOT / stage.needs).exists():
+        return [Case(stage.name, SKIPPED, f"{stage.needs} is not there yet")]
+    report = RESULTS / f"{stage.name}.xml"
+    report.unlink(missing_ok=True)
+    try:
+        run = subprocess.run(stage.command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False)
+    except OSError as error:
+        return [Case(stage.name, FAILED, str(error))]
+    return judge(stage.name, run.returncode, read_report(stage.name, report))
+
+
+def read_report(name: str, report: os.PathLike[str]) -> list[Case] | None:
+    """Return the cases that a stage wrote, or None when it wrote none; a report that cannot be read is a failed case."""
+    try:
+        return [Case(f"{name}: {case.name}", case.outcome, case.reason) for case in read_junit(report)]
+    except FileNotFoundError:
+        return None
+    except (OSError, ET.ParseError) as error:
+        return [Case(name, FAILED, f"its report cannot be read: {error}")]
+
+
+def judge(name: str, status: int, reported: list[Case] | None) -> list[Case]:
+    """Return the cases of a stage from its exit status and its report: a failure that no case accounts for is one more."""
+    if reported is None:
+        return [Case(name, FAILED, f"exit status {status}") if status else Case(name, PASSED)]
+    if status in (0, PYTEST_NO_TESTS) or any(case.outcome == FAILED for case in reported):
+        return reported
+    return [*reported, Case(name, FAILED, f"exit status {status}")]
+
+
+def run_suite(stages: tuple[Stage, ...]) -> list[Case]:
+    """Run all stages, with a headline and the time of each."""
+    cases = []
+    for stage in stages:
+        print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
+        started = time.monotonic()
+        found = run_stage(stage)
+        cases += found
+        print(f"--- {stage.name}: {closing_line(found)} in {time.monotonic() - started:.1f} s", flush=True)
+    return cases
+
+
+def print_summary(cases: list[Case]) -> None:
+    """Print what was skipped and why, what failed, and the closing line."""
+    print()
+    for line in list_skipped(cases):
+        print(f"SKIPPED {line}")
+    for case in cases:
+        if case.outcome == FAILED:
+            print(f"FAILED {case.name} ({case.reason.partition(chr(10))[0]})")
+    print(closing_line(cases), flush=True)
+
+
+def main(suite: str) -> int:
+    """Run a suite and return the exit status."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    cases = run_suite(SUITES[suite])
+    print_summary(cases)
+    return any(case.outcome == FAILED for case in cases)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

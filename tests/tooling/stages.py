@@ -1,0 +1,91 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each suite of tests runs: a list of stages, each one command.
+
+A stage whose command writes build/results/NAME.xml counts as the tests in there, any other as one test.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+PYTHON = sys.executable
+CORE = "plugins/module_utils/blksync"
+PACKAGE = "ansible_collections.blksync.backup.plugins"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command to run in the root; the stage is skipped, with that as its reason, while the path that it needs is not there."""
+
+    name: str
+    command: tuple[str, ...]
+    needs: str = ""
+
+
+def tool(name: str, *command: str, needs: str = "") -> Stage:
+    """A stage that runs one of the project's own tools: a module in tests/tooling with its arguments."""
+    return Stage(name, (PYTHON, "-m", *command), needs)
+
+
+def tests(name: str, folder: str, *options: str) -> Stage:
+    """A stage that runs pytest on a folder."""
+    results = f"--junitxml=build/results/{name}.xml"
+    return Stage(name, (PYTHON, "-m", "pytest", folder, results, *options), needs=folder)
+
+
+def mypy(name: str, version: str, *options: str) -> Stage:
+    """A stage that checks types as a version of Python would see them."""
+    return Stage(
+        name, (PYTHON, "-m", "mypy", f"--python-version={version}", f"--cache-dir=.mypy_cache/{name}", *options)
+    )
+
+
+LINT_FAST = (
+    Stage("ruff-check", ("ruff", "check", "--quiet", ".")),
+    Stage("ruff-format", ("ruff", "format", "--check", "--quiet", ".")),
+    mypy("mypy-core", "3.8", CORE),
+    tool("copy-sources", "tests.tooling.collection", "copy"),
+    mypy("mypy-modules", "3.8", "--follow-imports=silent", "--package", f"{PACKAGE}.modules"),
+    mypy("mypy-tests", "3.11", "--follow-imports=silent", "tests"),
+    Stage("yamllint", ("yamllint", "--strict", ".")),
+    tool("core-pythons", "tests.tooling.check_pythons"),
+)
+LINT = (
+    *LINT_FAST,
+    tool("install-collection", "tests.tooling.collection", "install"),
+    Stage("ansible-lint", ("ansible-lint", "--offline", "--profile", "production", "--strict")),
+    Stage(
+        "antsibull-docs",
+        ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."),
+    ),
+    Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
+    tool("sanity", "tests.tooling.sanity"),
+)
+
+UNIT = tests("unit", "tests/unit", "--numprocesses=2")
+INTEGRATION = tests("integration", "tests/integration")
+FAULTS = tests("faults", "tests/faults")
+DEEP = ("--depth=full", "--deep-only")
+
+VM = (
+    tests("vm", "tests/vm", "--depth=full", "--timeout=900"),
+    tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
+)
+TEST = (*LINT, UNIT, INTEGRATION, FAULTS)
+
+SUITES: dict[str, tuple[Stage, ...]] = {
+    "lint": LINT,
+    "quick": (*LINT_FAST, UNIT),
+    "test": TEST,
+    "vm": VM,
+    "full": (
+        *TEST,
+        tests("unit-deep", "tests/unit", "--numprocesses=2", *DEEP),
+        tests("integration-deep", "tests/integration", *DEEP),
+        tests("faults-deep", "tests/faults", *DEEP),
+        *VM,
+    ),
+}
