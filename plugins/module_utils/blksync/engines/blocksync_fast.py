@@ -1,0 +1,187 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The engine that runs the program blocksync-fast, and believes nothing that it says.
+
+Version 1.0.7 can end well and leave the target wrong: it may lose the last run of changed blocks, writes stale memory
+after a short read, and ignores short writes and failed flushes. So every run is followed by a pass of the native
+engine, which reads both sides again from the medium, and writes what is still different.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Sequence
+
+from ..device import Device, allocate
+from ..errors import DeviceReadError, EngineError, EngineMissingError
+from .base import Engine, Monitor, Outcome, Range, block_size, whole
+from .native import NativeEngine
+from .program_argv import sync_argv, version_argv
+from .program_geometry import Geometry, geometry
+from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_sync, parse_version
+from .program_passes import FirstPass, RepairedTarget, SecondPass
+from .program_run import environment, run_watched
+
+PROGRAM = "blocksync-fast"
+VARIABLE = "BLOCKSYNC_FAST"  # environment: the program's path, instead of a search
+FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # besides PATH
+
+_VERSION_PATIENCE = 10  # seconds
+_SCAN = 1024 * 1024  # bytes read at once when looking for a read error
+
+
+class BlocksyncFastEngine(Engine):
+    """Runs ``path``, the program of version ``version``."""
+
+    name = "blocksync_fast"
+    whole_pair_only = True
+
+    def __init__(self, path: str, version: str) -> None:
+        self.path = path
+        self.version = version
+
+    @classmethod
+    def find(cls, path: str | None = None) -> BlocksyncFastEngine | None:
+        """The program at ``path``, else where BLOCKSYNC_FAST says, else on PATH and in FOLDERS; None where there
+        is none that tells its version."""
+        named = path or os.environ.get(VARIABLE, "")
+        search = None if named else os.pathsep.join([os.environ.get("PATH", ""), *FOLDERS])
+        found = shutil.which(named or PROGRAM, path=search)
+        version = _ask_version(os.path.abspath(found)) if found else ""
+        return cls(os.path.abspath(found), version) if found and version else None
+
+    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
+        """Predict with the native engine, in the same blocks; the program does not run.
+
+        Its own dry run (--dont-write) opens the target for writing, and counts what a stale cache or a short read
+        shows it.
+        """
+        _check_whole(source, target, ranges)
+        return NativeEngine().compare(source, target, ranges, monitor)
+
+    def copy(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+    ) -> Outcome:
+        """Run the program on the whole pair, then write what it left different, and count both together.
+
+        Raises what Engine.copy() does; EngineError for any end of the program but a clean one.
+        """
+        _check_whole(source, target, ranges)
+        plan = geometry(source.size, block_size(source, target))
+        if not plan.blocks:
+            return Outcome(block=plan.block, blocks_total=0)
+        summary = self._run(source, target, plan, monitor)
+        repaired = RepairedTarget(target, plan)
+        second = SecondPass(monitor, source.size, summary)
+        try:
+            outcome = NativeEngine().copy(source, repaired, ranges, second, evidence)
+        except DeviceReadError as error:
+            # The program ignores a read that ends early, and writes what its buffer held before.
+            error.hint = "blocksync-fast may have written wrong data in its place. %s" % UNKNOWN
+            raise
+        finally:
+            target.direct = repaired.direct  # refused direct I/O changes the descriptor, which they share
+        outcome.bytes_read += 2 * source.size
+        self._settle(outcome, summary, plan, repaired.last_window)
+        return outcome
+
+    def _run(self, source: Device, target: Device, plan: Geometry, monitor: Monitor) -> Summary:
+        """Run the program and get what it wrote onto the medium."""
+        watch = FirstPass(monitor, source.size)
+        # It opens both sides through our descriptors, which it inherits (proc(5)): nothing that happens to a path
+        # in /dev can make it write elsewhere or create a file, and our claim on the target lasts until it is gone.
+        source_path, target_path = ["/proc/self/fd/%d" % device.fd for device in (source, target)]
+        # It reads through the page cache, which may be older than the medium where a file system was mounted.
+        source.drop_cache()
+        target.drop_cache()
+        argv = sync_argv(self.path, source_path, target_path, plan)
+        ended = run_watched(argv, (source.fd, target.fd), watch)
+        watch("")  # where one signal ended the program and cancels this run, the cancellation is what counts
+        target.flush()  # before anything is believed: the program ignores the result of its own fsync
+        source.drop_cache()
+        target.drop_cache()
+        if ended.status == 0 and not ended.errors.strip():
+            return parse_sync(ended.output, source.size, plan)
+        if "error while reading from '%s'" % source_path in ended.errors:
+            _find_read_error(source, watch, plan)
+        raise failure(ended, {source_path: source.path, target_path: target.path})
+
+    def _settle(self, outcome: Outcome, summary: Summary, plan: Geometry, last_window: Sequence[int]) -> None:
+        """Add what the program wrote to the native pass's ``outcome``; the block of a lost run counts once."""
+        if plan.is_lost_run(summary.blocks, last_window):
+            outcome.notes.append(
+                "Wrote the block at byte %d, which blocksync-fast counted but did not write."
+                % (last_window[0] * plan.block)
+            )
+            outcome.blocks_changed -= 1
+            outcome.bytes_written -= plan.block
+        if outcome.blocks_changed:
+            outcome.notes.append(
+                "Wrote %d blocks (%d bytes) that blocksync-fast had left different from the source."
+                % (outcome.blocks_changed, outcome.bytes_written)
+            )
+        if self.version not in KNOWN_VERSIONS:
+            outcome.notes.append(
+                "blocksync-fast %s is not a version known here; all that it wrote was checked." % self.version
+            )
+        outcome.blocks_changed += summary.blocks
+        outcome.bytes_written += summary.size
+
+
+def missing(path: str | None = None) -> EngineMissingError:
+    """The error for a host without the program, to be raised where it was asked for by name."""
+    named = path or os.environ.get(VARIABLE, "")
+    where = "%s is not that program" % named if named else "looked on PATH and in %s" % ", ".join(FOLDERS)
+    return EngineMissingError(
+        "The program blocksync-fast is not installed (%s)." % where,
+        "Install it (the role blksync.backup.blocksync_fast does), or use the engine native.",
+    )
+
+
+def _check_whole(source: Device, target: Device, ranges: Sequence[Range]) -> None:
+    if source.size != target.size:
+        raise EngineError(
+            "%s has %d bytes and %s has %d." % (source.path, source.size, target.path, target.size),
+            "blocksync-fast takes pairs of equal size only.",
+        )
+    if tuple(ranges) != whole(source.size):
+        raise EngineError("blocksync-fast takes the whole pair only.", "Use the engine native for ranges.")
+
+
+def _find_read_error(source: Device, watch: FirstPass, plan: Geometry) -> None:
+    """Read on from where the program stopped, so that the error names the byte: raises DeviceReadError.
+
+    The program tells its place in whole percents, and only that a read failed.
+    """
+    buffer = allocate(_SCAN)
+    at = max(0, watch.compared - plan.buffer) // _SCAN * _SCAN
+    end = min(source.size, watch.compared + source.size // 100 + 2 * plan.buffer)
+    while at < end:
+        length = min(_SCAN, source.size - at)
+        try:
+            source.read(buffer[:length], at)
+        except DeviceReadError as error:
+            error.hint = UNKNOWN
+            raise
+        watch("")
+        at += length
+
+
+def _ask_version(path: str) -> str:
+    """What the program answers to -V; empty where it is not that program."""
+    try:
+        answer = subprocess.run(
+            version_argv(path),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_VERSION_PATIENCE,
+            env=environment(),
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return parse_version(answer.stdout.decode("utf-8", "replace")) if answer.returncode == 0 else ""
