@@ -5,6 +5,9 @@
 PYTHON_VENV := .venv/bin/python
 RUN_STAGES := $(PYTHON_VENV) -m tests.tooling.run_stages
 
+# $(call run_if_there,PATH,COMMAND)
+run_if_there = if [ -e $(1) ]; then $(2); else echo "make $@: $(1) is not there yet" >&2; exit 1; fi
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -13,7 +16,7 @@ help: ## Say what there is to make
 
 .PHONY: demo
 demo: install-collection ## Sync two disposable disks, several times, and show what is reported
-	@demo/run
+	@$(call run_if_there,demo/run,demo/run)
 
 .PHONY: test
 test: setup ## Lint, unit, integration and fault tests: within ten minutes
@@ -37,7 +40,7 @@ lint: setup ## Only the checks of code, documentation and metadata
 
 .PHONY: bench
 bench: install-collection ## Measure both engines, blocksync-fast by hand, and plain dd
-	@$(PYTHON_VENV) -m tests.benchmark
+	@$(call run_if_there,tests/benchmark,$(PYTHON_VENV) -m tests.benchmark)
 
 .PHONY: setup
 setup: .venv/.ready ## Make .venv and install what the tests need (all others do it themselves)

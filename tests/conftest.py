@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How deep the tests go, and what a machine must have for them.
 
-Depth "sample" (make test) leaves out tests marked full. Depth "full" (make test-full) runs everything; with --deep-only just what differs from
-the sample: tests marked full, property tests, which then try more examples, and tests that ask for the depth by its fixture.
+Depth "sample" (make test) leaves out tests marked full. Depth "full" (make test-full) runs everything; with --deep-only
+just what differs from the sample: tests marked full, property tests, which then try more examples, and tests that ask
+for the depth by its fixture.
 """
 
 from __future__ import annotations

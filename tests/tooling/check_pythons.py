@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compile the core and import each of its modules, and nothing but the standard library, with every supported Python found here."""
+"""Import each module of the core, with nothing but the standard library, in every supported Python found here."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ python -m tests.tooling.collection install    to build/collections; does nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import fcntl
 import hashlib
 import os
@@ -18,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def copy_sources(tree: Path) -> None:
         if not _same(source, copy):
             copy.unlink(missing_ok=True)
             shutil.copy2(source, copy, follow_symlinks=False)
-    for folder, dummy, names in os.walk(tree, topdown=False):
+    for folder, _folders, names in os.walk(tree, topdown=False):
         if any(Path(folder).is_relative_to(tree / name) for name in NOT_COPIED):
             continue
         for name in names:
@@ -98,7 +98,7 @@ def _digest_files() -> str:
 
 
 def _galaxy(action: str, *arguments: str | Path) -> None:
-    command = [VENV_BIN / "ansible-galaxy", "collection", action, *arguments]
+    command = [str(VENV_BIN / "ansible-galaxy"), "collection", action, *(str(argument) for argument in arguments)]
     # The path only has to differ from the default, which ansible-galaxy complains about when it installs elsewhere.
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
     run = subprocess.run(

@@ -16,6 +16,6 @@ COLLECTIONS = BUILD / "collections"
 """Where the built collection is installed: ANSIBLE_COLLECTIONS_PATH of the tests and the demo."""
 
 SOURCE_TREE = BUILD / "ansible_collections" / "blksync" / "backup"
-"""A copy of the sources under the path that ansible-test and mypy need to resolve ansible_collections.blksync.backup."""
+"""A copy of the sources under the path by which ansible-test and mypy know a collection."""
 
 VENV_BIN = ROOT / ".venv" / "bin"

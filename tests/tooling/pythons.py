@@ -14,7 +14,7 @@ MANAGED_HOST_VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 
 def search_path() -> str:
-    """Return PATH with the folders of pyenv's interpreters before its shims, which fail for versions that are not selected."""
+    """Return PATH with pyenv's interpreters before its shims, which fail for versions that are not selected."""
     return os.pathsep.join([*_pyenv_folders(), os.environ.get("PATH", os.defpath)])
 
 

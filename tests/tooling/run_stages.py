@@ -5,8 +5,8 @@
 
     python -m tests.tooling.run_stages SUITE
 
-A stage that fails does not keep the others from running. Before the closing line stand the skipped tests with their reasons and the failed
-ones. The exit status is 0 only when nothing failed.
+A stage that fails does not keep the others from running. Before the closing line stand the skipped tests with their
+reasons and the failed ones. The exit status is 0 only when nothing failed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 from tests.tooling.paths import BUILD, COLLECTIONS, RESULTS, ROOT, VENV_BIN
 from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit
@@ -48,8 +49,8 @@ def run_stage(stage: Stage) -> list[Case]:
     return judge(stage.name, run.returncode, read_report(stage.name, report))
 
 
-def read_report(name: str, report: os.PathLike[str]) -> list[Case] | None:
-    """Return the cases that a stage wrote, or None when it wrote none; a report that cannot be read is a failed case."""
+def read_report(name: str, report: Path) -> list[Case] | None:
+    """Return the cases that a stage wrote, None when it wrote none, one failed case when they cannot be read."""
     try:
         return [Case(f"{name}: {case.name}", case.outcome, case.reason) for case in read_junit(report)]
     except FileNotFoundError:
@@ -59,7 +60,7 @@ def read_report(name: str, report: os.PathLike[str]) -> list[Case] | None:
 
 
 def judge(name: str, status: int, reported: list[Case] | None) -> list[Case]:
-    """Return the cases of a stage from its exit status and its report: a failure that no case accounts for is one more."""
+    """Return the cases of a stage; a bad exit status that no reported case accounts for is one more failed case."""
     if reported is None:
         return [Case(name, FAILED, f"exit status {status}") if status else Case(name, PASSED)]
     if status in (0, PYTEST_NO_TESTS) or any(case.outcome == FAILED for case in reported):

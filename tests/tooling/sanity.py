@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every test of ansible-test sanity that runs on this machine, with every supported Python found here.
 
-ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SOURCE_TREE. It keeps virtual environments
-in the home directory and fills them with a pip that it fetches from a host of its own; here it gets a home directory of its own in build/,
-and in its cache the same version of pip from the package index, so that one source of packages is enough.
+ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SOURCE_TREE. It keeps
+virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here it gets
+a home directory in build/, and in its cache the same version of pip from the package index, so that one source of
+packages is enough.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from tests.tooling.results import Case, read_junit, write_junit
 HOME = BUILD / "sanity-home"
 PIP_CACHE = HOME / ".ansible" / "test" / "cache"
 
-# The part of get-pip.py that ansible-test uses: run as a program, install; run with another __name__, leave pip importable.
+# What ansible-test uses of get-pip.py: as a program it installs, under another __name__ it makes pip importable.
 GET_PIP = """
 import glob, os, sys
-sys.path.insert(0, glob.glob(os.path.join(os.path.dirname(os.path.abspath(os.environ["GET_PIP"])), "pip-{version}-*.whl"))[0])
+cache = os.path.dirname(os.path.abspath(os.environ["GET_PIP"]))
+sys.path.insert(0, glob.glob(os.path.join(cache, "pip-{version}-*.whl"))[0])
 if __name__ == "__main__":
     from pip._internal.cli.main import main
     options = [option for option in sys.argv[1:] if option not in ("--no-setuptools", "--no-wheel")]
@@ -59,13 +61,13 @@ def seed_pip() -> None:
     if script.exists():
         return
     PIP_CACHE.mkdir(parents=True, exist_ok=True)
-    download = [python, "-m", "pip", "download", "-qq", "--no-deps", "--dest", PIP_CACHE, f"pip=={version}"]
+    download = [str(python), "-m", "pip", "download", "-qq", "--no-deps", f"--dest={PIP_CACHE}", f"pip=={version}"]
     if subprocess.run(download, check=False).returncode == 0:
         script.write_text(GET_PIP.format(version=version))
 
 
 def prepare_tree() -> None:
-    """Copy the sources and make the copy a git repository of its own: the one around it ignores build/, and so would ansible-test."""
+    """Copy the sources and make the copy a git repository: the one around it ignores build/, and so would ansible-test."""
     with locked():
         copy_sources(SOURCE_TREE)
     subprocess.run(["git", "init", "--quiet", "--template=", SOURCE_TREE], check=True)
@@ -75,7 +77,7 @@ def prepare_tree() -> None:
 def run_ansible_test() -> int:
     """Run all sanity tests on the copy and return the exit status."""
     environment = {**os.environ, "HOME": str(HOME), "PATH": os.pathsep.join([str(VENV_BIN), search_path()])}
-    command = [VENV_BIN / "ansible-test", "sanity", "--local", "--junit"]
+    command = [str(VENV_BIN / "ansible-test"), "sanity", "--local", "--junit"]
     return subprocess.run(command, cwd=SOURCE_TREE, env=environment, check=False).returncode
 
 

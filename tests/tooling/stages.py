@@ -18,7 +18,7 @@ PACKAGE = "ansible_collections.blksync.backup.plugins"
 
 @dataclass(frozen=True)
 class Stage:
-    """A command to run in the root; the stage is skipped, with that as its reason, while the path that it needs is not there."""
+    """A command to run in the root; skipped while the path that it needs is not there."""
 
     name: str
     command: tuple[str, ...]
