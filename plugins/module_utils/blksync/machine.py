@@ -43,7 +43,8 @@ class Mount:
 class Holder:
     """A block device stacked on another: a LUKS mapping, a logical volume, an md array, multipath, a loop device.
 
-    ``kind`` is "crypt", "lvm", "raid", "mpath", "loop", "bcache" or "dm" (any other mapping).
+    ``kind`` is "crypt", "lvm", "raid", "mpath", "loop" (its backing file lies on the device), "bcache",
+    "partition" (of such a holder) or "dm" (any other mapping).
     """
 
     name: str
@@ -63,7 +64,10 @@ class Holder:
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition. ``path`` comes from the kernel's own name, never from gluing a number to a disk's name."""
+    """One partition. ``path`` comes from the kernel's own name, never from gluing a number to a disk's name.
+
+    ``links`` are the symbolic links to it in /dev/disk/by-id, /dev/disk/by-path and /dev.
+    """
 
     number: int
     name: str
@@ -77,6 +81,7 @@ class Partition:
     fstype: str | None = None
     label: str | None = None
     uuid: str | None = None
+    links: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     swap: bool = False
     holders: tuple[Holder, ...] = ()
@@ -95,7 +100,11 @@ class Partition:
 
 @dataclass(frozen=True)
 class Disk:
-    """A whole disk. ``mounts``, ``swap`` and ``holders`` are those of the whole-disk device itself."""
+    """A whole disk. ``mounts``, ``swap`` and ``holders`` are those of the whole-disk device itself.
+
+    ``table`` is the partition table's kind ("dos", "gpt"), ``ptuuid`` its identifier in lower case,
+    ``links`` are the symbolic links to the disk in /dev/disk/by-id, /dev/disk/by-path and /dev.
+    """
 
     name: str
     path: str
@@ -143,13 +152,15 @@ class Machine:
     """Everything that was observed at one moment.
 
     ``ancestry`` maps the devno of every block device to the devnos of the whole disks that it lives on,
-    through partitions, LUKS, LVM, md and loop backing files: ``{"253:0": ("8:0",)}``.
-    ``mounts`` are all mounts of this mount namespace, whatever they are on.
+    through partitions, LUKS, LVM, md and loop backing files: ``{"253:0": ("8:0",)}``. It also has the device
+    numbers of btrfs mounts, which are no block device's.
+    ``mounts`` are all mounts of this mount namespace, whatever they are on. ``swap_files`` are paths.
     """
 
     disks: tuple[Disk, ...]
     mounts: tuple[Mount, ...] = ()
     ancestry: dict[str, tuple[str, ...]] | None = None
+    swap_files: tuple[str, ...] = ()
 
     def disks_under(self, devno: str) -> tuple[str, ...]:
         """The devnos of the whole disks that the device ``devno`` lives on, itself where it is one."""

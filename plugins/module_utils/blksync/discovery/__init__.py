@@ -1,0 +1,155 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The machine as it is: sysfs for the structure, mountinfo and swaps for the use, lsblk and blkid for the names.
+
+Works with and without udev; nothing is opened but for reading.
+"""
+
+from __future__ import annotations
+
+from ..errors import BlksyncError
+from ..machine import Disk, Holder, Machine, Partition
+from .mounts import parse_mountinfo, parse_swaps
+from .probes import BLKID, LSBLK, Facts, merge, parse_blkid, parse_lsblk
+from .stack import Evidence, Stack
+from .sysfs import BlockDevice, read_devices
+from .system import System
+from .table import read_table
+
+__all__ = ["System", "observe"]
+
+BTRFS = "/sys/fs/btrfs"
+
+
+def observe(system: System | None = None) -> Machine:
+    """Every disk of the machine, what is on it and what uses it, at this moment.
+
+    Raises BlksyncError where the mounts cannot be told; a device that vanishes meanwhile is left out.
+    """
+    system = system or System()
+    devices = read_devices(system)
+    mountinfo = system.text("/proc/self/mountinfo")
+    if mountinfo is None:
+        raise BlksyncError("Cannot read /proc/self/mountinfo.", "Mount /proc and run again.")
+    mounts = parse_mountinfo(mountinfo)
+    swap_devices, swap_files = parse_swaps(system.text("/proc/swaps") or "")
+    stack = Stack(Evidence(devices, mounts, swap_devices, _btrfs_members(system), system.device_number))
+    describe = _Describer(system, stack)
+    return Machine(
+        disks=tuple(describe.disk(device) for device in devices.values() if stack.is_disk(device.name)),
+        mounts=mounts,
+        ancestry=stack.ancestry(),
+        swap_files=swap_files,
+    )
+
+
+def _btrfs_members(system: System) -> tuple[tuple[str, ...], ...]:
+    """The member devices of each btrfs file system; folders without "devices" (features, debug) give none."""
+    members = (tuple(system.names("%s/%s/devices" % (BTRFS, name))) for name in system.names(BTRFS))
+    return tuple(group for group in members if group)
+
+
+class _Describer:
+    """Puts what the sources say of a device together."""
+
+    def __init__(self, system: System, stack: Stack) -> None:
+        self.system = system
+        self.stack = stack
+        self.lsblk = parse_lsblk(system.run(*LSBLK) or "")
+        self.blkid = self._ask_blkid()
+        self.links: dict[str, list[str]] = {}
+        for path, devno in system.links().items():
+            self.links.setdefault(devno, []).append(path)
+
+    def _ask_blkid(self) -> dict[str, Facts]:
+        """blkid's facts on partitions that lsblk knows nothing of, as where no udev runs, or without a known start."""
+        disks = [name for name in self.stack.devices if self.stack.is_disk(name)]
+        partitions = [partition for name in disks for partition in self.stack.partitions(name)]
+        unknown = [part.path for part in partitions if part.start is None or not self._from_lsblk(part).partuuid]
+        return parse_blkid(self.system.run(*BLKID, *unknown) or "") if unknown else {}
+
+    def _from_lsblk(self, device: BlockDevice) -> Facts:
+        return self.lsblk.get(device.devno, Facts())
+
+    def facts(self, device: BlockDevice) -> Facts:
+        """The first of lsblk, blkid and sysfs that knows, fact by fact."""
+        sysfs = Facts(device.model, device.vendor, device.serial, device.wwn, device.transport, start=device.start)
+        sources = (self._from_lsblk(device), self.blkid.get(device.path, Facts()), sysfs)
+        return merge(*sources)
+
+    def disk(self, device: BlockDevice) -> Disk:
+        facts = self.facts(device)
+        # The table itself is asked first: udev's database may be older than the table.
+        table, ptuuid = read_table(
+            lambda offset, length: self.system.read(device.path, device.devno, offset, length),
+            device.logical_sector,
+            device.size,
+        )
+        if table is None:
+            table, ptuuid = facts.table, facts.ptuuid
+        return Disk(
+            name=device.name,
+            path=device.path,
+            devno=device.devno,
+            size=device.size,
+            logical_sector=device.logical_sector,
+            physical_sector=device.physical_sector,
+            read_only=device.read_only,
+            removable=device.removable,
+            rotational=device.rotational,
+            model=facts.model,
+            vendor=facts.vendor,
+            serial=facts.serial,
+            wwn=facts.wwn,
+            transport=facts.transport,
+            links=self._links(device),
+            table=table,
+            ptuuid=ptuuid.lower() if ptuuid else None,
+            partitions=tuple(self.partition(partition) for partition in self.stack.partitions(device.name)),
+            mounts=self.stack.mounts(device.name),
+            swap=self.stack.is_swap(device.name),
+            holders=self.holders(device.name, with_partitions=False),
+            backing_file=device.backing_file,
+        )
+
+    def partition(self, device: BlockDevice) -> Partition:
+        facts = self.facts(device)
+        return Partition(
+            number=device.number,
+            name=device.name,
+            path=device.path,
+            devno=device.devno,
+            start=facts.start or 0,
+            size=device.size,
+            read_only=device.read_only,
+            partuuid=facts.partuuid,
+            parttype=facts.parttype,
+            fstype=facts.fstype,
+            label=facts.label,
+            uuid=facts.uuid,
+            links=self._links(device),
+            mounts=self.stack.mounts(device.name),
+            swap=self.stack.is_swap(device.name),
+            holders=self.holders(device.name),
+        )
+
+    def holders(self, name: str, with_partitions: bool = True) -> tuple[Holder, ...]:
+        """What is stacked on a device, at any depth. A disk's own partitions are no holders of it."""
+        uppers = [self.stack.devices[upper] for upper in self.stack.above[name]]
+        return tuple(
+            Holder(
+                name=upper.name,
+                path=upper.path,
+                devno=upper.devno,
+                kind=upper.kind,
+                mounts=self.stack.mounts(upper.name),
+                swap=self.stack.is_swap(upper.name),
+                holders=self.holders(upper.name),
+            )
+            for upper in uppers
+            if with_partitions or upper.kind != "partition"
+        )
+
+    def _links(self, device: BlockDevice) -> tuple[str, ...]:
+        return tuple(self.links.get(device.devno, ()))

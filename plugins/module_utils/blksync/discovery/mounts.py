@@ -1,0 +1,61 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Mounts and swap as the kernel lists them: /proc/self/mountinfo and /proc/swaps (both proc(5))."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..errors import BlksyncError
+from ..machine import Mount
+
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+def unescape(text: str) -> str:
+    """Decode the kernel's octal escapes of blanks and backslashes: ``/a\\040b`` is "/a b"."""
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), os.fsencode(text)))
+
+
+def parse_mountinfo(text: str) -> tuple[Mount, ...]:
+    """Every mount, in the kernel's order.
+
+    Raises BlksyncError for a line of another shape: a mount that is overlooked could cost a file system.
+    """
+    return tuple(_mount(line) for line in text.split("\n") if line)
+
+
+def _mount(line: str) -> Mount:
+    fields = line.split(" ")
+    try:
+        end = fields.index("-", 6)
+        fstype, source, super_options = fields[end + 1 : end + 4]
+        return Mount(
+            mount_id=int(fields[0]),
+            parent_id=int(fields[1]),
+            devno=fields[2],
+            root=unescape(fields[3]),
+            mountpoint=unescape(fields[4]),
+            options=fields[5],
+            propagation=tuple(fields[6:end]),
+            fstype=fstype,
+            source=unescape(source),
+            super_options=super_options,
+        )
+    except ValueError as error:
+        raise BlksyncError(
+            "Cannot understand this line of /proc/self/mountinfo: %r." % line, "Please report it as a defect."
+        ) from error
+
+
+def parse_swaps(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The paths of swap devices and those of swap files."""
+    devices: list[str] = []
+    files: list[str] = []
+    for line in text.split("\n")[1:]:
+        fields = line.split()
+        if len(fields) >= 2:
+            (files if fields[1] == "file" else devices).append(unescape(fields[0]))
+    return tuple(devices), tuple(files)
