@@ -10,6 +10,7 @@ Ioctl numbers: linux/fs.h.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -17,6 +18,7 @@ import os
 import platform
 import stat
 import struct
+import threading
 import time
 
 from .errors import DeviceBusyError, DeviceReadError, DeviceWriteError
@@ -51,6 +53,7 @@ class Device:
         self.path = path
         self.fd = fd
         self.direct = direct
+        self._mode = threading.Lock()  # while direct I/O is being given up
         status = os.fstat(fd)
         self.is_block = stat.S_ISBLK(status.st_mode)
         self.devno = device_number(status) if self.is_block else ""
@@ -70,10 +73,11 @@ class Device:
         """
         done = 0
         while done < len(buffer):
+            direct = self.direct
             try:
                 count = os.preadv(self.fd, [buffer[done:]], offset + done)
             except OSError as error:
-                if self._fall_back(error):
+                if self._fall_back(error, direct):
                     continue
                 if error.errno == errno.EIO and len(buffer) - done > self.sector:
                     raise self._locate(buffer[done:], offset + done, error) from error
@@ -86,10 +90,11 @@ class Device:
         """Write all of ``buffer`` at ``offset``; raises DeviceWriteError. Nothing is on the medium before flush()."""
         done = 0
         while done < len(buffer):
+            direct = self.direct
             try:
                 count = os.pwritev(self.fd, [buffer[done:]], offset + done)
             except OSError as error:
-                if self._fall_back(error):
+                if self._fall_back(error, direct):
                     continue
                 raise DeviceWriteError(self.path, offset + done, os.strerror(error.errno or 0)) from error
             if count == 0:
@@ -106,10 +111,9 @@ class Device:
     def drop_cache(self) -> None:
         """Forget the page cache, so that the next buffered read comes from the medium (BLKFLSBUF, fadvise)."""
         if self.is_block:
-            try:
+            # Needs CAP_SYS_ADMIN; fadvise does what an ordinary user may.
+            with contextlib.suppress(PermissionError):
                 fcntl.ioctl(self.fd, BLKFLSBUF, 0)
-            except PermissionError:  # needs CAP_SYS_ADMIN; fadvise does what an ordinary user may
-                pass
         os.posix_fadvise(self.fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
@@ -118,14 +122,20 @@ class Device:
             os.close(self.fd)
             self.fd = -1
 
-    def _fall_back(self, error: OSError) -> bool:
-        """True where direct I/O was refused (EINVAL) and the descriptor is buffered from now on."""
-        if error.errno != errno.EINVAL or not self.direct:
+    def _fall_back(self, error: OSError, direct: bool) -> bool:
+        """True where direct I/O was refused (EINVAL) and the descriptor is buffered from now on.
+
+        ``direct`` is what ``self.direct`` was before the attempt: of several threads that are refused at the same
+        time one changes the descriptor and all try again.
+        """
+        if error.errno != errno.EINVAL or not direct:
             return False
-        flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
-        fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
-        self.direct = False
-        self.drop_cache()
+        with self._mode:
+            if self.direct:
+                flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
+                fcntl.fcntl(self.fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+                self.drop_cache()
+                self.direct = False
         return True
 
     def _locate(self, buffer: memoryview, offset: int, cause: OSError) -> DeviceReadError:

@@ -1,0 +1,147 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The embedded engine: reads both devices at the same time past the page cache and writes only what differs."""
+
+from __future__ import annotations
+
+import threading
+from queue import SimpleQueue
+from typing import Iterator, Sequence
+
+from .. import __version__
+from ..device import Device
+from .base import Engine, Monitor, Outcome, Range, block_size
+from .evidence import REPORT, BlockEvidence
+from .layout import Layout
+from .reader import Job, ParallelReader, Window, join_all, start_thread
+from .runs import Run, changed_runs
+
+
+class NativeEngine(Engine):
+    """Needs nothing but Python. Reading, comparing and writing go on at the same time, in bounded memory."""
+
+    name = "native"
+    version = __version__
+
+    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
+        """See Engine."""
+        return _Pass(source, target, ranges, monitor).run(None, None)
+
+    def copy(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+    ) -> Outcome:
+        """See Engine."""
+        work = _Pass(source, target, ranges, monitor)
+        proof = BlockEvidence(work.layout, work.block)
+        with _Writer(target, work.layout) as writer:
+            outcome = work.run(writer, proof, everything=evidence == "full")
+        target.flush()
+        outcome.evidence = None if proof.empty else proof
+        return outcome
+
+
+class _Pass:
+    """One pass over the ranges of a pair."""
+
+    def __init__(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> None:
+        self._source, self._target, self._monitor = source, target, monitor
+        self.block = block_size(source, target)
+        self.layout = Layout(ranges, min(source.size, target.size), self.block)
+
+    def run(self, writer: _Writer | None, proof: BlockEvidence | None, everything: bool = False) -> Outcome:
+        outcome = Outcome(self.block, -(-self.layout.length // self.block))
+        done = reported = 0
+        for device in (self._source, self._target):
+            if not device.direct:
+                device.drop_cache()
+        with ParallelReader((self._source, self._target), self._jobs()) as reader:
+            for window in reader:
+                data = window.buffers[0]
+                runs = changed_runs(data, window.buffers[1], self.block)
+                if proof and (runs or everything):
+                    proof.record(window.position, data, [(0, window.length)] if everything else runs)
+                outcome.blocks_changed += sum(-(-length // self.block) for _start, length in runs)
+                outcome.bytes_written += sum(length for _start, length in runs)
+                done += window.length
+                if writer:
+                    writer.check()
+                if writer and runs:
+                    writer.submit(reader, window, runs)
+                else:
+                    reader.release(window)
+                if done - reported >= REPORT:
+                    reported = done
+                    self._monitor.advanced(done, outcome.bytes_written)
+            if writer:
+                writer.finish()
+        if proof:
+            proof.seal()
+        outcome.bytes_read = 2 * done
+        self._monitor.advanced(done, outcome.bytes_written)
+        return outcome
+
+    def _jobs(self) -> Iterator[Job]:
+        for position, length in self.layout.windows():
+            yield Job(position, self.layout.pieces(position, length))
+
+
+class _Writer:
+    """Writes changed runs in a thread of its own, so that reading goes on meanwhile.
+
+    A context manager: leaving it without finish() drops what is not yet written. No thread outlives it.
+    """
+
+    def __init__(self, target: Device, layout: Layout) -> None:
+        self._target, self._layout = target, layout
+        self._tasks: SimpleQueue[tuple[ParallelReader, Window, list[Run]] | None] = SimpleQueue()
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> _Writer:
+        start_thread(self._threads, self._write_windows)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._end()
+
+    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
+        """Write the runs of the window's first buffer, then release it."""
+        self._tasks.put((reader, window, runs))
+
+    def check(self) -> None:
+        """Raise what an earlier window met (DeviceWriteError)."""
+        if self._error:
+            raise self._error
+
+    def finish(self) -> None:
+        """Wait until everything is written; raises DeviceWriteError."""
+        self._end()
+        self.check()
+
+    def _end(self) -> None:
+        self._tasks.put(None)
+        join_all(self._threads)
+
+    def _write_windows(self) -> None:
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            reader, window, runs = task
+            try:
+                for start, length in runs:
+                    self._write(window.buffers[0][start : start + length], window.position + start)
+            except BaseException as error:  # noqa: BLE001 - raised again by check
+                self._error = error
+                self._stop.set()
+            reader.release(window)
+
+    def _write(self, data: memoryview, position: int) -> None:
+        for piece in self._layout.pieces(position, len(data)):
+            if self._stop.is_set():
+                return
+            self._target.write(data[: piece.length], piece.offset)
+            data = data[piece.length :]
