@@ -5,6 +5,9 @@
 PYTHON_VENV := .venv/bin/python
 RUN_STAGES := $(PYTHON_VENV) -m tests.tooling.run_stages
 
+# sudo, where it is there and we are not root.
+AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+
 # $(call run_if_there,PATH,COMMAND)
 run_if_there = if [ -e $(1) ]; then $(2); else echo "make $@: $(1) is not there yet" >&2; exit 1; fi
 
@@ -16,7 +19,7 @@ help: ## Say what there is to make
 
 .PHONY: demo
 demo: install-collection ## Sync two disposable disks, several times, and show what is reported
-	@$(call run_if_there,demo/run,demo/run)
+	@$(call run_if_there,demo,$(AS_ROOT) $(PYTHON_VENV) -B -m demo)
 
 .PHONY: test
 test: setup ## Lint, unit, integration and fault tests: within ten minutes

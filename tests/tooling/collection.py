@@ -99,8 +99,8 @@ def _digest_files() -> str:
 
 def _galaxy(action: str, *arguments: str | Path) -> None:
     command = [str(VENV_BIN / "ansible-galaxy"), "collection", action, *(str(argument) for argument in arguments)]
-    # The path only has to differ from the default, which ansible-galaxy complains about when it installs elsewhere.
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)}
+    # What is installed anywhere already, even the same version, is of no interest here.
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "nothing-here")}
     run = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every Molecule scenario of extensions/molecule (or those named as arguments), each as one test.
 
-A folder there is a scenario when it has a molecule.yml. A scenario that needs something of the machine has an executable
+A folder there is a scenario when it has a molecule.yml. One that needs something of the machine has an executable
 "unavailable" beside that file: where the scenario cannot run, it prints the reason and succeeds.
 """
 

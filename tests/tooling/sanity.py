@@ -4,8 +4,8 @@
 """Run every test of ansible-test sanity that runs on this machine, with every supported Python found here.
 
 ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SOURCE_TREE. It keeps
-virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here it gets
-a home directory in build/, and in its cache the same version of pip from the package index, so that one source of
+virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here it
+gets a home directory in build/, and in its cache the same version of pip from the package index, so that one source of
 packages is enough.
 """
 
@@ -67,7 +67,7 @@ def seed_pip() -> None:
 
 
 def prepare_tree() -> None:
-    """Copy the sources and make the copy a git repository: the one around it ignores build/, and so would ansible-test."""
+    """Copy the sources, and make the copy a git repository since the one around it ignores build/."""
     with locked():
         copy_sources(SOURCE_TREE)
     subprocess.run(["git", "init", "--quiet", "--template=", SOURCE_TREE], check=True)
