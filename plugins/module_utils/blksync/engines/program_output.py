@@ -16,13 +16,14 @@ from .program_geometry import Geometry
 KNOWN_VERSIONS = ("1.0.7",)
 UNKNOWN = "The target is in an unknown state until a later run succeeds."
 
-_VERSION = re.compile(r"blocksync-fast version (\d+(?:\.\d+){0,3})(?:,|$)")
+_VERSION = re.compile(r"blocksync-fast version (\d+(?:\.\d+){0,3})(?:,|$)", re.ASCII)
 _SUMMARY = re.compile(
     r"(?P<verb>Updated|Copied|Created): (?P<blocks>\d{1,20})/(?P<blocks_total>\d{1,20}) blocks, "
-    r"(?P<size>\d{1,20})/(?P<size_total>\d{1,20}) bytes\."
+    r"(?P<size>\d{1,20})/(?P<size_total>\d{1,20}) bytes\.",
+    re.ASCII,
 )
 _SUMMARY_WORDS = re.compile(r"\b(Updated|Copied|Created): ")
-_PROGRESS = re.compile(r"\rProgress: (\d{1,3}(?:\.\d{1,2})?)%")
+_PROGRESS = re.compile(r"\rProgress: (\d{1,3}(?:\.\d{1,2})?)%", re.ASCII)
 _PROGRESS_TAIL = 80  # characters: more than two progress texts
 _QUOTE = 400  # characters of the program's words in a message
 
@@ -67,12 +68,12 @@ def parse_sync(text: str, size: int, geometry: Geometry) -> Summary:
     Raises EngineError unless the output ends in exactly one summary line, says "Updated" ("Copied" would mean that
     the target did not exist), and has counts that fit the size and the block size.
     """
-    lines = [line.rsplit("\r", 1)[-1] for line in text.split("\n")]
+    lines = text.split("\n")
     # The text after the last line end is empty in a complete output.
     match = _SUMMARY.fullmatch(lines[-2]) if len(lines) > 1 and not lines[-1] else None
     if match is None:
         raise _distrust("ended without its summary", text)
-    if sum(len(_SUMMARY_WORDS.findall(line)) for line in lines) != 1:
+    if len(_SUMMARY_WORDS.findall(text)) != 1:
         raise _distrust("gave more than one summary", text)
     if match.group("verb") != "Updated":
         raise _distrust("did not compare with the target", text)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
@@ -60,7 +59,11 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """What the child does between fork and exec; everything that allocates or imports happens here, before the fork."""
+    """What the child does between fork and exec; everything that imports or loads happens here, before the fork."""
+    try:
+        import ctypes  # noqa: PLC0415  # some Pythons lack it, and the native engine does without
+    except ImportError as error:
+        raise EngineError("This Python has no ctypes.", "Use the engine native.") from error
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 
