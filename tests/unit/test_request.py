@@ -1,0 +1,33 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A request that makes no sense is refused before anything is looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from blksync.errors import InvalidRequestError
+from blksync.request import SyncRequest
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"partitions": ()}, "empty"),
+        ({"partitions": (0, 1)}, "start at 1"),
+        ({"partitions": (2, 1, 2)}, "names 2 more than once"),
+        ({"engine": "dd"}, "native"),
+        ({"quiesce": "lazily"}, "freeze"),
+        ({"verify": "none"}, "full"),
+        ({"quiesce_timeout": 0}, "at least 1 second"),
+    ],
+)
+def test_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        SyncRequest(source="1", target="2", **options).validate()
+
+
+def test_defaults_are_valid() -> None:
+    SyncRequest(source="11111111", target="22222222").validate()

@@ -1,0 +1,151 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every reason to refuse, as a table: what the machine looks like, and which reasons come out of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Callable
+
+import pytest
+from blksync import plan
+from blksync.machine import Holder, Machine
+from blksync.request import SyncRequest
+
+from tests.support.machines import MIB, disk, machine, mount, partition
+
+REQUEST = SyncRequest(source="11111111", target="22222222", quiesce="none")
+
+
+def main_and_backup(**target: object) -> Machine:
+    return machine(disk("sda", 8, "11111111"), disk("sdb", 9, "22222222", **target))
+
+
+def with_target_partition(**fields: object) -> Machine:
+    return main_and_backup(partitions=(partition("sdb", 1, 9), partition("sdb", 2, 9, **fields)))
+
+
+def crypt(**fields: object) -> Holder:
+    return Holder(name="dm-0", path="/dev/mapper/backup", devno="253:0", kind="crypt", **fields)
+
+
+CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
+    "nothing wrong": (main_and_backup(), ()),
+    "target absent": (machine(disk("sda", 8, "11111111")), ("target_disk_not_found",)),
+    "source absent": (machine(disk("sdb", 8, "22222222")), ("source_disk_not_found",)),
+    "both absent": (machine(disk("sdc", 8, "33333333")), ("source_disk_not_found", "target_disk_not_found")),
+    "two disks carry the target's identifier": (
+        machine(disk("sda", 8, "11111111"), disk("sdb", 9, "22222222"), disk("sdc", 10, "22222222")),
+        ("target_disk_ambiguous",),
+    ),
+    "target read-only": (main_and_backup(read_only=True), ("target_read_only",)),
+    "target partition read-only": (with_target_partition(read_only=True), ("target_read_only",)),
+    "target partition mounted": (with_target_partition(mounts=(mount("9:2", "/mnt"),)), ("target_mounted",)),
+    "target partition is swap": (with_target_partition(swap=True), ("target_swap",)),
+    "target partition held by LUKS": (with_target_partition(holders=(crypt(),)), ("target_held",)),
+    "whole target disk held": (main_and_backup(holders=(crypt(),)), ("target_held",)),
+    "whole target disk mounted": (main_and_backup(mounts=(mount("9:0", "/mnt"),)), ("target_mounted",)),
+    "partition missing on the target": (
+        main_and_backup(partitions=(partition("sdb", 1, 9),)),
+        ("partition_missing",),
+    ),
+    "sizes differ by one sector": (with_target_partition(size=64 * MIB + 512), ("size_differs",)),
+    "an extended partition": (with_target_partition(parttype="0x5"), ("extended_partition",)),
+    "target partitions overlap": (with_target_partition(start=100 * MIB + 512), ("overlapping_partitions",)),
+    "a target partition overlaps one that is not synced": (
+        main_and_backup(
+            partitions=(partition("sdb", 1, 9), partition("sdb", 2, 9), partition("sdb", 3, 9, start=250 * MIB))
+        ),
+        ("overlapping_partitions",),
+    ),
+    "the running system is on the target": (
+        replace(main_and_backup(), mounts=(mount("9:3", "/"),), ancestry={"9:3": ("9:0",)}),
+        ("target_runs_system",),
+    ),
+    "half of the running system is on the target, through LUKS": (
+        machine(
+            disk("sda", 8, "11111111"),
+            disk("sdb", 9, "22222222"),
+            mounts=(mount("8:2", "/"), mount("253:0", "/boot/efi")),
+            **{"253:0": ("9:0",)},
+        ),
+        ("target_runs_system",),
+    ),
+    "a data partition of the target is mounted: no reason": (
+        replace(main_and_backup(), mounts=(mount("9:3", "/data"),), ancestry={"9:3": ("9:0",)}),
+        (),
+    ),
+    "the target lives on the source": (
+        machine(
+            disk("sda", 8, "11111111"),
+            disk("loop0", 7, "22222222"),
+            **{"7:0": ("7:0", "8:0")},
+        ),
+        ("stacked_disks",),
+    ),
+    "all reasons at once": (
+        main_and_backup(
+            read_only=True,
+            partitions=(
+                partition("sdb", 1, 9, size=1 * MIB, mounts=(mount("9:1", "/a"),)),
+                partition("sdb", 2, 9, swap=True, holders=(crypt(mounts=(mount("253:0", "/b"),)),)),
+            ),
+        ),
+        ("target_read_only", "size_differs", "target_mounted", "target_swap", "target_held"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_reasons(case: str) -> None:
+    situation, expected = CASES[case]
+    assert [refusal.code for refusal in plan.make(situation, REQUEST).refusals] == list(expected)
+
+
+def test_same_disk() -> None:
+    found = plan.make(main_and_backup(), replace(REQUEST, target="11111111"))
+    assert "same_disk" in [refusal.code for refusal in found.refusals]
+
+
+@pytest.mark.parametrize(
+    ("protected", "refused"),
+    [(("22222222",), True), (("serial:SERIAL-sdb",), True), (("33333333",), False), (("11111111",), False), ((), False)],
+)
+def test_protected(protected: tuple[str, ...], refused: bool) -> None:
+    found = plan.make(main_and_backup(), replace(REQUEST, protected=protected))
+    assert ("target_protected" in [refusal.code for refusal in found.refusals]) is refused
+
+
+def test_protected_by_an_ambiguous_identifier_protects_every_match() -> None:
+    situation = machine(
+        disk("sda", 8, "11111111"),
+        disk("sdb", 9, "22222222", serial="twin"),
+        disk("sdc", 10, "33333333", serial="twin"),
+    )
+    found = plan.make(situation, replace(REQUEST, protected=("serial:twin",)))
+    assert [refusal.code for refusal in found.refusals] == ["target_protected"]
+
+
+def test_messages_name_sizes_and_candidates() -> None:
+    sizes = plan.make(with_target_partition(size=64 * MIB + 512), REQUEST).refusals[0]
+    assert "67108864 bytes" in sizes.message
+    assert "67109376 bytes" in sizes.message
+    absent = str(plan.make(machine(disk("sda", 8, "11111111")), REQUEST).refusals[0])
+    for word in ("Model sda", "SERIAL-sda", "1048576000", "11111111"):
+        assert word in absent
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: replace(p, mounts=(mount(p.devno, "/mnt"),)),
+        lambda p: replace(p, swap=True),
+        lambda p: replace(p, holders=(crypt(),)),
+    ],
+)
+def test_a_target_in_use_is_refused_on_every_pair(change: Callable[..., object]) -> None:
+    for number in (1, 2):
+        parts = [partition("sdb", 1, 9), partition("sdb", 2, 9)]
+        parts[number - 1] = change(parts[number - 1])  # type: ignore[call-overload]
+        assert plan.make(main_and_backup(partitions=tuple(parts)), REQUEST).refusals
