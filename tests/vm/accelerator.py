@@ -34,8 +34,12 @@ def accelerator(image: SystemImage) -> Accelerator:
 def _try_kvm(image: SystemImage, folder: Path) -> None:
     """Boot with KVM and leave the file `kvm` in the folder if root could log in."""
     disk = assemble(folder / "main.raw", "dos", disk_identifier(1, "dos"), 1024, main_partitions(image))
-    machine = Machine(folder / "run", Hardware("bios", accelerator="kvm"), image.key,
-                      [UsbDisk("main", disk, "MAINDISK0001", port=1, boot=0)])
+    machine = Machine(
+        folder / "run",
+        Hardware("bios", accelerator="kvm"),
+        image.key,
+        [UsbDisk("main", disk, "MAINDISK0001", port=1, boot=0)],
+    )
     try:
         machine.start()
         machine.wait_ssh(KVM_BOOT_LIMIT)

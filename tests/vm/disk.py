@@ -16,8 +16,11 @@ from .image import ESP_MIB, MIB, ROOT_MIB, SystemImage
 
 Label = Literal["dos", "gpt"]
 
-_TYPES = {"dos": {"esp": "ef, bootable", "linux": "83"},
-          "gpt": {"esp": "uefi, attrs=LegacyBIOSBootable", "linux": "linux"}}
+_TYPES = {
+    "dos": {"esp": "ef, bootable", "linux": "83"},
+    "gpt": {"esp": "uefi, attrs=LegacyBIOSBootable", "linux": "linux"},
+}
+THIRD_MIB = 32
 _BOOT_CODE_SIZE = 440  # of the first sector; the rest is the disk identifier and the partition table
 
 
@@ -43,9 +46,8 @@ def main_partitions(image: SystemImage) -> list[Partition]:
 
 
 def backup_partitions(third: Path | None = None) -> list[Partition]:
-    """Return the partitions of a backup disk: the same sizes elsewhere and empty, and a third one of its own."""
-    own = [] if third is None else [Partition(1000, third.stat().st_size // MIB, third)]
-    return [Partition(4, ESP_MIB, None, "esp"), Partition(100, ROOT_MIB), *own]
+    """Return the partitions of a backup disk: the same sizes elsewhere and empty, and a third one with own data."""
+    return [Partition(4, ESP_MIB, None, "esp"), Partition(100, ROOT_MIB), Partition(1000, THIRD_MIB, third)]
 
 
 def assemble(path: Path, label: Label, identifier: str, size: int, partitions: Sequence[Partition]) -> Path:
@@ -77,8 +79,17 @@ def overlay(base: Path, path: Path) -> Path:
 def read_partition(disk: Path, partition: Partition, work: Path) -> bytes:
     """Return the bytes of a partition of a raw or qcow2 disk image that no machine is using."""
     raw = work / "read.raw"
-    run("qemu-img", "dd", "-O", "raw", f"if={disk}", f"of={raw}", f"bs={MIB}", f"skip={partition.start}",
-        f"count={partition.start + partition.size}")
+    run(
+        "qemu-img",
+        "dd",
+        "-O",
+        "raw",
+        f"if={disk}",
+        f"of={raw}",
+        f"bs={MIB}",
+        f"skip={partition.start}",
+        f"count={partition.start + partition.size}",
+    )
     content = raw.read_bytes()
     raw.unlink()
     return content

@@ -51,8 +51,15 @@ class UsbDisk:
 
     def device(self) -> dict[str, Any]:
         """Return the arguments of device_add."""
-        device = {"driver": "usb-storage", "id": self.device_id, "drive": self.name, "serial": self.serial,
-                  "bus": "xhci.0", "port": str(self.port), "removable": True}
+        device = {
+            "driver": "usb-storage",
+            "id": self.device_id,
+            "drive": self.name,
+            "serial": self.serial,
+            "bus": "xhci.0",
+            "port": str(self.port),
+            "removable": True,
+        }
         return device if self.boot is None else {**device, "bootindex": self.boot}
 
     @property
@@ -117,17 +124,49 @@ class Files:
 def command_line(hardware: Hardware, disks: list[UsbDisk], files: Files, port: int, incoming: Path | None) -> list[str]:
     """Return QEMU's argument vector; `incoming` is a saved state to continue from, `port` leads to the guest's SSH."""
     cpu = "host" if hardware.accelerator == "kvm" else "Nehalem"  # TCG starts 7 s sooner with it than with "max"
-    argv = [QEMU, "-name", files.folder.name, "-machine", "q35", "-accel", hardware.accelerator, "-cpu", cpu,
-            "-smp", str(hardware.cpus), "-m", str(hardware.memory), "-nodefaults", "-display", "none", "-no-reboot",
-            "-device", "virtio-rng-pci", "-device", "qemu-xhci,id=xhci",
-            "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
-            "-device", "virtio-net-pci,netdev=net,romfile=",
-            "-chardev", f"socket,id=console,path={files.console},server=on,wait=off,logfile={files.console_log}",
-            "-serial", "chardev:console", "-qmp", f"unix:{files.qmp},server=on,wait=off",
-            "-pidfile", str(files.pid), "-daemonize"]
+    argv = [
+        QEMU,
+        "-name",
+        files.folder.name,
+        "-machine",
+        "q35",
+        "-accel",
+        hardware.accelerator,
+        "-cpu",
+        cpu,
+        "-smp",
+        str(hardware.cpus),
+        "-m",
+        str(hardware.memory),
+        "-nodefaults",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-device",
+        "virtio-rng-pci",
+        "-device",
+        "qemu-xhci,id=xhci",
+        "-netdev",
+        f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
+        "-device",
+        "virtio-net-pci,netdev=net,romfile=",
+        "-chardev",
+        f"socket,id=console,path={files.console},server=on,wait=off,logfile={files.console_log}",
+        "-serial",
+        "chardev:console",
+        "-qmp",
+        f"unix:{files.qmp},server=on,wait=off",
+        "-pidfile",
+        str(files.pid),
+        "-daemonize",
+    ]
     if hardware.firmware == "uefi":
-        argv += ["-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={UEFI_CODE}",
-                 "-drive", f"if=pflash,unit=1,format=raw,file={files.variables}"]
+        argv += [
+            "-drive",
+            f"if=pflash,unit=0,format=raw,readonly=on,file={UEFI_CODE}",
+            "-drive",
+            f"if=pflash,unit=1,format=raw,file={files.variables}",
+        ]
     for disk in disks:
         argv += ["-blockdev", json.dumps(disk.block_node()), "-device", json.dumps(disk.device())]
     return argv + (["-incoming", f"exec:cat {incoming}"] if incoming else [])

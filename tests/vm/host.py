@@ -38,7 +38,9 @@ class CommandError(RuntimeError):
 
 def missing() -> list[str]:
     """Return why no virtual machine can be built and run here, one reason a line; empty when it can."""
-    reasons = [f"{name} is missing (Debian package {package})" for name, package in PROGRAMS.items() if not _which(name)]
+    reasons = [
+        f"{name} is missing (Debian package {package})" for name, package in PROGRAMS.items() if not _which(name)
+    ]
     reasons += [f"{path} is missing (Debian package {package})" for path, package in FILES.items() if not path.exists()]
     if os.geteuid() != 0:
         reasons.append("not root (a Debian tree with its owners and modes is built)")

@@ -80,21 +80,24 @@ def build_image(unlock: Unlock = "keyfile", suite: str | None = None) -> SystemI
 def apt_sources(suite: str | None = None) -> list[str]:
     """Return the host's own Debian package sources as apt one-liners, for another release if `suite` names one."""
     fields = "$(ORIGIN)|$(REPO_URI)|$(CODENAME)|$(COMPONENT)"
-    targets = [line.split("|") for line in
-               run("apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines()]
+    targets = [
+        line.split("|")
+        for line in run("apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines()
+    ]
     debian = [target[1:] for target in targets if target[0] == "Debian"]
     if not debian:
         raise CommandError("apt on this machine knows no Debian source (or `apt-get update` never ran)")
     own = min((codename for _, codename, _ in debian), key=len)
     named = [(uri, codename.replace(own, suite or own), component) for uri, codename, component in debian]
-    return sorted({f"deb {uri} {codename} {component}" for uri, codename, component in named},
-                  key=lambda line: (len(line.split()[2]), line))
+    return sorted(
+        {f"deb {uri} {codename} {component}" for uri, codename, component in named},
+        key=lambda line: (len(line.split()[2]), line),
+    )
 
 
 def identities() -> str:
     """Return the fixed identities as shell assignments, for provision.sh."""
-    return (f"ESP_SERIAL={ESP_SERIAL}\nLUKS_UUID={LUKS_UUID}\nROOT_UUID={ROOT_UUID}\n"
-            f"PASSPHRASE='{PASSPHRASE}'\n")
+    return f"ESP_SERIAL={ESP_SERIAL}\nLUKS_UUID={LUKS_UUID}\nROOT_UUID={ROOT_UUID}\nPASSPHRASE='{PASSPHRASE}'\n"
 
 
 def kernel_command_line(unlock: Unlock) -> str:
@@ -125,28 +128,78 @@ def _bootstrap(tree: Path, suite: str, sources: list[str], folder: Path) -> None
     """Make the Debian tree and provision it; the package sources are not left in it."""
     (folder / "identities").write_text(identities())
     options = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
-    run("mmdebstrap", "--mode=root", "--variant=minbase", "--quiet", f"--include={','.join(PACKAGES)}",
-        '--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"', *options,
+    run(
+        "mmdebstrap",
+        "--mode=root",
+        "--variant=minbase",
+        "--quiet",
+        f"--include={','.join(PACKAGES)}",
+        '--aptopt=Acquire::Languages "none"',
+        '--aptopt=APT::Install-Recommends "false"',
+        *options,
         f"--customize-hook=copy-in {PROVISION} {folder}/identities {folder}/id_ed25519.pub /root",
         '--customize-hook=chroot "$1" bash /root/provision.sh && rm "$1/root/provision.sh"',
-        suite, tree, "-", input="\n".join(sources) + "\n", timeout=1200)
+        suite,
+        tree,
+        "-",
+        input="\n".join(sources) + "\n",
+        timeout=1200,
+    )
     for source in [tree / "etc/apt/sources.list", *(tree / "etc/apt/sources.list.d").iterdir()]:
         source.unlink(missing_ok=True)
 
 
 def _make_root(tree: Path, image: Path) -> None:
     """Make the ext4 image; it leaves room in the partition for the LUKS header that the encrypted variant has."""
-    run("mke2fs", "-q", "-t", "ext4", "-L", "system", "-U", ROOT_UUID, "-E", "root_owner=0:0", "-d", tree, image,
-        f"{ROOT_MIB - LUKS_OVERHEAD_MIB}M")
+    run(
+        "mke2fs",
+        "-q",
+        "-t",
+        "ext4",
+        "-L",
+        "system",
+        "-U",
+        ROOT_UUID,
+        "-E",
+        "root_owner=0:0",
+        "-d",
+        tree,
+        image,
+        f"{ROOT_MIB - LUKS_OVERHEAD_MIB}M",
+    )
     os.truncate(image, ROOT_MIB * MIB)
 
 
 def _encrypt(image: Path) -> None:
     """Turn the plain image into LUKS2 in place. PBKDF2 with few rounds: argon2id takes 15 s under emulation."""
-    run("cryptsetup", "reencrypt", "--encrypt", "--batch-mode", "--type", "luks2", "--uuid", LUKS_UUID,
-        "--cipher", "aes-xts-plain64", "--key-size", "512", "--sector-size", "4096", "--pbkdf", "pbkdf2",
-        "--pbkdf-force-iterations", "1000", "--reduce-device-size", f"{LUKS_OVERHEAD_MIB}M", "--resilience", "none",
-        "--key-file", "-", image, input=PASSPHRASE)
+    run(
+        "cryptsetup",
+        "reencrypt",
+        "--encrypt",
+        "--batch-mode",
+        "--type",
+        "luks2",
+        "--uuid",
+        LUKS_UUID,
+        "--cipher",
+        "aes-xts-plain64",
+        "--key-size",
+        "512",
+        "--sector-size",
+        "4096",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        "1000",
+        "--reduce-device-size",
+        f"{LUKS_OVERHEAD_MIB}M",
+        "--resilience",
+        "none",
+        "--key-file",
+        "-",
+        image,
+        input=PASSPHRASE,
+    )
 
 
 def _make_esp(tree: Path, image: Path, command_line: str, work: Path) -> None:
@@ -158,10 +211,12 @@ def _make_esp(tree: Path, image: Path, command_line: str, work: Path) -> None:
     shutil.copy(next((tree / "boot").glob("initrd.img-*")), work / "initrd.img")
     (work / "loader/loader.conf").write_text("default system.conf\ntimeout 0\neditor no\n")
     (work / "loader/entries/system.conf").write_text(
-        f"title system\nlinux /vmlinuz\ninitrd /initrd.img\noptions {command_line}\n")
+        f"title system\nlinux /vmlinuz\ninitrd /initrd.img\noptions {command_line}\n"
+    )
     (work / "syslinux/syslinux.cfg").write_text(
         "SERIAL 0 115200\nDEFAULT system\nPROMPT 0\nTIMEOUT 1\n"
-        f"LABEL system\n LINUX /vmlinuz\n INITRD /initrd.img\n APPEND {command_line}\n")
+        f"LABEL system\n LINUX /vmlinuz\n INITRD /initrd.img\n APPEND {command_line}\n"
+    )
     with image.open("wb") as new:
         new.truncate(ESP_MIB * MIB)
     run("mkfs.vfat", "-F", "32", "-s", "1", "-n", "ESP", "-i", ESP_SERIAL, image)

@@ -48,8 +48,14 @@ class Machine:
             state = json.loads((folder / "machine.json").read_text())
         except FileNotFoundError:
             return None
-        return cls(folder, Hardware(**state["hardware"]), Path(state["key"]),
-                   [UsbDisk.from_dict(disk) for disk in state["disks"]], state["port"], Path(state["sockets"]))
+        return cls(
+            folder,
+            Hardware(**state["hardware"]),
+            Path(state["key"]),
+            [UsbDisk.from_dict(disk) for disk in state["disks"]],
+            state["port"],
+            Path(state["sockets"]),
+        )
 
     @property
     def files(self) -> Files:
@@ -104,8 +110,11 @@ class Machine:
 
     def wait_console(self, text: str, limit: float = BOOT_LIMIT) -> None:
         """Wait until the guest has written `text` on its serial console."""
-        wait_for(f"{text!r} on the console of {self.folder.name}",
-                 lambda: self._must_run() and text in self.console_text(), limit)
+        wait_for(
+            f"{text!r} on the console of {self.folder.name}",
+            lambda: self._must_run() and text in self.console_text(),
+            limit,
+        )
 
     def console_text(self) -> str:
         """Return what the guest wrote on its serial console since the start."""
@@ -129,8 +138,10 @@ class Machine:
         self.disks.append(disk)
         self._remember()
         if wait:
-            self.ssh.run(f"for i in $(seq 200); do [ -b {disk.by_id} ] && break; sleep .1; done; "
-                         f"udevadm settle; test -b {disk.by_id}")
+            self.ssh.run(
+                f"for i in $(seq 200); do [ -b {disk.by_id} ] && break; sleep .1; done; "
+                f"udevadm settle; test -b {disk.by_id}"
+            )
 
     def unplug(self, name: str) -> UsbDisk:
         """Pull a disk out, as by hand: the guest is not asked. Return it, for plugging it in again."""
@@ -162,8 +173,12 @@ class Machine:
         return True
 
     def _remember(self) -> None:
-        state = {**as_json(self.hardware, self.disks), "key": str(self.key), "port": self.port,
-                 "sockets": str(self.sockets)}
+        state = {
+            **as_json(self.hardware, self.disks),
+            "key": str(self.key),
+            "port": self.port,
+            "sockets": str(self.sockets),
+        }
         (self.folder / "machine.json").write_text(json.dumps(state, indent=1))
 
     def _forget(self) -> None:

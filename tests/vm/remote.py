@@ -24,14 +24,33 @@ class Ssh:
 
     def options(self) -> list[str]:
         """Return the options of ssh that do not say where to; Ansible gets them too (host keys: a test machine's)."""
-        return ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-                "-o", "ConnectTimeout=10", "-o", "IdentitiesOnly=yes"]
+        return [
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+            "-o",
+            "ConnectTimeout=10",
+            "-o",
+            "IdentitiesOnly=yes",
+        ]
 
     def argv(self, command: str, shared: bool = True) -> list[str]:
         """Return the argument vector that runs a shell command, over the kept connection or one of its own."""
         reuse = ["-o", "ControlMaster=auto", "-o", f"ControlPath={self.control}", "-o", "ControlPersist=600"]
-        return ["ssh", "-i", str(self.key), "-p", str(self.port), *self.options(),
-                *(reuse if shared else ["-o", "ControlPath=none"]), "root@127.0.0.1", command]
+        return [
+            "ssh",
+            "-i",
+            str(self.key),
+            "-p",
+            str(self.port),
+            *self.options(),
+            *(reuse if shared else ["-o", "ControlPath=none"]),
+            "root@127.0.0.1",
+            command,
+        ]
 
     def run(self, command: str, input: str | None = None, timeout: float = 300) -> str:
         """Run a shell command as root, return its standard output; raise RemoteError if it fails."""
@@ -40,11 +59,11 @@ class Ssh:
             raise RemoteError(f"{command!r} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def attempt(self, command: str, input: str | None = None,
-                timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def attempt(self, command: str, input: str | None = None, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         """Run a shell command as root and return how it ended."""
-        return subprocess.run(self.argv(command), input=input, capture_output=True, text=True, timeout=timeout,
-                              check=False)
+        return subprocess.run(
+            self.argv(command), input=input, capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     def answers(self) -> bool:
         """Tell whether the machine lets us in."""
@@ -55,5 +74,8 @@ class Ssh:
 
     def close(self) -> None:
         """End the kept connection; a machine that is gone takes it along."""
-        subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={self.control}", "-p", str(self.port),
-                        "root@127.0.0.1"], capture_output=True, check=False)
+        subprocess.run(
+            ["ssh", "-O", "exit", "-o", f"ControlPath={self.control}", "-p", str(self.port), "root@127.0.0.1"],
+            capture_output=True,
+            check=False,
+        )

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from .accelerator import accelerator
 from .cache import cached, content_key
-from .disk import Label, assemble, backup_partitions, disk_identifier, main_partitions
+from .disk import THIRD_MIB, Label, assemble, backup_partitions, disk_identifier, main_partitions
 from .hardware import Firmware, Hardware, UsbDisk
 from .host import QEMU, run
 from .image import MIB, PASSPHRASE, SystemImage, Unlock, build_image
 from .machine import Machine
 from .saved_state import restore, save
 
-MAIN_MIB, BACKUP_MIB, THIRD_MIB = 1024, 1200, 32
+MAIN_MIB, BACKUP_MIB = 1024, 1200
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,9 @@ class Scene:
 
     def main_disk(self, folder: Path) -> UsbDisk:
         """Make a main disk that boots."""
-        image = assemble(folder / "main.raw", self.label, self.main_id, MAIN_MIB,
-                         main_partitions(build_image(self.unlock)))
+        image = assemble(
+            folder / "main.raw", self.label, self.main_id, MAIN_MIB, main_partitions(build_image(self.unlock))
+        )
         return UsbDisk("main", image, "MAINDISK0001", port=1, boot=0)
 
     def empty_main_disk(self, folder: Path) -> UsbDisk:
@@ -75,8 +76,13 @@ class Scene:
     def running(self, folder: Path) -> Machine:
         """Return a machine in this scene within seconds, restored from a state that is made once."""
         image = build_image(self.unlock)
-        made_from = [image.content, asdict(self), asdict(self._hardware(image)), run(QEMU, "--version"),
-                     *(Path(__file__).with_name(name).read_text() for name in ("hardware.py", "disk.py", "scene.py"))]
+        made_from = [
+            image.content,
+            asdict(self),
+            asdict(self._hardware(image)),
+            run(QEMU, "--version"),
+            *(Path(__file__).with_name(name).read_text() for name in ("hardware.py", "disk.py", "scene.py")),
+        ]
         kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
         return restore(cached(kind, content_key(*made_from), self._save_running), folder)
 

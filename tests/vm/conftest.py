@@ -1,0 +1,10 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures of the tests in virtual machines."""
+
+from __future__ import annotations
+
+from .fixtures import machines, module_machines, vm_host
+
+__all__ = ["machines", "module_machines", "vm_host"]
