@@ -42,6 +42,7 @@ def depth(request: pytest.FixtureRequest) -> str:
     return str(request.config.getoption("--depth"))
 
 
+@pytest.hookimpl(trylast=True)  # after hypothesis has marked its tests
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what does not belong to the depth."""
     if config.getoption("--depth") == SAMPLE:

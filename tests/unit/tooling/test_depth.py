@@ -1,0 +1,52 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tests/conftest.py decides by depth and needs; it runs here on a small test file of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+CONFTEST = Path(__file__).resolve().parents[2] / "conftest.py"
+TESTS = """
+import pytest
+from hypothesis import given, strategies
+
+def test_plain(): pass
+
+@pytest.mark.full
+def test_deep(): pass
+
+def test_longer_in_depth(depth):
+    assert depth in ("sample", "full")
+
+@given(strategies.integers())
+def test_property(number): pass
+
+@pytest.mark.needs("no-such-command")
+def test_needy(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "passed", "skipped", "deselected"),
+    [
+        pytest.param([], 3, 1, 1, id="sample"),
+        pytest.param(["--depth=full"], 4, 1, 0, id="full"),
+        pytest.param(["--depth=full", "--deep-only"], 3, 0, 2, id="beyond the sample"),
+    ],
+)
+def test_depth_selects(
+    pytester: pytest.Pytester, options: list[str], passed: int, skipped: int, deselected: int
+) -> None:
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makeini("[pytest]\nmarkers =\n    full: deep\n    needs(*what): needs\n")
+    pytester.makepyfile(TESTS)
+    result = pytester.runpytest_subprocess("-rs", "-p", "no:cacheprovider", *options)
+    result.assert_outcomes(passed=passed, skipped=skipped, deselected=deselected)
+    if skipped:
+        result.stdout.fnmatch_lines(["SKIPPED*needs the command no-such-command"])

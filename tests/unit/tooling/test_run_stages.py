@@ -1,0 +1,88 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tooling import run_stages
+from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit, write_junit
+from tests.tooling.stages import SUITES, Stage
+
+GOOD, BAD = Case("a", PASSED), Case("b", FAILED, "wrong")
+
+PYTEST_REPORT = """<?xml version="1.0" encoding="utf-8"?>
+<testsuites><testsuite name="pytest" errors="1" failures="1" skipped="1" tests="4">
+<testcase classname="tests.unit.test_x" name="test_good" time="0.1" />
+<testcase classname="tests.unit.test_x" name="test_bad"><failure message="assert 1 == 2">long text</failure></testcase>
+<testcase classname="tests.unit.test_x" name="test_odd"><error message="failed on setup">long text</error></testcase>
+<testcase classname="tests.unit.test_x" name="test_out"><skipped type="pytest.skip" message="needs root" /></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_reads_what_pytest_writes(tmp_path: Path) -> None:
+    (tmp_path / "report.xml").write_text(PYTEST_REPORT)
+    cases = read_junit(tmp_path / "report.xml")
+    assert [case.outcome for case in cases] == [PASSED, FAILED, FAILED, SKIPPED]
+    assert cases[3] == Case("tests.unit.test_x::test_out", SKIPPED, "needs root")
+    assert closing_line(cases) == "1 passed, 2 failed, 1 skipped"
+
+
+def test_reads_the_reason_that_ansible_test_writes_as_text(tmp_path: Path) -> None:
+    (tmp_path / "report.xml").write_text(
+        '<testsuite><testcase name="a"><skipped>No tests applicable.</skipped></testcase></testsuite>'
+    )
+    assert read_junit(tmp_path / "report.xml") == [Case("a", SKIPPED, "No tests applicable.")]
+
+
+def test_reads_back_what_it_writes(tmp_path: Path) -> None:
+    cases = [GOOD, BAD, Case("c", SKIPPED, "needs <root> & more")]
+    write_junit(tmp_path / "new" / "report.xml", "suite", cases)
+    assert read_junit(tmp_path / "new" / "report.xml") == cases
+
+
+def test_skipped_tests_are_listed_by_reason() -> None:
+    cases = [Case("a", SKIPPED, "needs root"), GOOD, Case("b", SKIPPED), Case("c", SKIPPED, "needs root")]
+    assert list_skipped(cases) == ["needs root: a, c", "no reason given: b"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reported", "expected"),
+    [
+        (0, None, "1 passed, 0 failed, 0 skipped"),
+        (2, None, "0 passed, 1 failed, 0 skipped"),
+        (0, [GOOD, GOOD], "2 passed, 0 failed, 0 skipped"),
+        (1, [GOOD, BAD], "1 passed, 1 failed, 0 skipped"),
+        (5, [], "0 passed, 0 failed, 0 skipped"),
+        pytest.param(3, [GOOD], "1 passed, 1 failed, 0 skipped", id="crashed after its report"),
+        pytest.param(-9, [], "0 passed, 1 failed, 0 skipped", id="killed"),
+    ],
+)
+def test_a_bad_end_is_never_lost(status: int, reported: list[Case] | None, expected: str) -> None:
+    assert closing_line(run_stages.judge("stage", status, reported)) == expected
+
+
+def test_a_command_that_is_not_there_fails() -> None:
+    assert [case.outcome for case in run_stages.run_stage(Stage("x", ("/no/such/program",)))] == [FAILED]
+
+
+def test_a_stage_whose_folder_is_missing_is_skipped_with_a_reason() -> None:
+    assert run_stages.run_stage(Stage("x", ("true",), needs="no/such/folder")) == [
+        Case("x", SKIPPED, "no/such/folder is not there yet")
+    ]
+
+
+def test_a_failed_stage_does_not_hide_the_next(capfd: pytest.CaptureFixture[str]) -> None:
+    cases = run_stages.run_suite((Stage("one", ("false",)), Stage("two", ("true",))))
+    run_stages.print_summary(cases)
+    assert capfd.readouterr().out.splitlines()[-2:] == ["FAILED one (exit status 1)", "1 passed, 1 failed, 0 skipped"]
+
+
+def test_stages_of_a_suite_have_names_of_their_own() -> None:
+    for stages in SUITES.values():
+        names = [stage.name for stage in stages]
+        assert len(names) == len(set(names))
