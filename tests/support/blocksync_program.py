@@ -1,0 +1,41 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""blocksync-fast in tests: the real program where it is installed, and fakes that misbehave on purpose."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+from pathlib import Path
+
+import pytest
+
+PROGRAM = shutil.which(os.environ.get("BLOCKSYNC_FAST") or "blocksync-fast") or ""
+
+needs_blocksync_fast = pytest.mark.skipif(not PROGRAM, reason="blocksync-fast is not installed")
+
+
+class FakeProgram:
+    """A shell script in the program's place. ``body`` runs with $src and $dst, the paths that it was given."""
+
+    def __init__(self, folder: Path, body: str, version: str = "1.07") -> None:
+        self.path = folder / "blocksync-fast"
+        self.path.write_text(
+            '#!/bin/sh\nif [ "$1" = -V ]; then echo "blocksync-fast version %s, Copyright"; exit; fi\n'
+            "src=${1#--src=} dst=${2#--dst=}\n%s\n" % (version, body)
+        )
+        self.path.chmod(0o755)
+
+
+def wait_until_gone(pid: int, seconds: float = 30) -> bool:
+    """Wait for the end of any process; False where it still runs after that time."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], seconds)[0])
+    finally:
+        os.close(fd)
