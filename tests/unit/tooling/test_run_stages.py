@@ -33,9 +33,8 @@ def test_reads_what_pytest_writes(tmp_path: Path) -> None:
 
 
 def test_reads_the_reason_that_ansible_test_writes_as_text(tmp_path: Path) -> None:
-    (tmp_path / "report.xml").write_text(
-        '<testsuite><testcase name="a"><skipped>No tests applicable.</skipped></testcase></testsuite>'
-    )
+    report = '<testsuite><testcase name="a"><skipped>No tests applicable.</skipped></testcase></testsuite>'
+    (tmp_path / "report.xml").write_text(report)
     assert read_junit(tmp_path / "report.xml") == [Case("a", SKIPPED, "No tests applicable.")]
 
 
