@@ -35,13 +35,13 @@ attributes:
 options:
   disks:
     description:
-      - Identifiers of the disks to list. Each must match exactly one disk, or the task fails and lists the candidates.
+      - A list of identifiers of the disks to list, or a single one. Each must match exactly one disk, or the task fails
+        and lists the candidates.
       - The same identifiers as O(blksync.backup.disk_sync#module:source) takes, such as V("11111111") for a PTUUID,
         a GPT GUID, V(/dev/disk/by-id/...), V(/dev/disk/by-path/...), V(serial:...) or V(wwn:...). A number is refused,
         so quote a PTUUID. V(/dev/sda) works with a warning.
       - All disks if left out.
-    type: list
-    elements: raw
+    type: raw
 seealso:
   - module: blksync.backup.disk_sync
 author:
@@ -252,7 +252,7 @@ from ansible_collections.blksync.backup.plugins.module_utils.blksync import desc
 
 def listed(module: AnsibleModule) -> dict[str, Any]:
     """The disks that were asked for, as exit_json takes them."""
-    wanted = [selection.parse_identifier(value, "disks") for value in module.params["disks"] or []]
+    wanted = selection.parse_identifiers(module.params["disks"], "disks")
     machine = discovery.observe()
     disks = [selection.select(machine, identifier) for identifier in wanted] if wanted else machine.disks
     for identifier in wanted:
@@ -264,7 +264,7 @@ def listed(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         # raw: Ansible would turn a number into a string without a word, and 01234567 is octal in YAML.
-        argument_spec={"disks": {"type": "list", "elements": "raw"}},
+        argument_spec={"disks": {"type": "raw"}},
         supports_check_mode=True,
     )
     run_core(module, listed)

@@ -76,11 +76,9 @@ options:
     default: auto
   protected:
     description:
-      - Disks that are never written, whatever else is said, by the same identifiers as O(target).
+      - A list of disks that are never written, whatever else is said, by the same identifiers as O(target).
       - One that is absent protects nothing; one that matches several disks protects them all.
-    type: list
-    elements: raw
-    default: []
+    type: raw
   eject:
     description:
       - Power the target off at the end, so that it can be unplugged. Only for disks that software can power off.
@@ -240,7 +238,7 @@ kind:
 from ansible.module_utils.basic import AnsibleModule  # noqa: E402
 
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core  # noqa: E402
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, sync  # noqa: E402
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync  # noqa: E402
 
 
 def synced(module: AnsibleModule) -> dict:
@@ -255,7 +253,7 @@ def synced(module: AnsibleModule) -> dict:
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
             verify=options["verify"],
-            protected=tuple(options["protected"]),
+            protected=selection.parse_identifiers(options["protected"], "protected"),
             eject=options["eject"],
             check=module.check_mode,
         )
@@ -276,7 +274,7 @@ def main() -> None:
             "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
             "quiesce_timeout": {"type": "int", "default": 3600},
             "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
-            "protected": {"type": "list", "elements": "raw", "default": []},
+            "protected": {"type": "raw"},
             "eject": {"type": "bool", "default": False},
         },
         supports_check_mode=True,

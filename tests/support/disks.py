@@ -94,7 +94,7 @@ class PartitionedDisk(LoopDevice):
         try:
             label = "0x%s" % identifier if table == "dos" else identifier
             lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]
-            lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes)]
+            lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes, strict=True)]
             run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
             run("partx", "-a", self.path)
         except BaseException:

@@ -56,8 +56,10 @@ def parse_identifier(value: object, option: str = "disk") -> Identifier:
 
     A module must take it as ``type: raw``: with ``type: str`` Ansible makes a string of a number without a word,
     and the user's 01234567 (octal in YAML) or 0x11111111 would be another disk's identifier.
-    Raises InvalidRequestError for a number and for text of no known form.
+    An ``Identifier`` is returned as it is. Raises InvalidRequestError for a number and for text of no known form.
     """
+    if isinstance(value, Identifier):
+        return value
     if not isinstance(value, str):
         raise InvalidRequestError(*_no_text(value, option))
     text = value.strip()
@@ -83,12 +85,22 @@ def parse_identifier(value: object, option: str = "disk") -> Identifier:
     raise InvalidRequestError("%s: %r is no disk identifier." % (option, text), FORMS)
 
 
+def parse_identifiers(value: object, option: str = "disks") -> tuple[Identifier, ...]:
+    """Take a list of identifiers apart, or a single one; None is an empty list.
+
+    A module must take it as ``type: raw``, as for ``parse_identifier``: ``type: list`` makes text of a single number.
+    """
+    if value is None:
+        return ()
+    return tuple(parse_identifier(item, option) for item in (value if isinstance(value, (list, tuple)) else [value]))
+
+
 def select(machine: Machine, value: object) -> Disk:
     """The one disk that an identifier (or ``Identifier``) names.
 
     Raises DiskNotFoundError or DiskAmbiguousError, both of which list the candidates, and InvalidRequestError.
     """
-    identifier = _parsed(value)
+    identifier = parse_identifier(value)
     found = matches(machine, identifier)
     what = "the %s %s" % (identifier.kind, identifier.value)
     if not found:
@@ -109,7 +121,7 @@ def matches(machine: Machine, value: object) -> tuple[Disk, ...]:
 
     Raises InvalidRequestError where it names a partition.
     """
-    identifier = _parsed(value)
+    identifier = parse_identifier(value)
     _refuse_partition(machine, identifier)
     tests: dict[str, Callable[[Disk], bool]] = {
         "PTUUID": lambda disk: disk.ptuuid == identifier.value,
@@ -118,10 +130,6 @@ def matches(machine: Machine, value: object) -> tuple[Disk, ...]:
         "WWN": lambda disk: disk.wwn is not None and _plain_wwn(disk.wwn) == identifier.value,
     }
     return tuple(filter(tests[identifier.kind], machine.disks))
-
-
-def _parsed(value: object) -> Identifier:
-    return value if isinstance(value, Identifier) else parse_identifier(value)
 
 
 def _refuse_partition(machine: Machine, identifier: Identifier) -> None:
@@ -148,9 +156,14 @@ def _no_text(value: object, option: str) -> tuple[str, str]:
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "%s: expected text, got %s." % (option, type(value).__name__), FORMS
     message = "%s: YAML has turned the identifier into the number %r; quote it." % (option, value)
-    written = [
-        text for text in ("%d", "0%o", "0x%x") if isinstance(value, int) and _MBR_IDENTIFIER.fullmatch(text % value)
-    ]
-    return message, "For example: %s." % " or ".join(
-        '%s: "%s"' % (option, text % value) for text in written
-    ) if written else FORMS
+    written = _as_written(value) if isinstance(value, int) else []
+    quoted = " or ".join('%s: "%s"' % (option, text) for text in written)
+    return message, "As it was written: %s." % quoted if quoted else FORMS
+
+
+def _as_written(number: int) -> list[str]:
+    """The identifiers that YAML may have read as this number: decimal, octal after a 0, hexadecimal after 0x."""
+    hexadecimal = "0x%08x" % number
+    return [text for text in ("%d" % number, "0%o" % number) if len(text) == 8] + [hexadecimal] * (
+        len(hexadecimal) == 10
+    )
