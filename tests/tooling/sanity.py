@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tests.tooling.collection import OUTPUT, copy_sources, locked
@@ -24,6 +25,8 @@ from tests.tooling.results import Case, read_junit, write_junit
 
 HOME = BUILD / "sanity-home"
 PIP_CACHE = HOME / ".ansible" / "test" / "cache"
+
+NOTHING_TO_TEST = "No tests applicable."
 
 # What ansible-test uses of get-pip.py: as a program it installs, under another __name__ it makes pip importable.
 GET_PIP = """
@@ -82,9 +85,10 @@ def run_ansible_test() -> int:
 
 
 def collect() -> list[Case]:
-    """Return what ansible-test wrote about its tests."""
+    """Return what ansible-test wrote about its tests, without those that found no file of their kind (PowerShell, say)."""
     reports = sorted((SOURCE_TREE / OUTPUT / "junit").glob("*.xml"))
-    return [case for report in reports for case in read_junit(report)]
+    cases = [case for report in reports for case in read_junit(report)]
+    return [replace(case, name=case.name.removeprefix("sanity::")) for case in cases if case.reason != NOTHING_TO_TEST]
 
 
 def main() -> int:
