@@ -178,10 +178,9 @@ def test_a_process_that_the_program_leaves_behind_holds_nothing_up(tmp_path: Pat
 def test_what_the_program_inherits(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     facts = tmp_path / "facts"
-    body = (
-        'echo "$LC_ALL" > "%s"; readlink /proc/$$/cwd /proc/$$/fd/[012] /proc/$$/fd/[3-9] /proc/$$/fd/?? >> "%s" 2>&-\n'
-        % (facts, facts)
-    )
+    # Asked first and written later: the shell's own redirections are not what is looked for.
+    body = "links=$(readlink /proc/$$/cwd /proc/$$/fd/[012] /proc/$$/fd/[3-9] /proc/$$/fd/??)\n"
+    body += 'echo "$LC_ALL $links" > "%s"\n' % facts
     with (tmp_path / "other").open("wb") as other:
         os.set_inheritable(other.fileno(), True)
         engine = engine_of(tmp_path, body + COPY + summary(8))
@@ -189,7 +188,10 @@ def test_what_the_program_inherits(tmp_path: Path, pair: Pair, monkeypatch: pyte
     locale, folder, stdin, stdout, stderr, *others = facts.read_text().split()
     assert (locale, folder, stdin, stdout[:5], stderr[:5]) == ("C", "/", "/dev/null", "pipe:", "pipe:")
     others.remove(engine.path)  # the shell reads its script
-    assert sorted(others) == [str(pair.source_path), str(pair.target_path)]
+    assert sorted(link for link in others if not link.startswith("pipe:")) == [
+        str(pair.source_path),
+        str(pair.target_path),
+    ]
 
 
 KILLED = """
