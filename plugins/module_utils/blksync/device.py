@@ -85,6 +85,8 @@ class Device:
             if count == 0:
                 raise DeviceReadError(self.path, offset + done, "unexpected end of the device")
             done += count
+        if not self.direct:  # one pass over a disk must not push everything else out of the page cache
+            os.posix_fadvise(self.fd, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
     def write(self, buffer: memoryview, offset: int) -> None:
         """Write all of ``buffer`` at ``offset``; raises DeviceWriteError. Nothing is on the medium before flush()."""

@@ -16,14 +16,14 @@ from typing import Any, Callable, Iterator
 from ..device import Device
 from ..errors import VerificationError
 from .base import Evidence, Monitor
-from .layout import WINDOW, Layout, Piece
+from .layout import Layout, Piece
 from .reader import Job, ParallelReader
 from .runs import Run
 
 DIGEST = 16  # bytes kept of a stretch's hash
 MOST_UNITS = 1 << 25
 MOST_STRETCHES = 1 << 18
-REPORT = 4 * WINDOW  # bytes between two calls of the monitor
+REPORT = 4 * 1024 * 1024  # bytes between two calls of the monitor
 
 
 class BlockEvidence(Evidence):
@@ -32,18 +32,16 @@ class BlockEvidence(Evidence):
     A unit is a block or, of a very large pair, several; a stretch is one or several windows.
     """
 
-    def __init__(
-        self, layout: Layout, block: int, most_units: int = MOST_UNITS, most_stretches: int = MOST_STRETCHES
-    ) -> None:
-        self._layout = layout
-        self._unit = block
-        while layout.length // self._unit > most_units and self._unit * 8 < WINDOW:
+    def __init__(self, layout: Layout, most_units: int = MOST_UNITS, most_stretches: int = MOST_STRETCHES) -> None:
+        self._layout, self._window = layout, layout.window
+        self._unit = layout.block
+        while layout.length // self._unit > most_units and self._unit * 8 < self._window:
             self._unit *= 2
-        self._stretch = WINDOW
+        self._stretch = self._window
         while layout.length // self._stretch > most_stretches:
             self._stretch *= 2
-        self._mark_bytes = -(-WINDOW // self._unit // 8)  # of one window
-        windows = -(-layout.length // WINDOW)
+        self._mark_bytes = -(-self._window // self._unit // 8)  # of one window
+        windows = -(-layout.length // self._window)
         self._marks = bytearray(windows * self._mark_bytes)
         self._digests = bytearray(-(-layout.length // self._stretch) * DIGEST)
         self._hasher = StretchHasher(self._stretch)
@@ -62,7 +60,7 @@ class BlockEvidence(Evidence):
         for start, length in runs:
             first, last = start // self._unit, (start + length - 1) // self._unit
             mask |= ((1 << (last - first + 1)) - 1) << first
-        at = position // WINDOW * self._mark_bytes
+        at = position // self._window * self._mark_bytes
         self._marks[at : at + self._mark_bytes] = mask.to_bytes(self._mark_bytes, "little")
         for start, length in mask_runs(mask, self._unit, len(data)):
             self._keep(self._hasher.update(position, data[start : start + length]))
@@ -76,7 +74,7 @@ class BlockEvidence(Evidence):
         target.drop_cache()
         hasher = StretchHasher(self._stretch)
         count, reported = 0, 0
-        with ParallelReader((target,), self._jobs()) as reader:
+        with ParallelReader((target,), self._jobs(), self._window) as reader:
             for window in reader:
                 self._check(hasher.update(window.position, window.buffers[0]))
                 count += window.length
@@ -101,7 +99,7 @@ class BlockEvidence(Evidence):
             raise self._failure(stretch)
 
     def _failure(self, stretch: int) -> VerificationError:
-        windows = range(stretch * self._stretch, min((stretch + 1) * self._stretch, self._layout.length), WINDOW)
+        windows = range(stretch * self._stretch, min((stretch + 1) * self._stretch, self._layout.length), self._window)
         pieces = [piece for position in windows for piece in self._marked(position)]
         return VerificationError(
             "The target does not hold what was written to it: the first wrong byte lies between byte %d and byte %d."
@@ -111,9 +109,9 @@ class BlockEvidence(Evidence):
 
     def _marked(self, position: int) -> list[Piece]:
         """The recorded pieces of the window at ``position``."""
-        at = position // WINDOW * self._mark_bytes
+        at = position // self._window * self._mark_bytes
         mask = int.from_bytes(self._marks[at : at + self._mark_bytes], "little")
-        length = min(WINDOW, self._layout.length - position)
+        length = min(self._window, self._layout.length - position)
         return [
             piece
             for start, count in mask_runs(mask, self._unit, length)

@@ -15,7 +15,7 @@ from typing import Iterator, NamedTuple, Sequence
 from ..errors import EngineError
 from .base import Range
 
-WINDOW = 1024 * 1024  # bytes that are read, compared and written at a time
+WINDOW = 1024 * 1024  # bytes that are read, compared and written at a time: larger ones leave the processor's cache
 
 
 class Piece(NamedTuple):
@@ -28,11 +28,13 @@ class Piece(NamedTuple):
 class Layout:
     """The ranges of a pair of ``size`` bytes, in ascending order; ``length`` is their sum.
 
-    Raises EngineError for ranges that overlap, leave the pair or are no multiples of ``block``
-    (but for an end that is the end of the pair).
+    ``window`` is a multiple of ``block``. Raises EngineError for ranges that overlap, leave the pair or are no
+    multiples of ``block`` (but for an end that is the end of the pair).
     """
 
-    def __init__(self, ranges: Sequence[Range], size: int, block: int) -> None:
+    def __init__(self, ranges: Sequence[Range], size: int, block: int, window: int = WINDOW) -> None:
+        self.block = block
+        self.window = window
         self.ranges = sorted((span for span in ranges if span.length), key=lambda span: span.offset)
         self._starts: list[int] = []  # the position of every range's first byte
         self.length = 0
@@ -60,7 +62,7 @@ class Layout:
             index += 1
         return found
 
-    def windows(self, step: int = WINDOW) -> Iterator[tuple[int, int]]:
+    def windows(self) -> Iterator[tuple[int, int]]:
         """(position, length) of every window."""
-        for position in range(0, self.length, step):
-            yield position, min(step, self.length - position)
+        for position in range(0, self.length, self.window):
+            yield position, min(self.window, self.length - position)

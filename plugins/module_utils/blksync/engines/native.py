@@ -13,7 +13,7 @@ from .. import __version__
 from ..device import Device
 from .base import Engine, Monitor, Outcome, Range, block_size
 from .evidence import REPORT, BlockEvidence
-from .layout import Layout
+from .layout import WINDOW, Layout
 from .reader import Job, ParallelReader, Window, join_all, start_thread
 from .runs import Run, changed_runs
 
@@ -24,66 +24,75 @@ class NativeEngine(Engine):
     name = "native"
     version = __version__
 
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
+
     def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
         """See Engine."""
-        return _Pass(source, target, ranges, monitor).run(None, None)
+        return _Pass(source, target, self._layout(source, target, ranges), monitor).run()
 
     def copy(
         self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
     ) -> Outcome:
         """See Engine."""
-        work = _Pass(source, target, ranges, monitor)
-        proof = BlockEvidence(work.layout, work.block)
-        with _Writer(target, work.layout) as writer:
-            outcome = work.run(writer, proof, everything=evidence == "full")
+        layout = self._layout(source, target, ranges)
+        proof = BlockEvidence(layout)
+        with _Writer(target, layout) as writer:
+            outcome = _Pass(source, target, layout, monitor).run(writer, proof, everything=evidence == "full")
         target.flush()
         outcome.evidence = None if proof.empty else proof
         return outcome
+
+    def _layout(self, source: Device, target: Device, ranges: Sequence[Range]) -> Layout:
+        return Layout(ranges, min(source.size, target.size), block_size(source, target), self._window)
 
 
 class _Pass:
     """One pass over the ranges of a pair."""
 
-    def __init__(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> None:
-        self._source, self._target, self._monitor = source, target, monitor
-        self.block = block_size(source, target)
-        self.layout = Layout(ranges, min(source.size, target.size), self.block)
+    def __init__(self, source: Device, target: Device, layout: Layout, monitor: Monitor) -> None:
+        self._devices = (source, target)
+        self._layout, self._monitor = layout, monitor
 
-    def run(self, writer: _Writer | None, proof: BlockEvidence | None, everything: bool = False) -> Outcome:
-        outcome = Outcome(self.block, -(-self.layout.length // self.block))
-        done = reported = 0
-        for device in (self._source, self._target):
+    def run(
+        self, writer: _Writer | None = None, proof: BlockEvidence | None = None, everything: bool = False
+    ) -> Outcome:
+        """Compare; hand what differs to the writer; record it, or ``everything``, in the proof."""
+        block = self._layout.block
+        outcome = Outcome(block, -(-self._layout.length // block))
+        compared = reported = 0
+        for device in self._devices:
             if not device.direct:
                 device.drop_cache()
-        with ParallelReader((self._source, self._target), self._jobs()) as reader:
+        with ParallelReader(self._devices, self._jobs(), self._layout.window) as reader:
             for window in reader:
-                data = window.buffers[0]
-                runs = changed_runs(data, window.buffers[1], self.block)
+                data, other = window.buffers
+                runs = changed_runs(data, other, block)
                 if proof and (runs or everything):
                     proof.record(window.position, data, [(0, window.length)] if everything else runs)
-                outcome.blocks_changed += sum(-(-length // self.block) for _start, length in runs)
-                outcome.bytes_written += sum(length for _start, length in runs)
-                done += window.length
-                if writer:
-                    writer.check()
                 if writer and runs:
                     writer.submit(reader, window, runs)
                 else:
                     reader.release(window)
-                if done - reported >= REPORT:
-                    reported = done
-                    self._monitor.advanced(done, outcome.bytes_written)
+                if writer:
+                    writer.check()
+                compared += window.length
+                outcome.blocks_changed += sum(-(-length // block) for _start, length in runs)
+                outcome.bytes_written += sum(length for _start, length in runs)
+                if compared - reported >= REPORT:
+                    reported = compared
+                    self._monitor.advanced(compared, outcome.bytes_written)
             if writer:
                 writer.finish()
         if proof:
             proof.seal()
-        outcome.bytes_read = 2 * done
-        self._monitor.advanced(done, outcome.bytes_written)
+        outcome.bytes_read = 2 * compared
+        self._monitor.advanced(compared, outcome.bytes_written)
         return outcome
 
     def _jobs(self) -> Iterator[Job]:
-        for position, length in self.layout.windows():
-            yield Job(position, self.layout.pieces(position, length))
+        for position, length in self._layout.windows():
+            yield Job(position, self._layout.pieces(position, length))
 
 
 class _Writer:

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from ..device import Device, allocate
-from .layout import WINDOW, Piece
+from .layout import Piece
 
-SLOTS = 8  # windows in memory at once, for each device
+SLOTS = 6  # windows in memory at once, for each device: being read, compared and written
 DEPTH = 2  # reads in flight for each device: none waits for this process between two requests
 # The default of 8 MiB a thread would all be locked into memory where the process has called mlockall().
 STACK = 256 * 1024
@@ -43,13 +43,15 @@ class Window:
 class ParallelReader:
     """A context manager that yields windows in the order of ``jobs``, each read from every device.
 
+    ``capacity`` is the length in bytes of the longest job.
     Every window is given back by ``release`` when its buffers may be overwritten (any thread may call it).
     An error of a device is raised in the iterating thread when its window's turn comes: everything before it
     has been yielded. No thread outlives the context.
     """
 
-    def __init__(self, devices: Sequence[Device], jobs: Iterable[Job]) -> None:
+    def __init__(self, devices: Sequence[Device], jobs: Iterable[Job], capacity: int) -> None:
         self._devices = devices
+        self._capacity = capacity
         self._jobs = iter(jobs)
         self._next: Job | None = next(self._jobs, None)
         self._unused = SLOTS  # slots that are still to be allocated: a small pair needs few
@@ -98,7 +100,7 @@ class ParallelReader:
         """Hand the next job to the readers; False where no slot is free. ``wait``: wait for one."""
         if self._unused and self._free.empty():
             self._unused -= 1
-            slot = [allocate(WINDOW) for _device in self._devices]
+            slot = [allocate(self._capacity) for _device in self._devices]
         else:
             try:
                 slot = self._free.get(block=wait)
