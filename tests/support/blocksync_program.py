@@ -39,3 +39,18 @@ def wait_until_gone(pid: int, seconds: float = 30) -> bool:
         return bool(select.select([fd], [], [], seconds)[0])
     finally:
         os.close(fd)
+
+
+def children_of(pid: int) -> list[int]:
+    """The running children of a process, read from every process's parent in /proc."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                # After the name in parentheses, which may hold anything: state and parent.
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
+            except OSError:
+                continue
+            if int(parent) == pid and state != "Z":
+                found.append(int(entry.name))
+    return found
