@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.blocks import assert_equal, content, fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 from tests.support.sync_driver import ROOT, Driven
 
@@ -30,27 +31,6 @@ def disks() -> Iterator[tuple[PartitionedDisk, PartitionedDisk]]:
         for number in (1, 2):
             fill(source.partition(number))
         yield source, target
-
-
-def fill(path: str, offset: int = 0, length: int | None = None) -> None:
-    """Random bytes, straight to the medium."""
-    with open(path, "r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(offset)
-        file.write(os.urandom(size - offset if length is None else length))
-        file.flush()
-        os.fsync(file.fileno())
-    run("blockdev", "--flushbufs", path)
-
-
-def content(path: str) -> bytes:
-    run("blockdev", "--flushbufs", path)
-    return Path(path).read_bytes()
-
-
-def assert_equal(source: PartitionedDisk, target: PartitionedDisk) -> None:
-    for number in (1, 2):
-        assert content(source.partition(number)) == content(target.partition(number))
 
 
 def sync(**options: object) -> dict:
