@@ -85,7 +85,7 @@ def run_ansible_test() -> int:
 
 
 def collect() -> list[Case]:
-    """Return what ansible-test wrote about its tests, without those that found no file of their kind (PowerShell, say)."""
+    """Return what ansible-test wrote about its tests, without those that found no file of their kind."""
     reports = sorted((SOURCE_TREE / OUTPUT / "junit").glob("*.xml"))
     cases = [case for report in reports for case in read_junit(report)]
     return [replace(case, name=case.name.removeprefix("sanity::")) for case in cases if case.reason != NOTHING_TO_TEST]
