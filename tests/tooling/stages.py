@@ -69,6 +69,7 @@ LINT = (
         ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."),
     ),
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
+    tool("galaxy-importer", "tests.tooling.galaxy_import"),
     tool("sanity", "tests.tooling.sanity"),
 )
 
