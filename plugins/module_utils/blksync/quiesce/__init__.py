@@ -1,0 +1,10 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Making a source hold still while it is copied, and putting it back whatever happens."""
+
+from __future__ import annotations
+
+from .quiescer import Quiescer
+
+__all__ = ["Quiescer"]

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The line between a sync and its guardian: one JSON object a line over a socket pair."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import time
+from typing import Any, Sequence
+
+SEND_PATIENCE = 5.0  # seconds; the other side always reads, or is dead
+
+
+class ChannelClosedError(Exception):
+    """The other side is gone."""
+
+
+class Channel:
+    """One end."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._socket.settimeout(SEND_PATIENCE)
+        self._received = b""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Raises ChannelClosedError. When it returns the other side will get it, even if this one dies now."""
+        try:
+            self._socket.sendall(json.dumps(message).encode("ascii") + b"\n")
+        except OSError as error:
+            raise ChannelClosedError from error
+
+    def receive(self, timeout: float | None, wake: Sequence[int] = ()) -> dict[str, Any] | None:
+        """The next message, or None after ``timeout`` seconds or when a descriptor of ``wake`` can be read.
+
+        Raises ChannelClosedError at the end.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while b"\n" not in self._received:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            ready = _readable([self._socket.fileno(), *wake], left)
+            if self._socket.fileno() not in ready:
+                return None
+            self._read()
+        line, _newline, self._received = self._received.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def has_news(self) -> bool:
+        """True where receive() would return or raise at once."""
+        return bool(self._received) or bool(_readable([self._socket.fileno()], 0))
+
+    def close(self) -> None:
+        """The other side sees the end."""
+        self._socket.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(65536)
+        except OSError as error:
+            raise ChannelClosedError from error
+        if not data:
+            raise ChannelClosedError
+        self._received += data
+
+
+def _readable(descriptors: list[int], timeout: float | None) -> set[int]:
+    poll = select.poll()
+    for fd in descriptors:
+        poll.register(fd, select.POLLIN)
+    return {fd for fd, _event in poll.poll(None if timeout is None else timeout * 1000)}

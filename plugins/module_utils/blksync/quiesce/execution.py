@@ -1,0 +1,131 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Doing steps and undoing them in reverse, with a record that is always ahead of the deed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Sequence
+
+from ..errors import BlksyncError, QuiesceError, RestoreError
+from .freeze import Freeze
+from .journal import RelinquishJournal
+from .measure import Measure, NotPossibleError
+from .step import FREEZE, JOURNAL, UNMOUNT, Entry, Step
+from .unmount import RemountReadOnly, Unmount
+
+# What a step is tried with, in this order.
+_MEASURES: dict[str, tuple[type[Measure], ...]] = {
+    JOURNAL: (RelinquishJournal,),
+    UNMOUNT: (Unmount, RemountReadOnly),
+    FREEZE: (Freeze, Unmount, RemountReadOnly),
+}
+_BY_ACTION = {measure.action: measure for measures in _MEASURES.values() for measure in measures}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Something that could not be put back; ``hint`` is what a person runs."""
+
+    message: str
+    hint: str
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"message": self.message, "hint": self.hint}
+
+
+class Execution:
+    """The steps that are done and not yet undone.
+
+    ``record`` is called with all entries before anything is done that they do not say yet, and after each undoing,
+    so that whoever keeps the last record can put everything back. Undoing what was not done is harmless.
+    """
+
+    def __init__(self, record: Callable[[list[Entry]], None], entries: Sequence[Entry] = ()) -> None:
+        self._record = record
+        self.entries = list(entries)
+        self._measures: dict[Step, dict[str, Measure]] = {}
+
+    def prepare(self, steps: Sequence[Step]) -> None:
+        """Everything slow that stops nobody. Raises QuiesceError."""
+        for step in steps:
+            self._measure(step, _MEASURES[step.kind][0].action).prepare()
+
+    def carry_out(self, steps: Sequence[Step]) -> None:
+        """Do every step. Raises BlksyncError with all of them undone, or RestoreError where that failed."""
+        try:
+            for step in steps:
+                self.prepare([step])
+            for step in steps:
+                self._carry_out_one(step)
+        except (BlksyncError, OSError) as error:
+            failures = self.undo()
+            if failures:
+                raise restore_error(failures) from error
+            if isinstance(error, BlksyncError):
+                raise
+            raise QuiesceError("Cannot quiesce %s: %s." % (step.device or "the system log", error)) from error
+
+    def _carry_out_one(self, step: Step) -> None:
+        reasons: list[str] = []
+        for kind in _MEASURES[step.kind]:
+            entry = Entry(step, kind.action, time.monotonic())
+            self.entries.append(entry)
+            self._record(self.entries)
+            try:
+                self._measure(step, kind.action).do()
+                return
+            except NotPossibleError as error:
+                reasons.append(str(error))
+                self._forget(entry)
+            except QuiesceError:
+                self._forget(entry)
+                raise
+        raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
+
+    def _forget(self, entry: Entry) -> None:
+        """A measure that was not taken must not be undone: what is frozen may have been frozen by somebody else."""
+        self.entries.remove(entry)
+        self._record(self.entries)
+
+    def undo(self) -> list[Failure]:
+        """Undo the last first, and every one whatever becomes of the others. What failed can be undone again."""
+        failures: list[Failure] = []
+        for entry in reversed(self.entries):
+            if entry.ended is not None:
+                continue
+            try:
+                self._measure(entry.step, entry.action).undo()
+            except BlksyncError as error:
+                failures.append(Failure(error.message, error.hint))
+            except OSError as error:
+                failures.append(Failure("Cannot restore %s: %s." % (entry.step.device, error), ""))
+            else:
+                entry.ended = time.monotonic()
+        self._record([entry for entry in self.entries if entry.ended is None])
+        return failures
+
+    def finish(self) -> None:
+        """Forget all entries and let go of everything that was prepared."""
+        self.entries = []
+        for measures in self._measures.values():
+            for measure in measures.values():
+                measure.close()
+        self._measures = {}
+
+    def _measure(self, step: Step, action: str) -> Measure:
+        measures = self._measures.setdefault(step, {})
+        if action not in measures:
+            measures[action] = _BY_ACTION[action](step)
+        return measures[action]
+
+
+def restore_error(failures: Sequence[Failure]) -> RestoreError:
+    """All failures as one exception."""
+    return RestoreError(
+        "Not everything could be put back: %s" % " ".join(failure.message for failure in failures),
+        " ".join(failure.hint for failure in failures),
+    )

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The guardian: a process of its own that quiesces for a sync and restores whatever becomes of that.
+
+It is forked and executes nothing, so that all it needs is in memory. It does the steps itself and tells the sync
+before each; so there is one who acts at any time. When the sync ends in whatever way, its end of the channel closes
+and the guardian restores; when the guardian ends, the sync sees the same and restores by what it was told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Any, Sequence
+
+from ..errors import BlksyncError, QuiesceError
+from . import libc
+from .channel import Channel, ChannelClosedError
+from .execution import Execution
+from .mounting import read_mounts
+from .plan import mount_of
+from .state import FOLDER, StateFile
+from .step import Entry, Step
+
+HELLO_PATIENCE = 20.0  # seconds
+OOM_NEVER = "-1000"  # proc(5), oom_score_adj
+
+
+def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
+    """Fork the guardian. Returns the sync's end of the channel, the guardian's process number, and its notes.
+
+    Raises QuiesceError. No other thread may run in the calling process.
+    """
+    ours, theirs = socket.socketpair()
+    sync = os.getpid()
+    child = os.fork()
+    if child == 0:
+        try:  # nothing of the caller's may run twice: not its handlers, not its finally clauses
+            os.setsid()
+            if os.fork() == 0:
+                _Guardian(theirs, label, sync, folder).run()
+        finally:
+            os._exit(0)
+    theirs.close()
+    os.waitpid(child, 0)
+    channel = Channel(ours)
+    try:
+        hello = channel.receive(HELLO_PATIENCE)
+    except ChannelClosedError:
+        hello = None
+    if hello is None:
+        channel.close()
+        raise QuiesceError("The guardian process does not start, and without it nothing is frozen.", "Run again.")
+    return channel, hello["pid"], hello["notes"]
+
+
+class _Guardian:
+    """The process itself. ``run`` returns when the sync is over and everything is put back."""
+
+    def __init__(self, end: socket.socket, label: str, sync: int, folder: str) -> None:
+        self.notes: list[str] = []
+        self._wake = _settle(end.fileno())
+        self.notes += [problem for problem in [_lock()] if problem]
+        self.channel = Channel(end)
+        self.state = StateFile(label, sync, os.getpid(), folder)
+        self.execution = Execution(self._record)
+        self.deadline: float | None = None
+        self.ended = ""
+        self.sync_listens = True
+
+    def run(self) -> None:
+        """Serve until the sync ends it, dies, or a signal asks the guardian to end."""
+        try:
+            self._send({"pid": os.getpid(), "notes": self.notes})
+            while self._serve_one():
+                pass
+        finally:
+            self._give_up("")
+
+    def _serve_one(self) -> bool:
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        try:
+            message = self.channel.receive(left, [self._wake])
+        except ChannelClosedError:
+            self.sync_listens = False
+            return False
+        if message is None:
+            if _drain(self._wake):
+                self._give_up("the guardian was told to end (SIGTERM)")
+                return False
+            self._give_up("the time for it (quiesce_timeout) is over")
+            return True
+        return self._answer(message)
+
+    def _answer(self, message: dict[str, Any]) -> bool:
+        wanted = message["do"]
+        steps = [Step.from_data(step) for step in message.get("steps", ())]
+        try:
+            if wanted == "prepare":
+                self.execution.prepare(steps)
+                self._send({"did": wanted})
+            elif wanted == "quiesce":
+                self.ended = ""
+                self.deadline = time.monotonic() + message["timeout"]
+                self.state.usable = not _lies_on(self.state.path, steps)
+                self.execution.carry_out(steps)
+                self._send({"did": wanted, "problem": self.state.problem})
+            elif wanted == "restore":
+                self._restore(self.ended)
+        except BlksyncError as error:
+            self.deadline = None
+            self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
+            self._send({"failed": error.kind, "message": error.message, "hint": error.hint})
+        return bool(wanted != "end")
+
+    def _give_up(self, reason: str) -> None:
+        """Restore without being asked, and say so."""
+        if self.execution.entries:
+            self.ended = reason
+            self._restore(reason)
+
+    def _restore(self, reason: str) -> None:
+        """``reason`` says why the sync's copy is worth nothing, or is empty where it asked for this itself."""
+        self.deadline = None
+        failures = self.execution.undo()
+        entries = [entry.to_data() for entry in self.execution.entries]
+        self._send({"restored": entries, "failures": [failure.to_data() for failure in failures], "reason": reason})
+        if not self.sync_listens:
+            for failure in failures:
+                _tell_kernel_log("%s %s" % (failure.message, failure.hint))
+        self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
+
+    def _record(self, entries: list[Entry]) -> None:
+        self._send({"entries": [entry.to_data() for entry in entries]})
+        self.state.write(entries)
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self.sync_listens:
+            try:
+                self.channel.send(message)
+            except ChannelClosedError:
+                self.sync_listens = False
+
+
+def _lies_on(path: str, steps: Sequence[Step]) -> bool:
+    """Whether writing there could wait for what this process alone can end: /run is not everywhere a tmpfs."""
+    mount = mount_of(read_mounts(), os.path.realpath(path))
+    return mount is not None and mount.devno in {step.devno for step in steps}
+
+
+def _settle(keep: int) -> int:
+    """Let go of all that the sync has open, and take signals. Returns a descriptor to read when one asks for the end.
+
+    A descriptor kept by mistake would hold the sync's claims and locks when it is long dead.
+    """
+    gc.disable()  # collecting the sync's objects could close descriptors of the same number
+    sys.dont_write_bytecode = True
+    os.chdir("/")
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) != keep:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in range(3):
+        if fd not in (null, keep):
+            os.dup2(null, fd)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(writer)
+    signal.signal(signal.SIGTERM, _noted)
+    return reader
+
+
+def _noted(_number: int, _frame: FrameType | None) -> None:
+    """The wake-up descriptor says the rest."""
+
+
+def _lock() -> str:
+    """Stay in memory, also when memory is short."""
+    libc.set_process_name("blksync-guard")
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(OOM_NEVER)
+    problem = libc.lock_memory()
+    return "The guardian could not be locked in memory: %s." % problem if problem else ""
+
+
+def _drain(fd: int) -> bool:
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0)) and bool(os.read(fd, 100))
+
+
+def _tell_kernel_log(text: str) -> None:
+    """Where nobody listens any more; everything is thawed by now that can be."""
+    with contextlib.suppress(OSError), open("/dev/kmsg", "w", encoding="utf-8", errors="replace") as log:
+        log.write("<3>blksync: %s\n" % text)

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One way to make something hold still, and back: what every step of quiescing is done by."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from .step import Step
+
+
+class NotPossibleError(Exception):
+    """This measure does not fit here; the next one may. Everything of its own is as it was before."""
+
+
+class Measure(ABC):
+    """Does one step in one way and undoes it. Made anew from the step, it undoes what another process did.
+
+    ``action`` is the word for it in reports and in the state file.
+    """
+
+    action = ""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def prepare(self) -> None:
+        """Everything slow that do() and undo() need and that stops nobody. Raises QuiesceError."""
+
+    @abstractmethod
+    def do(self) -> None:
+        """Make it hold still. Raises NotPossibleError or QuiesceError with everything of its own put back, or
+        RestoreError where that failed."""
+
+    @abstractmethod
+    def undo(self) -> None:
+        """Put it back; harmless where nothing was done or it has been undone already. Raises RestoreError."""
+
+    def close(self) -> None:
+        """Let go of what prepare() opened; only after undo()."""

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Mounting a file system again exactly as it was, by the device that it was on and never by its UUID.
+
+After a copy both disks carry the same UUIDs, and /dev/disk/by-uuid may lead to the backup.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import tempfile
+import time
+
+from ..device import device_number
+from ..discovery.mounts import parse_mountinfo
+from ..errors import RestoreError
+from ..machine import Mount
+from . import libc
+from .mount_options import Propagation, command, data, mount_flags, superblock_flags
+from .step import Step
+
+PATIENCE = 5.0  # seconds: a dying process still holds its claim on the device for a moment
+POLL = 0.02
+
+
+def read_mounts() -> tuple[Mount, ...]:
+    """The mounts of this process's namespace."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return parse_mountinfo(os.fsdecode(file.read()))
+
+
+def mount_again(step: Step) -> None:
+    """Mount what of the step is not mounted now, in its old order. Raises RestoreError with the command to run."""
+    for index, wanted in enumerate(step.mounts):
+        there = [mount for mount in read_mounts() if mount.devno == step.devno and _same_place(mount, wanted)]
+        # What was mounted twice in the same place must be there twice.
+        before = sum(_same_place(mount, wanted) for mount in step.mounts[:index])
+        if len(there) <= before:
+            _mount_one(step, wanted, index)
+        elif Propagation.of(there[before]).kind == Propagation.of(wanted).kind:
+            continue
+        _propagate(step, wanted, index)
+
+
+def find_node(step: Step, source: str = "") -> str:
+    """A path that leads to the remembered device number now, ``source`` if it does.
+
+    Raises RestoreError where there is none.
+    """
+    for path in (source, step.device, "/dev/block/%s" % step.carrier):
+        # Links below /dev/disk can be given to the other disk at any moment.
+        if path.startswith("/dev/") and not path.startswith("/dev/disk/"):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            if stat.S_ISBLK(status.st_mode) and device_number(status) == step.carrier:
+                return path
+    raise RestoreError(
+        "Cannot mount %s again: its device %s (%s) is gone." % (step.mountpoints[0], step.device, step.carrier),
+        "Plug the disk in again, look for its name with lsblk, and run: %s"
+        % "; ".join(command(mount, "/dev/NAME") for mount in step.mounts),
+    )
+
+
+def _mount_one(step: Step, wanted: Mount, index: int) -> None:
+    node = find_node(step, wanted.source)
+    try:
+        if wanted.root == "/" and _bind_source(step, wanted, index) is None:
+            _mount_device(step, wanted, node)
+        else:
+            _mount_bound(step, wanted, index, node)
+    except OSError as error:
+        raise RestoreError(
+            "Cannot mount %s at %s again: %s." % (node, wanted.mountpoint, os.strerror(error.errno or 0)),
+            "Run: %s" % command(wanted, node),
+        ) from error
+
+
+def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str = "") -> None:
+    mountpoint = mountpoint or wanted.mountpoint
+    superblock, flags = superblock_flags(wanted), mount_flags(wanted)
+    # A read-only mount of a writable file system needs a second call: mount(2) has one flag for both.
+    first = superblock | (flags & ~libc.MS_RDONLY)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            libc.mount(node, mountpoint, wanted.fstype, first, data(wanted))
+            break
+        except OSError as error:
+            if error.errno != errno.EBUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL)
+    if flags & libc.MS_RDONLY and not superblock & libc.MS_RDONLY:
+        libc.mount(None, mountpoint, None, libc.MS_REMOUNT | libc.MS_BIND | flags)
+    if not any(m.mountpoint == mountpoint and m.devno == step.devno for m in read_mounts()):
+        libc.unmount(mountpoint)  # the node changed hands between looking and mounting
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+
+
+def _mount_bound(step: Step, wanted: Mount, index: int, node: str) -> None:
+    """Bind from the mount whose peer or slave it was, or else from a mount of the whole made for the moment."""
+    source = _bind_source(step, wanted, index)
+    if source is not None:
+        _bind(os.path.join(source.mountpoint, os.path.relpath(wanted.root, source.root)), wanted)
+        return
+    folder = tempfile.mkdtemp(prefix="blksync-", dir="/run")
+    try:
+        _mount_device(step, wanted, node, folder)
+        try:
+            libc.mount(None, folder, None, libc.MS_PRIVATE)
+            _bind(folder + wanted.root, wanted)
+        finally:
+            libc.unmount(folder)
+    finally:
+        os.rmdir(folder)
+
+
+def _bind(source: str, wanted: Mount) -> None:
+    libc.mount(os.path.normpath(source), wanted.mountpoint, None, libc.MS_BIND)
+    libc.mount(None, wanted.mountpoint, None, libc.MS_REMOUNT | libc.MS_BIND | mount_flags(wanted))
+
+
+def _bind_source(step: Step, wanted: Mount, index: int) -> Mount | None:
+    """An earlier mount of the step that ``wanted`` shared its peer group with, or followed, and that contains it."""
+    ours = Propagation.of(wanted)
+    for other in step.mounts[:index]:
+        theirs = Propagation.of(other)
+        related = theirs.shared and theirs.shared in (ours.shared, ours.master)
+        if related and (other.root == "/" or (wanted.root + "/").startswith(other.root + "/")):
+            return other
+    return None
+
+
+def _propagate(step: Step, wanted: Mount, index: int) -> None:
+    source = _bind_source(step, wanted, index)
+    same = source is not None and Propagation.of(source).shared == Propagation.of(wanted).shared
+    try:
+        for flag in Propagation.of(wanted).flags(same):
+            libc.mount(None, wanted.mountpoint, None, flag)
+    except OSError as error:
+        raise RestoreError(
+            "Cannot restore the propagation of %s: %s." % (wanted.mountpoint, os.strerror(error.errno or 0)),
+            "See mount(8), --make-shared and its kin.",
+        ) from error
+
+
+def _same_place(one: Mount, other: Mount) -> bool:
+    return (one.mountpoint, one.root) == (other.mountpoint, other.root)

@@ -1,0 +1,263 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a source partition is made to hold still: pure, from what was observed to the steps and the refusals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Collection, Iterator, Sequence
+
+from ..machine import Holder, Machine, Mount, Partition
+from ..safety import Refusal
+from .step import FREEZE, JOURNAL, UNMOUNT, Step
+
+# File systems of the kernel without freeze_fs: FIFREEZE says "Operation not supported".
+UNFREEZABLE = frozenset(
+    ("affs", "exfat", "hfs", "hfsplus", "minix", "msdos", "ntfs", "ntfs3", "sysv", "ubifs", "udf", "ufs", "vfat")
+)
+# A program behind them answers for the file system, and only it could mount it again.
+IN_USER_SPACE = ("fuse", "fuseblk")
+HIBERNATION = ("swsuspend", "swsupend")  # blkid's type of a swap area that holds an image, old spelling included
+JOURNAL_FOLDER = "/var/log/journal"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A device stacked on the source that nothing uses: held exclusively, so that nothing begins to."""
+
+    path: str
+    devno: str
+
+
+@dataclass(frozen=True)
+class QuiescePlan:
+    """``steps`` in the order of doing; they are undone in reverse. Nothing may be done while ``refusals`` stand."""
+
+    device: str = ""
+    steps: tuple[Step, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Carrier:
+    """A device of the stack on the partition. ``depth`` counts the devices below it.
+
+    ``nested``: it is made of a file of another file system of the stack.
+    """
+
+    path: str
+    devno: str
+    mounts: tuple[Mount, ...]
+    swap: bool
+    leaf: bool
+    depth: int
+    nested: bool
+
+
+@dataclass(frozen=True)
+class _FileSystem:
+    carrier: _Carrier
+    mounts: tuple[Mount, ...]
+
+    @property
+    def fstype(self) -> str:
+        return self.mounts[0].fstype
+
+    @property
+    def mountpoints(self) -> list[str]:
+        return [mount.mountpoint for mount in self.mounts]
+
+    @property
+    def writable(self) -> bool:
+        """Read-only mounts of a writable file system do not stop its own writing, or that of another namespace."""
+        options = self.mounts[0].super_options or self.mounts[0].options
+        return "ro" not in options.split(",")
+
+
+def steps_for(
+    machine: Machine, partition: Partition, mode: str, unfreezable: Collection[str] = UNFREEZABLE
+) -> QuiescePlan:
+    """What makes ``partition`` hold still under ``mode`` ("none", "freeze" or "auto").
+
+    Under "none" nothing is done, and whatever is in use for writing is refused.
+    """
+    carriers = list(_carriers(partition))
+    filesystems = [fs for fs in _file_systems(machine, carriers) if fs.writable]
+    refusals = [*_swap_refusals(machine, partition, carriers, filesystems), *_spanning(machine, partition)]
+    claims = tuple(Claim(c.path, c.devno) for c in carriers if c.depth and c.leaf and not (c.mounts or c.swap))
+    if mode == "none":
+        refusals += [_in_use(partition, fs) for fs in filesystems]
+        return QuiescePlan(partition.path, (), claims, tuple(refusals))
+    steps: list[Step] = []
+    for fs in filesystems:
+        if fs.fstype.split(".")[0] in IN_USER_SPACE:
+            refusals.append(_cannot_quiesce(fs))
+        elif fs.fstype not in unfreezable:
+            steps.append(_step(FREEZE, machine, fs))
+        elif not fs.carrier.nested:  # the frozen file system below holds the image file still
+            steps.append(_step(UNMOUNT, machine, fs))
+    depth = {carrier.devno: carrier.depth for carrier in carriers}
+    steps.sort(key=lambda step: _order(step, depth))
+    if _holds_journal(machine, steps):
+        steps.insert(0, Step(JOURNAL))
+    return QuiescePlan(partition.path, tuple(steps), claims, tuple(refusals))
+
+
+def _carriers(partition: Partition) -> Iterator[_Carrier]:
+    """The partition and everything stacked on it, each device once."""
+    yield _Carrier(
+        partition.path, partition.devno, partition.mounts, partition.swap, not partition.holders, 0, nested=False
+    )
+    seen = {partition.devno}
+
+    def above(holders: tuple[Holder, ...], depth: int, nested: bool) -> Iterator[_Carrier]:
+        for holder in holders:
+            if holder.devno in seen:
+                continue
+            seen.add(holder.devno)
+            leaf = not holder.holders and not nested
+            yield _Carrier(holder.path, holder.devno, holder.mounts, holder.swap, leaf, depth, nested)
+            yield from above(holder.holders, depth + 1, nested or bool(holder.mounts))
+
+    yield from above(partition.holders, 1, bool(partition.mounts))
+
+
+def _file_systems(machine: Machine, carriers: list[_Carrier]) -> Iterator[_FileSystem]:
+    """Every mounted file system of the stack once, with all of its mounts, parents before children."""
+    seen: set[str] = set()
+    for carrier in carriers:
+        for devno in dict.fromkeys(mount.devno for mount in carrier.mounts):
+            if devno in seen:
+                continue
+            seen.add(devno)
+            mounts = {mount.mount_id: mount for mount in carrier.mounts if mount.devno == devno}
+            mounts.update((mount.mount_id, mount) for mount in machine.mounts if mount.devno == devno)
+            ordered = sorted(mounts.values(), key=lambda mount: (_ancestors(machine, mount), mount.mount_id))
+            yield _FileSystem(carrier, tuple(ordered))
+
+
+def _ancestors(machine: Machine, mount: Mount) -> int:
+    by_id = {each.mount_id: each for each in machine.mounts}
+    count, parent = 0, by_id.get(mount.parent_id)
+    while parent is not None and parent.parent_id != parent.mount_id and count < len(by_id):
+        count, parent = count + 1, by_id.get(parent.parent_id)
+    return count
+
+
+def _step(kind: str, machine: Machine, fs: _FileSystem) -> Step:
+    return Step(
+        kind=kind,
+        device=fs.carrier.path,
+        carrier=fs.carrier.devno,
+        devno=fs.mounts[0].devno,
+        fstype=fs.fstype,
+        mounts=fs.mounts,
+        obstacle=_obstacle(machine, fs),
+    )
+
+
+def _obstacle(machine: Machine, fs: _FileSystem) -> str:
+    """Why the file system cannot be unmounted, or could not be mounted again as it was."""
+    ours = {mount.mount_id for mount in fs.mounts}
+    on_top = [mount.mountpoint for mount in machine.mounts if mount.parent_id in ours and mount.mount_id not in ours]
+    if on_top:
+        return "other file systems are mounted on it (%s)" % ", ".join(sorted(set(on_top)))
+    shared = {field[len("shared:") :] for mount in fs.mounts for field in mount.propagation if "shared:" in field}
+    for mount in fs.mounts:
+        for field in mount.propagation:
+            if field.startswith("master:") and field[len("master:") :] not in shared:
+                return "%s is a slave of a mount in another namespace" % mount.mountpoint
+        if "idmapped" in mount.options.split(","):
+            return "%s is an ID-mapped mount" % mount.mountpoint
+    return ""
+
+
+def _order(step: Step, depth: dict[str, int]) -> tuple[bool, bool, int, int]:
+    """Unmount first, then what lives on others, then from the deepest mountpoint up; the root last."""
+    holds_root = "/" in step.mountpoints
+    levels = min((point.rstrip("/").count("/") for point in step.mountpoints), default=0)
+    return (holds_root, step.kind == FREEZE, -depth[step.carrier], -levels)
+
+
+def _holds_journal(machine: Machine, steps: list[Step]) -> bool:
+    holder = mount_of(machine.mounts, JOURNAL_FOLDER)
+    return holder is not None and holder.devno in {step.devno for step in steps}
+
+
+def mount_of(mounts: Sequence[Mount], path: str) -> Mount | None:
+    """The mount that ``path`` lies on: the longest mountpoint around it, of several there the last."""
+    around = [m for m in mounts if path == m.mountpoint or path.startswith(m.mountpoint.rstrip("/") + "/")]
+    return max(enumerate(around), key=lambda pair: (len(pair[1].mountpoint), pair[0]))[1] if around else None
+
+
+def _swap_refusals(
+    machine: Machine, partition: Partition, carriers: list[_Carrier], filesystems: list[_FileSystem]
+) -> Iterator[Refusal]:
+    for carrier in carriers:
+        if carrier.swap:
+            yield Refusal(
+                "source_swap",
+                "%s is in use as swap, which never holds still." % _where(partition, carrier.path),
+                "Run swapoff %s for the time of the copy, or leave partition %d out."
+                % (carrier.path, partition.number),
+            )
+    for path in machine.swap_files:
+        mount = mount_of(machine.mounts, path)
+        if mount is not None and any(mount in fs.mounts for fs in filesystems):
+            yield Refusal(
+                "source_swap_file",
+                "The swap file %s lies on %s: with it frozen, swapping could stop the machine."
+                % (path, partition.path),
+                "Run swapoff %s for the time of the copy." % path,
+            )
+    if partition.fstype in HIBERNATION:
+        yield Refusal(
+            "source_hibernation",
+            "%s holds the image of a hibernated system: a copy would wake up with file systems that have moved on."
+            % partition.path,
+            "Start that system, or remove the image with mkswap %s." % partition.path,
+        )
+
+
+def _spanning(machine: Machine, partition: Partition) -> Iterator[Refusal]:
+    """A file system or volume that also lies elsewhere would be copied in part only, each part of another moment."""
+    mounts = {mount.mount_id: mount for mount in partition.mounts}
+    holders = {holder.devno: holder for holder in partition.all_holders()}
+    for disk in machine.disks:
+        others = [p for p in disk.partitions if p.devno != partition.devno]
+        for path, its_mounts, its_holders in [
+            *((p.path, p.mounts, p.all_holders()) for p in others),
+            (disk.path, disk.mounts, (one for holder in disk.holders for one in holder.tree())),
+        ]:
+            what = [mounts[mount.mount_id].mountpoint for mount in its_mounts if mount.mount_id in mounts]
+            what += [holders[holder.devno].path for holder in its_holders if holder.devno in holders]
+            if what:
+                yield Refusal(
+                    "source_spans_devices",
+                    "%s lies on %s and on %s as well." % (", ".join(dict.fromkeys(what)), partition.path, path),
+                    "A copy of one of them alone is of no use; keep the system on one partition, "
+                    "or leave partition %d out." % partition.number,
+                )
+
+
+def _in_use(partition: Partition, fs: _FileSystem) -> Refusal:
+    return Refusal(
+        "source_in_use",
+        "%s is mounted for writing at %s." % (_where(partition, fs.carrier.path), ", ".join(fs.mountpoints)),
+        "Unmount it, mount it read-only, or set quiesce to auto.",
+    )
+
+
+def _cannot_quiesce(fs: _FileSystem) -> Refusal:
+    return Refusal(
+        "source_cannot_quiesce",
+        "%s (%s, mounted at %s) is kept by a program in user space: it can neither be frozen nor mounted as before."
+        % (fs.carrier.path, fs.fstype, ", ".join(fs.mountpoints)),
+        "Unmount it and run again.",
+    )
+
+
+def _where(partition: Partition, path: str) -> str:
+    return path if path == partition.path else "%s on %s" % (path, partition.path)

@@ -1,0 +1,237 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a sync sees of quiescing: prepare, hold still, check, put back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Iterator, Sequence
+
+from ..device import Device, open_source
+from ..errors import DeviceBusyError, QuiesceError, RestoreError
+from . import guardian, libc, systemd
+from .channel import Channel, ChannelClosedError
+from .execution import Execution, Failure, restore_error
+from .plan import QuiescePlan
+from .state import FOLDER, StateFile, identify, is_alive
+from .step import JOURNAL, Entry
+
+ANSWER_PATIENCE = 60.0  # seconds beyond what was asked for
+DEATH_PATIENCE = 5.0
+
+
+@dataclass
+class Quiesced:
+    """A source that holds still. ``report`` has one entry for each file system, as ``step.Entry.report`` makes it;
+    its seconds are final after the restoring."""
+
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def report(self) -> list[dict[str, Any]]:
+        """For the result of a sync."""
+        now = time.monotonic()
+        return [entry.report(now) for entry in self.entries if entry.step.kind != JOURNAL]
+
+
+class Quiescer:
+    """Quiesces the pairs of one run, one after the other. A context manager; nothing is started before prepare().
+
+    ``timeout`` is how many seconds one pair may be quiesced, ``label`` what the run is for. ``notes`` are sentences
+    for the user.
+    """
+
+    def __init__(self, timeout: float, label: str, folder: str = FOLDER) -> None:
+        self.timeout = timeout
+        self.label = label
+        self.notes: list[str] = []
+        self._folder = folder
+        self._claims: list[Device] = []
+        self._link: _Link | None = None
+        self._wrote_bytecode = sys.dont_write_bytecode
+
+    def __enter__(self) -> Quiescer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for claim in self._claims:
+            claim.close()
+        self._claims = []
+        if self._link:
+            self._link.end()
+            self._link = None
+            libc.unlock_memory()
+            sys.dont_write_bytecode = self._wrote_bytecode
+
+    def prepare(self, plans: Sequence[QuiescePlan]) -> None:
+        """Everything slow: claims of what is idle, the guardian, memory, open folders. Raises QuiesceError."""
+        for claim in dict.fromkeys(claim for plan in plans for claim in plan.claims):
+            try:
+                self._claims.append(open_source(claim.path, claim.devno, exclusive=True))
+            except DeviceBusyError as error:
+                raise QuiesceError(
+                    "%s lies on the source and is in use, though not mounted here." % claim.path,
+                    "Look for a mount in a container, a virtual machine or another volume manager.",
+                ) from error
+        steps = [step for plan in plans for step in plan.steps]
+        if not steps:
+            return
+        channel, pid, notes = guardian.start(self.label, self._folder)
+        self._link = _Link(channel, pid, StateFile(self.label, os.getpid(), pid, self._folder))
+        self.notes += notes
+        self.notes += [problem for problem in [systemd.move_to_scope(pid)] if problem]
+        sys.dont_write_bytecode = True
+        problem = libc.lock_memory()
+        self.notes += ["The sync could not be locked in memory: %s." % problem] if problem else []
+        self._link.ask({"do": "prepare", "steps": [step.to_data() for step in steps]}, ANSWER_PATIENCE)
+
+    @contextlib.contextmanager
+    def quiesced(self, plan: QuiescePlan) -> Iterator[Quiesced]:
+        """The source holds still inside. Raises QuiesceError with everything put back where that cannot be, or where
+        it did not last until the end; RestoreError, with the commands to run, where something could not be put back.
+        """
+        state = Quiesced()
+        if not plan.steps:
+            yield state
+            return
+        if self._link is None:
+            raise QuiesceError("Nothing was prepared for %s." % plan.device)
+        link = self._link
+        answer = link.ask(
+            {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
+            self.timeout + ANSWER_PATIENCE,
+        )
+        self.notes += [problem for problem in [answer.get("problem")] if problem]
+        state.entries = link.entries
+        try:
+            yield state
+        except BaseException as error:
+            state.entries, failures, _reason = link.restore()
+            if failures:
+                raise restore_error(failures) from error
+            raise
+        state.entries, failures, reason = link.restore()
+        if failures:
+            raise restore_error(failures)
+        if reason:
+            raise _not_still(reason)
+
+    def check(self) -> None:
+        """Raise QuiesceError where the source no longer holds still. Cheap."""
+        if self._link:
+            self._link.check()
+
+
+class _Link:
+    """The sync's end of the channel, and what it was told. Takes over where the guardian is gone."""
+
+    def __init__(self, channel: Channel, pid: int, state: StateFile) -> None:
+        self.entries: list[Entry] = []
+        self._channel = channel
+        self._process = identify(pid)
+        self._state = state
+        self._lost = False
+        self._restored: dict[str, Any] | None = None
+
+    def ask(self, message: dict[str, Any], patience: float) -> dict[str, Any]:
+        """Send and wait for the answer. Raises QuiesceError or RestoreError, with everything put back by then."""
+        self._restored = None
+        try:
+            self._channel.send(message)
+            answer = self._answer(patience)
+        except ChannelClosedError:
+            failures = self._take_over()
+            if failures:
+                raise restore_error(failures) from None
+            raise _not_still("the guardian process ended unexpectedly") from None
+        if "failed" in answer:
+            kind = RestoreError if answer["failed"] == RestoreError.kind else QuiesceError
+            raise kind(answer["message"], answer["hint"])
+        if "restored" in answer and message["do"] != "restore":
+            raise _not_still(answer["reason"])
+        return answer
+
+    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+        """Put everything back. Returns the entries, what failed, and why it had not held still (empty: it had)."""
+        reason = ""
+        try:
+            if not self._lost and self._restored is None:
+                self._channel.send({"do": "restore"})
+                self._restored = self._answer(ANSWER_PATIENCE)
+        except ChannelClosedError:
+            self._lost = True
+        if self._restored is not None:
+            entries = [Entry.from_data(entry) for entry in self._restored["restored"]]
+            failures = [Failure(**failure) for failure in self._restored["failures"]]
+            reason, self._restored = self._restored["reason"], None
+            return entries, failures, reason
+        failures = self._take_over()
+        return self.entries, failures, "the guardian process ended unexpectedly"
+
+    def check(self) -> None:
+        """Raise QuiesceError where the guardian restored on its own or is gone."""
+        if self._lost:
+            raise _not_still("the guardian process ended unexpectedly")
+        if self._restored is None and self._channel.has_news():
+            try:
+                self._restored = self._answer(ANSWER_PATIENCE)
+            except ChannelClosedError:
+                self._lost = True
+                raise _not_still("the guardian process ended unexpectedly") from None
+        if self._restored is not None:
+            raise _not_still(self._restored["reason"])
+
+    def end(self) -> None:
+        """Let the guardian go; it restores first what still needs it."""
+        with contextlib.suppress(ChannelClosedError):
+            self._channel.send({"do": "end"})
+            while self._channel.receive(DEATH_PATIENCE) is not None:
+                pass
+        self._channel.close()
+
+    def _answer(self, patience: float) -> dict[str, Any]:
+        """The next message that is an answer; the others keep ``entries`` up to date.
+
+        A guardian that does not answer is killed. Raises ChannelClosedError.
+        """
+        deadline = time.monotonic() + patience
+        while True:
+            message = self._channel.receive(max(0.0, deadline - time.monotonic()))
+            if message is None:
+                self._kill()
+                raise ChannelClosedError
+            if "entries" not in message:
+                return message
+            self.entries = [Entry.from_data(entry) for entry in message["entries"]]
+
+    def _kill(self) -> None:
+        if is_alive(self._process):
+            os.kill(self._process["pid"], signal.SIGKILL)
+            with contextlib.suppress(ChannelClosedError):
+                while self._channel.receive(DEATH_PATIENCE) is not None:
+                    pass
+
+    def _take_over(self) -> list[Failure]:
+        """Do what the guardian cannot do any more."""
+        self._lost = True
+        execution = Execution(lambda _entries: None, self.entries)
+        failures = execution.undo()
+        self.entries = execution.entries
+        if not failures:
+            self._state.remove()
+        return failures
+
+
+def _not_still(reason: str) -> QuiesceError:
+    return QuiesceError(
+        "The source did not hold still until the end: %s." % reason, "The copy is inconsistent; run again."
+    )

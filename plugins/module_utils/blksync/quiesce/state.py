@@ -1,0 +1,144 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The state file in /run: what is to be put back, for the day when sync and guardian are both dead."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+from ..errors import BlksyncError
+from .execution import Execution, Failure
+from .step import Entry
+
+FOLDER = "/run/blksync"
+PREFIX, SUFFIX = "quiesce-", ".json"
+PATIENCE = 3.0  # seconds: a guardian whose sync has just died is about to restore
+POLL = 0.05
+
+
+def identify(pid: int) -> dict[str, Any]:
+    """A process by number and start time, since numbers are used again (proc(5): field 22 of stat)."""
+    return {"pid": pid, "start": _start_time(pid)}
+
+
+def is_alive(process: dict[str, Any]) -> bool:
+    """Whether the process that identify() named still runs."""
+    return bool(process["start"]) and _start_time(process["pid"]) == process["start"]
+
+
+class StateFile:
+    """The file of one guardian. Writing it is never worth failing for: ``problem`` says why it is not there.
+
+    ``usable`` is False while the folder lies on what is about to be frozen: then nothing is written.
+    """
+
+    def __init__(self, label: str, sync: int, guardian: int, folder: str = FOLDER) -> None:
+        self.path = os.path.join(folder, "%s%d%s" % (PREFIX, guardian, SUFFIX))
+        self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian)}
+        self.problem = ""
+        self.usable = True
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Say what must be undone, or where there is nothing remove the file."""
+        if not entries:
+            self.remove()
+            return
+        if not self.usable:
+            self.problem = "%s lies on the source: no state file is written." % os.path.dirname(self.path)
+            return
+        record = dict(self._head, entries=[entry.to_data() for entry in entries])
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            with open(self.path + "~", "w", encoding="ascii") as file:
+                json.dump(record, file)
+            os.replace(self.path + "~", self.path)
+        except OSError as error:
+            self.problem = "Cannot write %s: %s." % (self.path, os.strerror(error.errno or 0))
+
+    def remove(self) -> None:
+        """Nothing is left to restore."""
+        for path in (self.path, self.path + "~"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+@dataclass
+class RestoredRun:
+    """One state file that was found. ``label`` is what the run was for.
+
+    ``running``: its sync or guardian lives, so it was left alone. ``actions`` are the undone steps as in a sync's
+    result, ``failures`` what could not be put back; then the file stays.
+    """
+
+    label: str
+    running: bool = False
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def restore_state(folder: str = FOLDER, patience: float = PATIENCE) -> list[RestoredRun]:
+    """Put back what dead runs left, as their state files say. Runs that live are waited for, then left alone.
+
+    Raises BlksyncError for a file that cannot be understood, after all others have been dealt with.
+    """
+    runs: list[RestoredRun] = []
+    broken: list[str] = []
+    for path in _files(folder):
+        try:
+            run = _restore_one(path, patience)
+        except (ValueError, KeyError, TypeError):
+            broken.append(path)
+        else:
+            runs += [run] if run is not None else []
+    if broken:
+        raise BlksyncError(
+            "Cannot understand %s." % ", ".join(broken),
+            "Look into /proc/self/mountinfo for what is missing, then delete it.",
+        )
+    return runs
+
+
+def _restore_one(path: str, patience: float) -> RestoredRun | None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with open(path, encoding="ascii") as file:
+                record = json.load(file)
+        except FileNotFoundError:
+            return None  # its own guardian has restored meanwhile
+        if not (is_alive(record["sync"]) or is_alive(record["guardian"])):
+            break
+        if is_alive(record["sync"]) or time.monotonic() > deadline:
+            return RestoredRun(record["label"], running=True)
+        time.sleep(POLL)
+    execution = Execution(lambda _entries: None, [Entry.from_data(entry) for entry in record["entries"]])
+    failures = execution.undo()
+    actions = [entry.report(time.monotonic()) for entry in execution.entries if entry.ended is not None]
+    execution.finish()
+    if not failures:
+        os.unlink(path)
+    return RestoredRun(record["label"], actions=actions, failures=failures)
+
+
+def _files(folder: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [os.path.join(folder, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]
+
+
+def _start_time(pid: int) -> str:
+    """In clock ticks after boot; empty where there is no such process or only its remains."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in ("Z", "X") else fields[19]

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is to be done to one file system, and how far it has come: plain data that JSON can carry."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..machine import Mount
+
+JOURNAL, UNMOUNT, FREEZE = "journal", "unmount", "freeze"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of quiescing. ``kind`` is JOURNAL, UNMOUNT or FREEZE.
+
+    ``device`` is the node of the block device that carries the file system and ``carrier`` its devno; ``devno`` is
+    the number that mountinfo shows (another one for btrfs). ``mounts`` are all mounts of it, parents first.
+    ``obstacle`` says why it cannot be unmounted, where that is known already.
+    """
+
+    kind: str
+    device: str = ""
+    carrier: str = ""
+    devno: str = ""
+    fstype: str = ""
+    mounts: tuple[Mount, ...] = ()
+    obstacle: str = ""
+
+    @property
+    def mountpoints(self) -> list[str]:
+        """Where the file system is mounted, each place once."""
+        return list(dict.fromkeys(mount.mountpoint for mount in self.mounts))
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Step:
+        """The step that to_data() was made from."""
+        mounts = tuple(Mount(**{**mount, "propagation": tuple(mount["propagation"])}) for mount in data["mounts"])
+        return cls(**{**data, "mounts": mounts})
+
+
+@dataclass
+class Entry:
+    """A step that is being done or has been done, and how. ``action`` is the name of a measure (see measures).
+
+    ``begun`` and ``ended`` are seconds of the monotonic clock, which all processes share.
+    """
+
+    step: Step
+    action: str
+    begun: float
+    ended: float | None = None
+
+    def to_data(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {"step": self.step.to_data(), "action": self.action, "begun": self.begun, "ended": self.ended}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> Entry:
+        """The entry that to_data() was made from."""
+        return cls(Step.from_data(data["step"]), data["action"], data["begun"], data["ended"])
+
+    def report(self, now: float) -> dict[str, Any]:
+        """For the result of a sync: what was done to which file system, and for how many seconds."""
+        return {
+            "device": self.step.device,
+            "fstype": self.step.fstype,
+            "mountpoints": self.step.mountpoints,
+            "action": self.action,
+            "seconds": round((self.ended or now) - self.begun, 3),
+        }

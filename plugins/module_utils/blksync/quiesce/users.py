@@ -1,0 +1,115 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who uses a file system: for the message that names them when it cannot be unmounted."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, Sequence
+
+from ..discovery.mounts import parse_mountinfo
+from ..errors import BlksyncError
+from ..machine import Mount
+
+AT_MOST = 8  # names in one message
+
+
+def describe_users(mounts: Sequence[Mount], devno: str) -> list[str]:
+    """Processes ("process 1234 (vim)"), loop devices and other mount namespaces that keep it busy."""
+    ids = {mount.mount_id for mount in mounts}
+    found: list[str] = []
+    namespaces = {_link("/proc/self/ns/mnt")}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        if pid == os.getpid():
+            continue
+        namespace = _link("/proc/%d/ns/mnt" % pid)
+        if namespace and namespace not in namespaces:
+            namespaces.add(namespace)
+            theirs = _mount_ids(pid, devno)
+            if theirs - ids:
+                found.append("the mount namespace of %s" % _name(pid))
+            ids |= theirs
+        if _uses(pid, ids, devno):
+            found.append(_name(pid))
+    found += _loop_devices(mounts)
+    return found[:AT_MOST] + (["%d more" % (len(found) - AT_MOST)] if len(found) > AT_MOST else [])
+
+
+def _uses(pid: int, ids: set[int], devno: str) -> bool:
+    return (
+        any(_opened_through(pid, path) in ids for path in ("cwd", "root", "exe"))
+        or any(mount_id in ids for mount_id in _open_files(pid))
+        or devno in _mapped(pid)
+    )
+
+
+def _open_files(pid: int) -> Iterator[int]:
+    try:
+        names = os.listdir("/proc/%d/fdinfo" % pid)
+    except OSError:
+        return
+    for name in names:
+        yield _mnt_id("/proc/%d/fdinfo/%s" % (pid, name))
+
+
+def _opened_through(pid: int, link: str) -> int:
+    """The mount that a process's working folder, root or program lies on; O_PATH does not touch the file system."""
+    try:
+        fd = os.open("/proc/%d/%s" % (pid, link), os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        return _mnt_id("/proc/self/fdinfo/%d" % fd)
+    finally:
+        os.close(fd)
+
+
+def _mnt_id(path: str) -> int:
+    for line in _text(path).splitlines():
+        if line.startswith("mnt_id:"):
+            return int(line.split()[1])
+    return -1
+
+
+def _mapped(pid: int) -> set[str]:
+    """The devnos of mapped files: fourth column of /proc/PID/maps, hexadecimal."""
+    found = set()
+    for line in _text("/proc/%d/maps" % pid).splitlines():
+        major, _colon, minor = line.split()[3].partition(":")
+        found.add("%d:%d" % (int(major, 16), int(minor, 16)))
+    return found
+
+
+def _mount_ids(pid: int, devno: str) -> set[int]:
+    try:
+        mounts = parse_mountinfo(_text("/proc/%d/mountinfo" % pid))
+    except BlksyncError:
+        return set()
+    return {mount.mount_id for mount in mounts if mount.devno == devno}
+
+
+def _loop_devices(mounts: Sequence[Mount]) -> Iterator[str]:
+    for name in sorted(os.listdir("/sys/block")):
+        backing = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
+        if backing and any(backing.startswith(mount.mountpoint.rstrip("/") + "/") for mount in mounts):
+            yield "/dev/%s (%s)" % (name, backing)
+
+
+def _name(pid: int) -> str:
+    return "process %d (%s)" % (pid, _text("/proc/%d/comm" % pid).strip() or "gone")
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return os.fsdecode(file.read())
+    except OSError:
+        return ""
