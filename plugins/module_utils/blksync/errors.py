@@ -119,3 +119,14 @@ class CancelledError(BlksyncError):
     """A signal or a lost connection ended the run."""
 
     kind = "cancelled"
+
+
+class JobError(InvalidRequestError):
+    """A job file is missing, not to be trusted or makes no sense. ``problems`` holds everything, a line each."""
+
+    kind = "invalid_job"
+
+    def __init__(self, where: str, problems: tuple[str, ...]) -> None:
+        super().__init__("%s: %s" % (where, "; ".join(problems)))
+        self.where = where
+        self.problems = problems

@@ -39,7 +39,7 @@ class SyncRequest:
         _one_of("engine", self.engine, ENGINES)
         _one_of("quiesce", self.quiesce, QUIESCE_MODES)
         _one_of("verify", self.verify, VERIFY_MODES)
-        _check_partitions(self.partitions)
+        check_partitions(self.partitions)
         if self.quiesce_timeout < 1:
             raise InvalidRequestError("quiesce_timeout is %d; give at least 1 second." % self.quiesce_timeout)
 
@@ -49,7 +49,8 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidRequestError("%s is %r; choose one of %s." % (option, value, ", ".join(choices)))
 
 
-def _check_partitions(numbers: tuple[int, ...]) -> None:
+def check_partitions(numbers: tuple[int, ...]) -> None:
+    """Raise InvalidRequestError unless they are the numbers of different partitions."""
     if not numbers:
         raise InvalidRequestError("partitions is empty.", "Name the partition numbers to sync, such as [1, 2].")
     wrong = [number for number in numbers if number < 1]

@@ -1,0 +1,143 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: subcommands, options, help, exit codes. What the subcommands do is in the modules beside this."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import __version__
+from ..history import STATE_FOLDER
+from ..jobs import JOB_FOLDER
+from ..request import DEFAULT_PARTITIONS, DEFAULT_QUIESCE_TIMEOUT, ENGINES, QUIESCE_MODES, VERIFY_MODES
+
+OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
+
+EXIT_CODES = """\
+exit codes:
+  0  done, whether or not anything had to change
+  1  error, refusal or interruption; for verify: the disks differ
+  2  wrong usage, no such job, or an invalid job file
+  3  the backup disk is absent (for a job whose when_absent is "skip", sync says so and exits 0)
+  4  status: a backup is stale
+"""
+EXAMPLES = """\
+examples:
+  blksync disks                            list the disks and their identifiers
+  blksync sync travel                      run the job /etc/blksync/travel.json
+  blksync sync travel --check              say what that would write; write nothing
+  blksync sync --source 11111111 --target 22222222 --partitions 1,2
+  blksync verify travel                    compare every byte, write nothing
+  blksync status                           the last success of every job
+"""
+Parser = argparse.ArgumentParser
+
+
+def make_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser(
+        prog="blksync",
+        description="Keep a second disk ready to boot as a block-for-block backup of the main disk.",
+        epilog="%s\n%s" % (EXAMPLES, EXIT_CODES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version="blksync %s" % __version__)
+    parser.add_argument("--debug", action="store_true", help="also say what was tried in vain, such as notifications")
+    parser.add_argument("--config-folder", metavar="FOLDER", default=JOB_FOLDER, help="job files (%(default)s)")
+    parser.add_argument("--state-folder", metavar="FOLDER", default=STATE_FOLDER, help="history (%(default)s)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_sync(commands)
+    _add_status(commands)
+    _add_verify(commands)
+    _add_disks(commands)
+    _add_check_config(commands)
+    _add_restore_state(commands)
+    _add_completion(commands)
+    return parser
+
+
+# argparse gives its collection of subparsers no public name.
+def _add(commands: argparse._SubParsersAction[Parser], name: str, text: str, epilog: str = "") -> Parser:
+    return commands.add_parser(
+        name,
+        help=text[0].lower() + text[1:],
+        description="%s." % text,
+        epilog="%s\n%s" % (epilog, EXIT_CODES) if epilog else EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "sync", "Make the backup disk equal to the main disk", SYNC_EXAMPLES)
+    parser.add_argument("job", metavar="JOB", nargs="?", help="the job to run, with all that its file says")
+    parser.add_argument("--check", action="store_true", help="only say what would be written; touch nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    group = parser.add_argument_group("instead of a job")
+    group.add_argument(
+        "--source", metavar="DISK", help="the main disk: PTUUID, serial:..., wwn:..., /dev/disk/by-id/..."
+    )
+    group.add_argument("--target", metavar="DISK", help="the backup disk, which is written")
+    group.add_argument(
+        "--partitions",
+        metavar="N,N",
+        type=partition_numbers,
+        help="partitions to sync (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
+    )
+    group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto)")
+    group.add_argument("--quiesce", choices=QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
+    group.add_argument(
+        "--quiesce-timeout",
+        metavar="SECONDS",
+        type=int,
+        help="longest time that a partition may be frozen (%d)" % DEFAULT_QUIESCE_TIMEOUT,
+    )
+    group.add_argument("--verify", choices=VERIFY_MODES, help="full: read every byte of the target back (auto)")
+    group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
+    group.add_argument("--eject", action="store_true", help="power the backup disk off at the end")
+
+
+SYNC_EXAMPLES = """\
+examples:
+  blksync sync travel
+  blksync sync --source 11111111 --target serial:S6XNNS0T --check
+  blksync sync --source 11111111 --target 22222222 --verify full --eject
+"""
+
+
+def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "status", "Show each job's last success, age, duration and next run")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "verify", "Compare every byte of both disks and write nothing")
+    parser.add_argument("job", metavar="JOB", help="the job whose disks are compared")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_disks(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "disks", "List the disks of this machine and what identifies them")
+    parser.add_argument("--json", action="store_true", help="print everything known of them as JSON")
+
+
+def _add_check_config(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "check-config", "Check job files and report all that is wrong")
+    parser.add_argument("files", metavar="FILE", nargs="*", help="job files to check (all those in the config folder)")
+
+
+def _add_restore_state(commands: argparse._SubParsersAction[Parser]) -> None:
+    _add(commands, "restore-state", "Thaw and mount again what a run that died left behind")
+
+
+def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "completion", "Print the completion script of a shell")
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def partition_numbers(text: str) -> tuple[int, ...]:
+    """ "1,2" as numbers. Raises ArgumentTypeError."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError("%r: give numbers with commas between, such as 1,2" % text) from None

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ``blksync check-config`` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from .. import jobs
+from ..errors import JobError
+from . import messages
+from .arguments import OK, USAGE
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check the files named, or all of the config folder; print every problem."""
+    folder = options.config_folder
+    files = options.files or [os.path.join(folder, name + jobs.SUFFIX) for name in jobs.names(folder)]
+    wrong = 0
+    for path in files:
+        try:
+            job = jobs.check_file(path, folder)
+            messages.say("%s: job %s is valid" % (path, job.name))
+        except JobError as error:
+            messages.complain(error)
+            wrong += 1
+    if not files:
+        messages.say("There are no jobs in %s." % folder)
+    return USAGE if wrong else OK

@@ -1,0 +1,64 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the command prints: results to standard output, errors to standard error, one reason a line.
+
+A reader that has gone away (``blksync disks | head -1``) is no error, and never changes the exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, TextIO
+
+from ..errors import BlksyncError, JobError, RefusedError
+
+
+def say(text: str) -> None:
+    """One or more lines of a result."""
+    _write(sys.stdout, text)
+
+
+def say_json(data: Any) -> None:
+    """A result for programs."""
+    _write(sys.stdout, json.dumps(data, indent=2))
+
+
+def warn(text: str) -> None:
+    """Something that the user should know, but that stops nothing."""
+    _write(sys.stderr, "blksync: warning: %s" % text)
+
+
+def complain(error: BlksyncError) -> None:
+    """What is wrong and what to do about it."""
+    for line in lines(error):
+        _write(sys.stderr, "blksync: %s" % line)
+
+
+def lines(error: BlksyncError) -> list[str]:
+    """An error as lines: one for each reason, its hint in a line below."""
+    if isinstance(error, RefusedError):
+        found = ["refused, nothing was written:"]
+        for refusal in error.refusals:
+            found += ["- %s" % refusal.message, *_hint(refusal.hint)]
+        return found
+    if isinstance(error, JobError):
+        return ["%s: %s" % (error.where, problem) for problem in error.problems]
+    return [error.message, *_hint(error.hint)]
+
+
+def _hint(hint: str) -> list[str]:
+    return ["  %s" % hint] if hint else []
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        # Nobody reads any more; Python would complain about the lost rest at its end.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

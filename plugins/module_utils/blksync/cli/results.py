@@ -1,0 +1,98 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""How the outcome of a sync or a comparison is printed, for people or as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Sequence
+
+from ..errors import BlksyncError, RefusedError
+from ..job_run import Result
+from ..jobs import Job
+from ..report import human_bytes
+from . import messages
+from .times import human_duration
+
+
+def show(outcomes: Sequence[Result], check: bool, as_json: bool, job: Job | None = None) -> None:
+    """Print what came of each target."""
+    for result in outcomes:
+        for warning in result.warnings:
+            messages.warn(warning)
+    if as_json:
+        messages.say_json(as_data(outcomes, check, job))
+        return
+    for result in outcomes:
+        for line in report_lines(result, check):
+            messages.say(line)
+        if result.error:
+            messages.complain(result.error)
+
+
+def show_absent(job: Job, as_json: bool) -> None:
+    """Say that none of a job's backup disks is plugged in."""
+    if as_json:
+        messages.say_json(as_data((), False, job))
+        return
+    wanted = ", ".join(target.identifier for target in job.targets)
+    messages.say("%s: no backup disk is plugged in (%s); nothing was done." % (job.name, wanted))
+
+
+def as_data(outcomes: Sequence[Result], check: bool, job: Job | None) -> dict[str, Any]:
+    """The outcome for programs; ``results`` is empty where no backup disk was there."""
+    return {
+        "job": job.name if job else None,
+        "check": check,
+        "changed": any(result.report.get("changed", False) for result in outcomes),
+        "results": [
+            {"identifier": result.identifier, "error": error_as_data(result.error), **result.report}
+            for result in outcomes
+        ],
+    }
+
+
+def error_as_data(error: BlksyncError | None) -> dict[str, Any] | None:
+    """An error for programs."""
+    if error is None:
+        return None
+    refusals = [asdict(refusal) for refusal in error.refusals] if isinstance(error, RefusedError) else []
+    return {"kind": error.kind, "message": error.message, "hint": error.hint, "refusals": refusals}
+
+
+def report_lines(result: Result, check: bool) -> list[str]:
+    """What was done (in check mode: would be done) to one target, and whether it can be disconnected."""
+    report = result.report
+    if not report:
+        return []
+    lines = ["%s to %s (%s)" % (disk_name(report["source"]), disk_name(report["target"]), report["engine"]["name"])]
+    for pair in report["partitions"]:
+        lines.append("  partition %d: %s" % (pair["number"], pair_text(pair, check)))
+        lines += ["    %s" % note for note in pair["notes"]]
+    if result.error is None and not check:
+        done = "is powered off and" if report["ejected"] else "is complete and"
+        lines.append("The backup disk %s can be disconnected." % done)
+    elif not check and any(pair["bytes_written"] and not pair["complete"] for pair in report["partitions"]):
+        lines.append("The backup disk is incomplete: it is no backup until a later run succeeds.")
+    return lines
+
+
+def pair_text(pair: dict[str, Any], check: bool) -> str:
+    """What was done to one pair, in a few words."""
+    if not pair["complete"]:
+        compared, size = human_bytes(pair["bytes_compared"]), human_bytes(pair["size"])
+        return "not finished: %s of %s compared, %s written" % (compared, size, human_bytes(pair["bytes_written"]))
+    took = human_duration(pair["seconds"])
+    if not pair["blocks_changed"]:
+        return "unchanged, %s in %s" % (human_bytes(pair["size"]), took)
+    written = human_bytes(pair["bytes_written"])
+    counts = (pair["blocks_changed"], pair["blocks_total"])
+    if check:
+        return "%d of %d blocks differ, %s would be written" % (*counts, written)
+    return "%d of %d blocks differed, %s written, in %s" % (*counts, written, took)
+
+
+def disk_name(disk: dict[str, Any]) -> str:
+    """What a person knows a disk by, of a report."""
+    return " ".join(str(word) for word in (disk["path"], disk["model"], disk["serial"]) if word)

@@ -1,0 +1,98 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ``blksync sync`` command."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import after_run, job_run, jobs, presence, sync
+from ..discovery import observe
+from ..errors import BlksyncError, InvalidRequestError, RefusedError
+from ..job_run import Result
+from ..request import SyncRequest
+from . import messages, results
+from .arguments import ERROR, OK, TARGET_ABSENT, USAGE
+from .terminal import watch
+
+# What a job's file says; on the command line they go with --source and --target only.
+_SETTINGS = (
+    "source",
+    "target",
+    "partitions",
+    "engine",
+    "quiesce",
+    "quiesce_timeout",
+    "verify",
+    "protected",
+    "eject",
+)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sync by job or by options."""
+    given = {name: value for name in _SETTINGS for value in [getattr(options, name)] if value not in (None, False)}
+    if options.job:
+        if given:
+            raise InvalidRequestError(
+                "--%s does not go with a job." % next(iter(given)).replace("_", "-"),
+                "Change the job's file, or leave JOB out and name --source and --target.",
+            )
+        return _run_job(jobs.load(options.job, options.config_folder), options)
+    if "source" not in given or "target" not in given:
+        raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
+    given.update((name, tuple(given[name])) for name in ("protected",) if name in given)
+    return _run_once(SyncRequest(check=options.check, **given), options)
+
+
+def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
+    request.validate()
+    identifier = str(request.target)
+    with watch() as progress:
+        try:
+            report = sync.run(request, progress)
+            result = Result(identifier, report.as_dict(), None, tuple(report.warnings))
+        except BlksyncError as error:
+            result = Result(identifier, error.report or {}, error)
+    results.show((result,), request.check, options.json)
+    return exit_code((result,))
+
+
+def _run_job(job: jobs.Job, options: argparse.Namespace) -> int:
+    found = presence.look(observe(), job.targets)
+    for sentence in found.strangers:
+        messages.warn(sentence)
+    if not found.present:
+        results.show_absent(job, options.json)
+        return OK if job.when_absent == "skip" else TARGET_ABSENT
+    with watch() as progress:
+        if options.check:
+            outcome = job_run.compare(job, found.present, progress)
+        else:
+            outcome = job_run.carry_out(job, found.present, options.state_folder, progress)
+    results.show(outcome.results, options.check, options.json, job)
+    if outcome.unrecorded:
+        messages.warn("the history is incomplete: %s" % outcome.unrecorded)
+    if not options.check and outcome.settled:
+        for problem in after_run.publish(job, outcome.results, options.state_folder):
+            messages.warn(problem)
+    return exit_code(outcome.results)
+
+
+def exit_code(outcomes: tuple[Result, ...]) -> int:
+    """OK where all is well, TARGET_ABSENT or USAGE where nothing else is wrong, ERROR otherwise."""
+    codes = {_code(result.error) for result in outcomes if result.error}
+    return codes.pop() if len(codes) == 1 else ERROR if codes else OK
+
+
+def _code(error: BlksyncError) -> int:
+    if isinstance(error, InvalidRequestError):
+        return USAGE
+    return TARGET_ABSENT if _only_absent(error) else ERROR
+
+
+def _only_absent(error: BlksyncError) -> bool:
+    if not isinstance(error, RefusedError):
+        return False
+    return [refusal.code for refusal in error.refusals] == ["target_disk_not_found"]

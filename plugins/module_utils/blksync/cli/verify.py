@@ -1,0 +1,65 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The ``blksync verify`` command: a check run, told as a comparison."""
+
+from __future__ import annotations
+
+import argparse
+
+from .. import job_run, jobs, presence, selection
+from ..discovery import observe
+from ..job_run import Result
+from ..machine import Machine
+from ..report import human_bytes
+from . import messages, results
+from .arguments import ERROR, OK, TARGET_ABSENT
+from .sync import exit_code
+from .terminal import watch
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare all pairs of a job; ERROR where any differs."""
+    job = jobs.load(options.job, options.config_folder)
+    machine = observe()
+    found = presence.look(machine, job.targets)
+    for sentence in found.strangers:
+        messages.warn(sentence)
+    if not found.present:
+        results.show_absent(job, options.json)
+        return TARGET_ABSENT
+    with watch() as progress:
+        outcome = job_run.compare(job, found.present, progress)
+    if options.json:
+        results.show(outcome.results, True, True, job)
+    else:
+        in_use = _in_use(machine, job)
+        for result in outcome.results:
+            _tell(result, in_use)
+    failed = exit_code(outcome.results)
+    return failed or (ERROR if any(result.report["changed"] for result in outcome.results) else OK)
+
+
+def _tell(result: Result, in_use: frozenset[int]) -> None:
+    for warning in result.warnings:
+        messages.warn(warning)
+    if result.error:
+        messages.complain(result.error)
+        return
+    messages.say("%s and %s" % (results.disk_name(result.report["source"]), results.disk_name(result.report["target"])))
+    for pair in result.report["partitions"]:
+        if not pair["blocks_changed"]:
+            text = "equal, %s compared" % human_bytes(pair["size"])
+        else:
+            text = "differs in %d of %d blocks" % (pair["blocks_changed"], pair["blocks_total"])
+            if pair["number"] in in_use:
+                text += " (the source is in use: it has changed since the last sync, or while it was read)"
+        messages.say("  partition %d: %s" % (pair["number"], text))
+
+
+def _in_use(machine: Machine, job: jobs.Job) -> frozenset[int]:
+    """The source partitions that something may write to right now."""
+    partitions = [partition for disk in selection.matches(machine, job.source) for partition in disk.partitions]
+    return frozenset(
+        partition.number for partition in partitions if any(not mount.read_only for mount in partition.all_mounts())
+    )

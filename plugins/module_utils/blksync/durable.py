@@ -1,0 +1,57 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Small files that survive a power cut: whole or not there, never half."""
+
+from __future__ import annotations
+
+import os
+
+READABLE = 0o644
+
+
+def replace(path: str, text: str) -> None:
+    """Put a new file in place of the old one in one step. Raises OSError."""
+    # The dot keeps readers of whole folders (node_exporter's textfile collector) from taking it for a file of theirs.
+    temporary = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
+    try:
+        try:
+            _write(fd, text)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+    _sync_folder(path)
+
+
+def append_line(path: str, line: str) -> None:
+    """Add a line to a file, which is made where it is missing. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
+    try:
+        size = os.fstat(fd).st_size
+        # A torn last line must not swallow this one.
+        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        _write(fd, "%s%s\n" % ("\n" if torn else "", line))
+    finally:
+        os.close(fd)
+    if not size:
+        _sync_folder(path)
+
+
+def _write(fd: int, text: str) -> None:
+    data = text.encode("utf-8")
+    while data:
+        data = data[os.write(fd, data) :]
+    os.fsync(fd)
+
+
+def _sync_folder(path: str) -> None:
+    """A new name is only on the medium once its folder is."""
+    fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
