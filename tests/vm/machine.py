@@ -120,11 +120,16 @@ class Machine:
         """Return what the guest wrote on its serial console since the start."""
         return self.files.console_log.read_text(errors="replace") if self.files.console_log.exists() else ""
 
-    def type_on_console(self, text: str) -> None:
-        """Type `text` on the serial console."""
+    def type_on_console(self, text: str, limit: float = 60) -> None:
+        """Type `text` on the serial console and wait until the guest has written something in answer.
+
+        QEMU drops what the guest has not read yet when the connection ends, so it is held until the answer.
+        """
+        before = len(self.console_text())
         with socket.socket(socket.AF_UNIX) as console:
             console.connect(str(self.files.console))
             console.sendall(text.encode())
+            wait_for("an answer on the console", lambda: len(self.console_text()) > before, limit)
 
     def qmp(self) -> Qmp:
         """Return a new connection to QEMU's machine protocol."""

@@ -30,6 +30,16 @@ class Scene:
     label: Label = "dos"
     unlock: Unlock = "keyfile"
 
+    @classmethod
+    def parse(cls, text: str) -> Scene:
+        """Return the scene that a text such as uefi/dos/keyfile names; parts left out have their defaults."""
+        parts = dict(zip(("firmware", "label", "unlock"), text.split("/"), strict=False)) if text else {}
+        known = {"firmware": ("uefi", "bios"), "label": ("dos", "gpt"), "unlock": ("none", "keyfile", "passphrase")}
+        for name, value in parts.items():
+            if value not in known[name]:
+                raise ValueError(f"{text!r}: {name} is one of {', '.join(known[name])}")
+        return cls(**parts)  # type: ignore[arg-type]
+
     @property
     def main_id(self) -> str:
         """Disk identifier (PTUUID) of the main disk."""
