@@ -32,8 +32,8 @@ PASSPHRASE = "correct horse"
 
 PACKAGES = (
     "linux-image-amd64 initramfs-tools zstd kmod systemd-sysv udev dbus libpam-systemd systemd-boot-efi "
-    "openssh-server python3 python3-apt sudo cryptsetup cryptsetup-bin cryptsetup-initramfs dosfstools fdisk e2fsprogs dmsetup "
-    "util-linux iproute2 procps"
+    "openssh-server python3 sudo cryptsetup cryptsetup-bin cryptsetup-initramfs dosfstools fdisk e2fsprogs dmsetup "
+    "util-linux iproute2 procps python3-apt"
 ).split()
 # Modules that no emulated machine has a device for, and texts: a third of the size, which every copy has to carry
 LEFT_OUT = (
