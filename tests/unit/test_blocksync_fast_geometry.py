@@ -81,6 +81,15 @@ def test_other_repairs_are_no_lost_run(reported: int, repaired: list[int]) -> No
     assert not Geometry(4096, 8 * 4096, 4, False).is_lost_run(reported, repaired)
 
 
+@pytest.mark.parametrize(
+    ("blocks", "per_buffer"),
+    [(3, 2), (8, 7), (256, 255), (16385, 16384), (2 * 16384 + 1, 16384), (3 * 10001 + 1, 10001), (262144, 13797)],
+)
+def test_the_largest_safe_buffer_is_taken(blocks: int, per_buffer: int) -> None:
+    assert geometry(blocks * 4096, 4096) == Geometry(4096, per_buffer * 4096, blocks, True)
+    assert geometry(blocks * 4096 - 4095, 4096) == Geometry(4096, per_buffer * 4096, blocks, True)
+
+
 def test_pairs_without_a_safe_buffer() -> None:
     assert not geometry(2 * 4096, 4096).safe
     assert not geometry((PRIME + 1) * 4096, 4096).safe

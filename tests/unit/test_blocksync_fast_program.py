@@ -20,6 +20,8 @@ from blksync.device import Device, claim_target, open_source
 from blksync.engines.base import Engine, Monitor, Outcome, Range, whole
 from blksync.engines.blocksync_fast import BlocksyncFastEngine, missing
 from blksync.engines.program_geometry import geometry
+from blksync.engines.program_output import Summary
+from blksync.engines.program_passes import FirstPass, SecondPass
 from blksync.errors import CancelledError, EngineError, EngineMissingError
 from tests.support.blocksync_program import FakeProgram, wait_until_gone
 from tests.support.lost_run import lost_bytes
@@ -129,6 +131,13 @@ def test_the_users_paths_stand_in_the_programs_words(tmp_path: Path, pair: Pair)
     assert "cannot write %s, having read %s" % (pair.target_path, pair.source_path) in caught.value.message
 
 
+def test_progress_is_told_over_both_passes() -> None:
+    monitor = Recorder()
+    FirstPass(monitor, 1000)("\rProgress: 50%")
+    SecondPass(monitor, 1000, Summary(1, 10)).advanced(500, 5)
+    assert monitor.told == [(250, 0), (750, 15)]
+
+
 def test_a_program_that_lies_is_corrected_and_counted(tmp_path: Path, pair: Pair) -> None:
     outcome = pair.copy(engine_of(tmp_path, summary(0)))
     assert pair.is_equal()
@@ -175,6 +184,19 @@ def test_a_process_that_the_program_leaves_behind_holds_nothing_up(tmp_path: Pat
     assert pair.is_equal()
 
 
+@pytest.fixture
+def terminal() -> Iterator[None]:
+    """A standard input that is not /dev/null."""
+    saved = os.dup(0)
+    reading, writing = os.pipe()
+    os.dup2(reading, 0)
+    yield
+    os.dup2(saved, 0)
+    for descriptor in (saved, reading, writing):
+        os.close(descriptor)
+
+
+@pytest.mark.usefixtures("terminal")
 def test_what_the_program_inherits(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     facts = tmp_path / "facts"

@@ -99,7 +99,6 @@ class BlocksyncFastEngine(Engine):
         target.drop_cache()
         argv = sync_argv(self.path, source_path, target_path, plan)
         ended = run_watched(argv, (source.fd, target.fd), watch)
-        watch("")  # where one signal ended the program and cancels this run, the cancellation is what counts
         target.flush()  # before anything is believed: the program ignores the result of its own fsync
         source.drop_cache()
         target.drop_cache()

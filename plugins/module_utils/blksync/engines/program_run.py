@@ -9,6 +9,7 @@ import os
 import selectors
 import signal
 import subprocess
+from contextlib import suppress
 from typing import Callable, Sequence
 
 from ..errors import EngineError
@@ -29,8 +30,9 @@ def environment() -> dict[str, str]:
 def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable[[str], None]) -> Ended:
     """Run ``argv`` to its end, with ``descriptors`` inherited under their own numbers.
 
-    ``watch`` is called with what the program printed (maybe nothing) at least every TICK seconds. If it raises, or
-    anything else does, the program is killed and waited for; if this process dies, the kernel kills the program.
+    ``watch`` is called with the end of what the program printed, every TICK seconds or more often, and after its
+    end once more: so a signal that ends both is a cancellation here, not a failure there. If it raises, or anything
+    else does, the program is killed and waited for; if this process dies, the kernel kills the program.
     Raises EngineError where the program cannot be started.
     """
     try:
@@ -96,8 +98,7 @@ def _follow(child: subprocess.Popen[bytes], watch: Callable[[str], None]) -> tup
             if ended and not events:
                 break
     while child.poll() is None:  # it closed its outputs and goes on
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(TICK)
-        except subprocess.TimeoutExpired:
-            watch(texts["output"])
+        watch(texts["output"])
     return texts["output"], texts["errors"]
