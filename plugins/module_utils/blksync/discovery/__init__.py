@@ -73,10 +73,11 @@ class _Describer:
         return self.lsblk.get(device.devno, Facts())
 
     def facts(self, device: BlockDevice) -> Facts:
-        """The first of lsblk, blkid and sysfs that knows, fact by fact."""
+        """The first of lsblk, blkid and sysfs that knows, fact by fact; for a multipath map then its first path."""
         sysfs = Facts(device.model, device.vendor, device.serial, device.wwn, device.transport, start=device.start)
         sources = (self._from_lsblk(device), self.blkid.get(device.path, Facts()), sysfs)
-        return merge(*sources)
+        paths = self.stack.below[device.name] if device.kind == "mpath" else ()
+        return merge(*sources, *(self.facts(self.stack.devices[path]) for path in paths[:1]))
 
     def disk(self, device: BlockDevice) -> Disk:
         facts = self.facts(device)

@@ -67,7 +67,7 @@ def read_device(system: System, name: str) -> BlockDevice | None:
     number = int(dm_partition.group(1)) if dm_partition else attributes.number("partition")
     kind = "partition" if number else _kind(name, devno, dm_uuid, attributes)
     parent = (real.split("/")[-2],) if number and not dm_partition else ()
-    return BlockDevice(
+    device = BlockDevice(
         name=name,
         path=_path(name, attributes.text("dm/name")),
         devno=devno,
@@ -88,6 +88,8 @@ def read_device(system: System, name: str) -> BlockDevice | None:
         transport=next((word for part, word in _TRANSPORTS if part in real), None),
         backing_file=attributes.text("loop/backing_file"),
     )
+    # A device that went away in between would look like another kind of device.
+    return device if attributes.text("dev") == devno else None
 
 
 class _Attributes:

@@ -34,6 +34,7 @@ def read_table(read: Callable[[int, int], bytes | None], sector: int, size: int)
             identifier = gpt_identifier(read(offset, sector) or b"")
             if identifier:
                 return "gpt", identifier
+        return None, None
     if any(entry[0] not in (0, 0x80) for entry in entries):
         return None, None
     if any(first[at : at + len(name)] == name for at, name in _FILE_SYSTEMS):
