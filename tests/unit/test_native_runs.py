@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -39,7 +41,7 @@ def test_runs_are_exactly_the_differing_blocks_merged(length: int, touched: list
     covered = {block for start, size in runs for block in range(start // BLOCK, -(-(start + size) // BLOCK))}
     assert covered == differing_blocks(first, second, BLOCK)
     assert all(size > 0 and start % BLOCK == 0 for start, size in runs)
-    assert all(start + size < following for (start, size), (following, _size) in zip(runs, runs[1:]))
+    assert all(start + size < following for (start, size), (following, _size) in itertools.pairwise(runs))
     assert all((start + size) % BLOCK == 0 or start + size == length for start, size in runs)
 
 
@@ -94,4 +96,4 @@ def test_a_mask_is_turned_into_the_runs_of_its_bits(bits: set[int], unit: int, s
     runs = mask_runs(sum(1 << bit for bit in bits), unit, length)
     covered = [byte for start, size in runs for byte in range(start, start + size)]
     assert covered == [byte for byte in range(length) if byte // unit in bits]
-    assert all(start + size < following for (start, size), (following, _size) in zip(runs, runs[1:]))
+    assert all(start + size < following for (start, size), (following, _size) in itertools.pairwise(runs))

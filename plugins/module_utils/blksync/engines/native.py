@@ -14,8 +14,9 @@ from ..device import Device
 from .base import Engine, Monitor, Outcome, Range, block_size
 from .evidence import REPORT, BlockEvidence
 from .layout import WINDOW, Layout
-from .reader import Job, ParallelReader, Window, join_all, start_thread
+from .reader import Job, ParallelReader, Window
 from .runs import Run, changed_runs
+from .threads import ThreadGroup
 
 
 class NativeEngine(Engine):
@@ -106,15 +107,15 @@ class _Writer:
         self._tasks: SimpleQueue[tuple[ParallelReader, Window, list[Run]] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._threads: list[threading.Thread] = []
+        self._thread = ThreadGroup(lambda: self._tasks.put(None))
 
     def __enter__(self) -> _Writer:
-        start_thread(self._threads, self._write_windows)
+        self._thread.start([self._write_windows])
         return self
 
     def __exit__(self, *_exc: object) -> None:
         self._stop.set()
-        self._end()
+        self._thread.end()
 
     def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
         """Write the runs of the window's first buffer, then release it."""
@@ -127,12 +128,8 @@ class _Writer:
 
     def finish(self) -> None:
         """Wait until everything is written; raises DeviceWriteError."""
-        self._end()
+        self._thread.end()
         self.check()
-
-    def _end(self) -> None:
-        self._tasks.put(None)
-        join_all(self._threads)
 
     def _write_windows(self) -> None:
         while True:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 from ..device import Device, allocate
 from .layout import Piece
+from .threads import ThreadGroup
 
 SLOTS = 6  # windows in memory at once, for each device: being read, compared and written
 DEPTH = 2  # reads in flight for each device: none waits for this process between two requests
-# The default of 8 MiB a thread would all be locked into memory where the process has called mlockall().
-STACK = 256 * 1024
 
 
 class Job(NamedTuple):
@@ -59,22 +59,16 @@ class ParallelReader:
         self._tasks: list[SimpleQueue[Window | None]] = [SimpleQueue() for _device in devices]
         self._done: SimpleQueue[tuple[Window, BaseException | None]] = SimpleQueue()
         self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._threads = ThreadGroup(self._wake)
 
     def __enter__(self) -> ParallelReader:
-        try:
-            for index in range(len(self._devices)):
-                for _reader in range(DEPTH):
-                    start_thread(self._threads, self._read_windows, index)
-        except BaseException:
-            self._end()
-            raise
+        self._threads.start([partial(self._read_windows, index) for index in range(len(self._devices))] * DEPTH)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._threads.end()
 
     def __iter__(self) -> Iterator[Window]:
         ahead: deque[Window] = deque()
@@ -132,34 +126,8 @@ class ParallelReader:
                 self._done.put((window, error))
                 return
 
-    def _end(self) -> None:
+    def _wake(self) -> None:
         self._stop.set()
         for tasks in self._tasks:
             for _reader in range(DEPTH):
                 tasks.put(None)
-        join_all(self._threads)
-
-
-def start_thread(threads: list[threading.Thread], function: Callable[..., None], *arguments: object) -> None:
-    """Start a thread with a small stack and add it to ``threads``."""
-    # A daemon, so that not even a signal between two lines here can leave something that keeps Python from ending.
-    thread = threading.Thread(target=function, args=arguments, name="blksync", daemon=True)
-    threads.append(thread)
-    before = threading.stack_size(STACK)
-    try:
-        thread.start()
-    finally:
-        threading.stack_size(before)
-
-
-def join_all(threads: Iterable[threading.Thread]) -> None:
-    """Wait for all threads, whatever interrupts the waiting: they use descriptors that the caller closes next."""
-    interruption: BaseException | None = None
-    for thread in threads:
-        while thread.is_alive():
-            try:
-                thread.join()
-            except BaseException as error:  # noqa: BLE001 - a second Ctrl-C, or what a signal handler raises
-                interruption = error
-    if interruption:
-        raise interruption

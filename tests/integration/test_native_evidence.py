@@ -1,0 +1,151 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The native engine's evidence: a target that does not keep what was written to it is found out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from blksync import device
+from blksync.device import Device
+from blksync.engines.base import Evidence, Monitor, Range, whole
+from blksync.engines.evidence import BlockEvidence
+from blksync.engines.layout import Layout
+from blksync.engines.native import NativeEngine
+from blksync.errors import CancelledError, DeviceReadError, VerificationError
+from tests.support.pairs import engine_threads, noise, with_changes
+
+BLOCK = 4096
+WINDOW = 8 * BLOCK
+SIZE = 100 * BLOCK + 300
+WRITTEN = [3, 4, 40, 41, 99, 100]  # blocks
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[Device]:
+    """An image file, open."""
+    path = tmp_path / "target.img"
+    path.write_bytes(with_changes(noise(SIZE), [block * BLOCK for block in WRITTEN]))
+    with device.claim_target(str(path)) as opened:
+        yield opened
+
+
+def copy(tmp_path: Path, target: Device, evidence: str, ranges: tuple[Range, ...] = whole(SIZE)) -> Evidence:
+    source_path = tmp_path / "source.img"
+    source_path.write_bytes(noise(SIZE))
+    with device.open_source(str(source_path)) as source:
+        outcome = NativeEngine(WINDOW).copy(source, target, ranges, Monitor(), evidence)
+    source_path.unlink()  # the target alone must do
+    assert outcome.evidence
+    return outcome.evidence
+
+
+def damage(target: Device, offset: int) -> None:
+    """Change one byte behind everybody's back."""
+    content = bytearray(Path(target.path).read_bytes())
+    content[offset] ^= 1
+    Path(target.path).write_bytes(content)
+
+
+def test_only_what_was_written_is_read_again(tmp_path: Path, target: Device) -> None:
+    proof = copy(tmp_path, target, "auto")
+    damage(target, 50 * BLOCK)
+    assert proof.verify(target, Monitor()) == 5 * BLOCK + 300
+    assert proof.verify(target, Monitor()) == 5 * BLOCK + 300
+
+
+@pytest.mark.parametrize(
+    ("offset", "first", "last"),
+    [
+        (3 * BLOCK, 3 * BLOCK, 5 * BLOCK - 1),
+        (41 * BLOCK + 4095, 40 * BLOCK, 42 * BLOCK - 1),
+        (SIZE - 1, 99 * BLOCK, SIZE - 1),
+    ],
+)
+def test_a_byte_that_was_not_kept_is_found(tmp_path: Path, target: Device, offset: int, first: int, last: int) -> None:
+    proof = copy(tmp_path, target, "auto")
+    damage(target, offset)
+    with pytest.raises(VerificationError, match=f"between byte {first} and byte {last}") as caught:
+        proof.verify(target, Monitor())
+    assert "replace it" in caught.value.hint
+
+
+def test_full_evidence_covers_every_byte_of_the_ranges(tmp_path: Path, target: Device) -> None:
+    ranges = (Range(0, 10 * BLOCK), Range(20 * BLOCK, SIZE - 20 * BLOCK))
+    proof = copy(tmp_path, target, "full", ranges)
+    damage(target, 15 * BLOCK)  # outside the ranges
+    assert proof.verify(target, Monitor()) == SIZE - 10 * BLOCK
+    damage(target, 50 * BLOCK)
+    with pytest.raises(VerificationError):
+        proof.verify(target, Monitor())
+
+
+def test_a_target_that_cannot_be_read_is_an_error_of_reading(tmp_path: Path, target: Device) -> None:
+    proof = copy(tmp_path, target, "auto")
+    with open(target.path, "r+b") as file:
+        file.truncate(40 * BLOCK + 512)
+    with pytest.raises(DeviceReadError, match=f"at byte {40 * BLOCK + 512}"):
+        proof.verify(target, Monitor())
+    assert not engine_threads()
+
+
+class Impatient(Monitor):
+    """Cancels at once."""
+
+    def advanced(self, compared: int, changed: int) -> None:
+        raise CancelledError("enough")
+
+
+def test_verification_can_be_cancelled(tmp_path: Path, target: Device) -> None:
+    proof = copy(tmp_path, target, "full")
+    with pytest.raises(CancelledError):
+        proof.verify(target, Impatient())
+    assert not engine_threads()
+
+
+@given(
+    blocks=st.sets(st.integers(0, 100), min_size=1),
+    gap=st.integers(0, 30),
+    most_units=st.sampled_from([1, 10, 30, 1000]),
+    most_stretches=st.sampled_from([1, 3, 1000]),
+    wrong=st.data(),
+)
+@example(blocks={99, 100}, gap=1, most_units=1, most_stretches=1, wrong=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_limits_of_memory_make_it_coarser_and_never_blind(
+    target: Device,
+    blocks: set[int],
+    gap: int,
+    most_units: int,
+    most_stretches: int,
+    wrong: st.DataObject | None,
+) -> None:
+    """Whatever units and stretches a huge pair would get: every recorded byte counts."""
+    content = noise(SIZE)
+    Path(target.path).write_bytes(content)
+    ranges = [Range(0, 35 * BLOCK), Range((35 + gap) * BLOCK, SIZE - (35 + gap) * BLOCK)]
+    layout = Layout(ranges, SIZE, BLOCK, WINDOW)
+    proof = BlockEvidence(layout, most_units, most_stretches)
+    places = [at for at in range(0, layout.length, BLOCK) if at // BLOCK in blocks] or [0]
+    for position, length in layout.windows():
+        pieces = layout.pieces(position, length)
+        data = b"".join(content[piece.offset : piece.offset + piece.length] for piece in pieces)
+        runs = [
+            (at - position, min(BLOCK, position + length - at)) for at in places if position <= at < position + length
+        ]
+        if runs:
+            proof.record(position, memoryview(data), runs)
+    proof.seal()
+    assert not proof.empty
+    assert proof.verify(target, Monitor()) >= sum(min(BLOCK, layout.length - at) for at in places)
+    if wrong is not None:
+        piece = layout.pieces(wrong.draw(st.sampled_from(places)), 1)[0]
+        damage(target, piece.offset)
+        with pytest.raises(VerificationError):
+            proof.verify(target, Monitor())
