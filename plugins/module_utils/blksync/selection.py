@@ -163,7 +163,8 @@ def _no_text(value: object, option: str) -> tuple[str, str]:
 
 def _as_written(number: int) -> list[str]:
     """The identifiers that YAML may have read as this number: decimal, octal after a 0, hexadecimal after 0x."""
-    hexadecimal = "0x%08x" % number
-    return [text for text in ("%d" % number, "0%o" % number) if len(text) == 8] + [hexadecimal] * (
-        len(hexadecimal) == 10
-    )
+    if not 0 <= number < 1 << 32:
+        return []
+    decimal = ["%d" % number] * (len("%d" % number) == 8)
+    octal = ["%08o" % number] * (number < 8**7)
+    return [*decimal, *octal, "0x%08x" % number]
