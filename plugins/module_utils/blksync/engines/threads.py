@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Sequence
 
 # The default of 8 MiB a thread would all be locked into memory where the process has called mlockall().
 STACK = 256 * 1024
@@ -35,7 +35,7 @@ class ThreadGroup:
         self._wake = wake
         self._threads: list[threading.Thread] = []
 
-    def start(self, functions: list[Callable[[], None]]) -> None:
+    def start(self, functions: Sequence[Callable[[], None]]) -> None:
         """Run every function in a thread of its own, or none of them."""
         try:
             with signals_held():
