@@ -96,5 +96,11 @@ def test_pairs_without_a_safe_buffer() -> None:
     assert geometry((PRIME + 1) * 4096, 4096).buffer == MAX_BUFFER
 
 
+def test_less_memory_may_leave_no_safe_buffer() -> None:
+    assert geometry(8 * 4096, 4096, 7 * 4096) == Geometry(4096, 7 * 4096, 8, True)
+    assert geometry(8 * 4096, 4096, 6 * 4096) == Geometry(4096, 6 * 4096, 8, False)
+    assert geometry(8 * 4096, 4096, 1) == Geometry(4096, 2 * 4096, 8, False)
+
+
 def test_nothing_at_all_has_no_blocks() -> None:
     assert geometry(0, 4096).blocks == 0

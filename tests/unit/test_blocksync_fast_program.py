@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blksync.device import Device, claim_target, open_source
+from blksync.device import Device, allocate, claim_target, open_source
 from blksync.engines.base import Engine, Monitor, Outcome, Range, whole
 from blksync.engines.blocksync_fast import BlocksyncFastEngine, missing
-from blksync.engines.program_geometry import geometry
+from blksync.engines.program_geometry import Geometry, geometry
 from blksync.engines.program_output import Summary
-from blksync.engines.program_passes import FirstPass, SecondPass
+from blksync.engines.program_passes import FirstPass, RepairedTarget, SecondPass
 from blksync.errors import CancelledError, EngineError, EngineMissingError
 from tests.support.blocksync_program import FakeProgram, wait_until_gone
 from tests.support.lost_run import lost_bytes
@@ -136,6 +136,14 @@ def test_progress_is_told_over_both_passes() -> None:
     FirstPass(monitor, 1000)("\rProgress: 50%")
     SecondPass(monitor, 1000, Summary(1, 10)).advanced(500, 5)
     assert monitor.told == [(250, 0), (750, 15)]
+
+
+def test_only_repairs_in_the_last_window_are_remembered(pair: Pair) -> None:
+    repaired = RepairedTarget(pair.target, Geometry(BLOCK, 3 * BLOCK, BLOCKS, False))
+    repaired.write(allocate(5 * BLOCK), 0)
+    repaired.write(allocate(3 * BLOCK), 5 * BLOCK)
+    assert repaired.last_window == [6, 7]
+    assert pair.target_path.read_bytes() == bytes(SIZE)
 
 
 def test_a_program_that_lies_is_corrected_and_counted(tmp_path: Path, pair: Pair) -> None:

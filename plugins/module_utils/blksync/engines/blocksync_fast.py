@@ -20,7 +20,7 @@ from ..errors import DeviceReadError, EngineError, EngineMissingError
 from .base import Engine, Monitor, Outcome, Range, block_size, whole
 from .native import NativeEngine
 from .program_argv import sync_argv, version_argv
-from .program_geometry import Geometry, geometry
+from .program_geometry import MAX_BUFFER, Geometry, geometry
 from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_sync, parse_version
 from .program_passes import FirstPass, RepairedTarget, SecondPass
 from .program_run import environment, run_watched
@@ -34,14 +34,15 @@ _SCAN = 1024 * 1024  # bytes read at once when looking for a read error
 
 
 class BlocksyncFastEngine(Engine):
-    """Runs ``path``, the program of version ``version``."""
+    """Runs ``path``, the program of version ``version``, with at most ``buffer`` bytes of memory a device."""
 
     name = "blocksync_fast"
     whole_pair_only = True
 
-    def __init__(self, path: str, version: str) -> None:
+    def __init__(self, path: str, version: str, buffer: int = MAX_BUFFER) -> None:
         self.path = path
         self.version = version
+        self._buffer = buffer
 
     @classmethod
     def find(cls, path: str | None = None) -> BlocksyncFastEngine | None:
@@ -70,7 +71,7 @@ class BlocksyncFastEngine(Engine):
         Raises what Engine.copy() does; EngineError for any end of the program but a clean one.
         """
         _check_whole(source, target, ranges)
-        plan = geometry(source.size, block_size(source, target))
+        plan = geometry(source.size, block_size(source, target), self._buffer)
         if not plan.blocks:
             return Outcome(block=plan.block, blocks_total=0)
         summary = self._run(source, target, plan, monitor)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 MAX_BUFFER = 64 * 1024 * 1024  # bytes a device; the program reads short from 2 GiB on
-MIN_BUFFER = 256 * 1024  # bytes; every buffer ends in a flush of the target, so small ones are slow
+MIN_BUFFER = 1024 * 1024  # bytes; every buffer ends in a flush of the target, so small ones are slow
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ class Geometry:
         return 0 < run <= reported
 
 
-def geometry(size: int, block: int) -> Geometry:
-    """The largest buffer up to MAX_BUFFER that ends right before the last block, for a pair of ``size`` bytes.
+def geometry(size: int, block: int, largest: int = MAX_BUFFER) -> Geometry:
+    """The largest buffer up to ``largest`` bytes that ends right before the last block of a pair of ``size`` bytes.
 
     The program wants a buffer of k blocks with k >= 2, so k has to divide the number of blocks before the last. Where
     no such k gives at least MIN_BUFFER (that number is prime, say), the buffer is the largest and ``safe`` False.
     """
     blocks = -(-size // block)
     before = blocks - 1
-    most = max(2, MAX_BUFFER // block)
+    most = max(2, largest // block)
     if before <= 0:
         return Geometry(block, most * block, blocks, True)
     for count in range(min(most, before), 1, -1):
