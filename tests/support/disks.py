@@ -12,9 +12,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Sequence
+from typing import Self, Sequence
 
 SECTOR = 512
 MIB = 1024 * 1024
@@ -54,12 +55,12 @@ class LoopDevice:
 
     def close(self) -> None:
         if self.path:
-            subprocess.run(["partx", "-d", self.path], capture_output=True, check=False)
+            drop_partitions(self.path)
             run("losetup", "-d", self.path)
             self.path = ""
         self.file.unlink(missing_ok=True)
 
-    def __enter__(self) -> LoopDevice:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -96,6 +97,7 @@ class PartitionedDisk(LoopDevice):
             lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]
             lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes, strict=True)]
             run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
+            drop_partitions(self.path)
             run("partx", "-a", self.path)
         except BaseException:
             self.close()
@@ -108,6 +110,18 @@ class PartitionedDisk(LoopDevice):
             if number_file.is_file() and int(number_file.read_text()) == number:
                 return "/dev/%s" % entry.name
         raise LookupError("%s has no partition %d" % (self.path, number))
+
+
+def drop_partitions(path: str) -> None:
+    """Make the kernel forget a loop device's partitions, those that its last user left behind included.
+
+    Whoever lists disks just now may hold one of them open for a moment.
+    """
+    deadline = time.monotonic() + 10
+    while list(Path("/sys/class/block", os.path.basename(path)).glob("*/partition")):
+        subprocess.run(["partx", "-d", path], capture_output=True, check=False)
+        if time.monotonic() > deadline:
+            raise TimeoutError("the partitions of %s are in use" % path)
 
 
 def run(*argv: str, stdin: str | None = None) -> str:

@@ -31,20 +31,15 @@ def partition(disk: str, number: int, major: int, size: int = 64 * MIB, **fields
     """Partition ``number`` of a disk such as "sda", 64 MiB large, on its own 100 MiB of the disk."""
     name = "%s%d" % (disk, number)
     values: dict[str, Any] = {"name": name, "path": "/dev/" + name, "devno": "%d:%d" % (major, number)}
-    return Partition(number=number, start=number * 100 * MIB, size=size, **{**values, **fields})
+    values["start"] = number * 100 * MIB
+    return Partition(number=number, size=size, **{**values, **fields})
 
 
 def disk(name: str, major: int, ptuuid: str, *partitions: Partition, **fields: Any) -> Disk:
     """A disk ``/dev/NAME`` with two partitions unless others are given."""
     values: dict[str, Any] = {"size": 1000 * MIB, "model": "Model %s" % name, "serial": "SERIAL-%s" % name}
-    return Disk(
-        name=name,
-        path="/dev/" + name,
-        devno="%d:0" % major,
-        ptuuid=ptuuid,
-        partitions=partitions or (partition(name, 1, major), partition(name, 2, major)),
-        **{**values, **fields},
-    )
+    values["partitions"] = partitions or (partition(name, 1, major), partition(name, 2, major))
+    return Disk(name=name, path="/dev/" + name, devno="%d:0" % major, ptuuid=ptuuid, **{**values, **fields})
 
 
 def machine(*disks: Disk, mounts: tuple[Mount, ...] = (), **ancestry: tuple[str, ...]) -> Machine:

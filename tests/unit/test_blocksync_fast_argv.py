@@ -25,7 +25,6 @@ def test_sync() -> None:
         "--dst=/proc/self/fd/6",
         "--block-size=4096",
         "--buffer-size=1044480",
-        "--sync-writes",
         "--progress",
     ]
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 from blksync import plan
@@ -18,15 +18,15 @@ from tests.support.machines import MIB, disk, machine, mount, partition
 REQUEST = SyncRequest(source="11111111", target="22222222", quiesce="none")
 
 
-def main_and_backup(**target: object) -> Machine:
+def main_and_backup(**target: Any) -> Machine:
     return machine(disk("sda", 8, "11111111"), disk("sdb", 9, "22222222", **target))
 
 
-def with_target_partition(**fields: object) -> Machine:
+def with_target_partition(**fields: Any) -> Machine:
     return main_and_backup(partitions=(partition("sdb", 1, 9), partition("sdb", 2, 9, **fields)))
 
 
-def crypt(**fields: object) -> Holder:
+def crypt(**fields: Any) -> Holder:
     return Holder(name="dm-0", path="/dev/mapper/backup", devno="253:0", kind="crypt", **fields)
 
 
