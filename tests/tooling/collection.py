@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Copy, build and install the collection from the files that git tracks or would track, so that litter never gets in.
 
-python -m tests.tooling.collection copy       to build/ansible_collections/blksync/backup
 python -m tests.tooling.collection build      to build/blksync-backup-VERSION.tar.gz
-python -m tests.tooling.collection install    to build/collections; does nothing when no file changed
+python -m tests.tooling.collection install    to build/collections, unless no file changed, and the sources to
+                                              build/ansible_collections/blksync/backup
 """
 
 from __future__ import annotations
@@ -120,12 +120,11 @@ def locked() -> Iterator[None]:
 def main(action: str) -> None:
     """Do what the command line asks for."""
     with locked():
-        if action == "copy":
-            copy_sources(SOURCE_TREE)
-        elif action == "build":
+        if action == "build":
             print(build(BUILD))
         elif action == "install":
             install()
+            copy_sources(SOURCE_TREE)
         else:
             sys.exit(__doc__)
 

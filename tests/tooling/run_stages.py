@@ -14,13 +14,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import IO
 
 from tests.tooling.paths import BUILD, COLLECTIONS, RESULTS, ROOT, VENV_BIN
 from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit
-from tests.tooling.stages import SUITES, Stage
+from tests.tooling.stages import SUITES, Stage, Suite
 
 PYTEST_NO_TESTS = 5
 
@@ -36,14 +39,22 @@ def environment() -> dict[str, str]:
     }
 
 
-def run_stage(stage: Stage) -> list[Case]:
-    """Run one stage with its output on the terminal and return its cases."""
+def run_stage(stage: Stage, output: IO[bytes] | None = None) -> list[Case]:
+    """Run one stage, with its output on the terminal or in a file, and return its cases."""
     if stage.needs and not (ROOT / stage.needs).exists():
         return [Case(stage.name, SKIPPED, f"{stage.needs} is not there yet")]
     report = RESULTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
     try:
-        run = subprocess.run(stage.command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, check=False)
+        run = subprocess.run(
+            stage.command,
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            check=False,
+        )
     except OSError as error:
         return [Case(stage.name, FAILED, str(error))]
     return judge(stage.name, run.returncode, read_report(stage.name, report))
@@ -68,16 +79,54 @@ def judge(name: str, status: int, reported: list[Case] | None) -> list[Case]:
     return [*reported, Case(name, FAILED, f"exit status {status}")]
 
 
-def run_suite(stages: tuple[Stage, ...]) -> list[Case]:
+def run_suite(suite: Suite) -> list[Case]:
     """Run all stages, with a headline and the time of each."""
     cases = []
-    for stage in stages:
-        print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
-        started = time.monotonic()
-        found = run_stage(stage)
-        cases += found
-        print(f"--- {stage.name}: {closing_line(found)} in {time.monotonic() - started:.1f} s", flush=True)
+    for step in suite:
+        cases += run_one(step) if isinstance(step, Stage) else run_side_by_side(step)
     return cases
+
+
+def run_one(stage: Stage) -> list[Case]:
+    """Run a stage on the terminal."""
+    print_headline(stage)
+    started = time.monotonic()
+    cases = run_stage(stage)
+    print_end(stage, cases, time.monotonic() - started)
+    return cases
+
+
+def run_side_by_side(stages: tuple[Stage, ...]) -> list[Case]:
+    """Run as many stages at once as there are processors; the output of each appears in one piece, when it has ended."""
+    cases = []
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for ended in as_completed([pool.submit(run_aside, stage) for stage in stages]):
+            stage, found, output, seconds = ended.result()
+            print_headline(stage)
+            print(output, end="")
+            print_end(stage, found, seconds)
+            cases += found
+    return cases
+
+
+def run_aside(stage: Stage) -> tuple[Stage, list[Case], str, float]:
+    """Run a stage away from the terminal; return it with its cases, its output and its time in seconds."""
+    started = time.monotonic()
+    with tempfile.TemporaryFile() as output:
+        cases = run_stage(stage, output)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    return stage, cases, text, time.monotonic() - started
+
+
+def print_headline(stage: Stage) -> None:
+    """Print what runs."""
+    print(f"\n=== {stage.name}: {' '.join(stage.command)}", flush=True)
+
+
+def print_end(stage: Stage, cases: list[Case], seconds: float) -> None:
+    """Print how a stage ended."""
+    print(f"--- {stage.name}: {closing_line(cases)} in {seconds:.1f} s", flush=True)
 
 
 def print_summary(cases: list[Case]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 PYTHON = sys.executable
 CORE = "plugins/module_utils/blksync"
 SILENT = ("--follow-imports=silent",)  # the core is checked once, by itself
-PACKAGE = "ansible_collections.blksync.backup.plugins"
+PLUGINS = "ansible_collections.blksync.backup.plugins"
 
 
 @dataclass(frozen=True)
@@ -44,33 +44,31 @@ def mypy(name: str, version: str, *options: str) -> Stage:
     )
 
 
-LINT_FAST = (
+BUILD = tool("collection-build", "tests.tooling.collection", "install")
+CHECK_CODE = (
     Stage("ruff-check", ("ruff", "check", "--quiet", ".")),
     Stage("ruff-format", ("ruff", "format", "--check", "--quiet", ".")),
     mypy("mypy-core", "3.8", CORE),
-    tool("copy-sources", "tests.tooling.collection", "copy"),
     mypy(
         "mypy-modules",
         "3.8",
         *SILENT,
-        f"--package={PACKAGE}.modules",
-        f"--module={PACKAGE}.module_utils.ansible_adapter",
+        f"--package={PLUGINS}.modules",
+        f"--module={PLUGINS}.module_utils.ansible_adapter",
     ),
     mypy("mypy-tests", "3.11", *SILENT, "tests", "demo"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
     tool("core-pythons", "tests.tooling.check_pythons"),
 )
-LINT = (
-    *LINT_FAST,
-    tool("install-collection", "tests.tooling.collection", "install"),
+CHECK_COLLECTION = (
+    tool("sanity", "tests.tooling.sanity"),
+    tool("galaxy-importer", "tests.tooling.galaxy_import"),
     Stage("ansible-lint", ("ansible-lint", "--offline", "--profile", "production", "--strict")),
     Stage(
         "antsibull-docs",
         ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."),
     ),
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
-    tool("galaxy-importer", "tests.tooling.galaxy_import"),
-    tool("sanity", "tests.tooling.sanity"),
 )
 
 UNIT = tests("unit", "tests/unit", "--numprocesses=2")
@@ -82,11 +80,15 @@ VM = (
     tests("vm", "tests/vm", "--depth=full", "--timeout=900"),
     tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
 )
+LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
 TEST = (*LINT, UNIT, INTEGRATION, FAULTS)
 
-SUITES: dict[str, tuple[Stage, ...]] = {
+Suite = tuple[Stage | tuple[Stage, ...], ...]
+"""Stages in the order in which they run; those of an inner tuple run side by side."""
+
+SUITES: dict[str, Suite] = {
     "lint": LINT,
-    "quick": (*LINT_FAST, UNIT),
+    "quick": (BUILD, CHECK_CODE, UNIT),
     "test": TEST,
     "vm": VM,
     "full": (

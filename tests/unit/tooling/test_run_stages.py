@@ -81,7 +81,16 @@ def test_a_failed_stage_does_not_hide_the_next(capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr().out.splitlines()[-2:] == ["FAILED one (exit status 1)", "1 passed, 1 failed, 0 skipped"]
 
 
+def test_stages_side_by_side_keep_their_output_apart(capfd: pytest.CaptureFixture[str]) -> None:
+    stages = tuple(Stage(name, ("sh", "-c", f"echo {name}; sleep 0.01; echo {name}")) for name in ("one", "two"))
+    cases = run_stages.run_suite((stages,))
+    assert sorted(case.name for case in cases) == ["one", "two"]
+    output = capfd.readouterr().out
+    assert "one\none\n---" in output
+    assert "two\ntwo\n---" in output
+
+
 def test_stages_of_a_suite_have_names_of_their_own() -> None:
-    for stages in SUITES.values():
-        names = [stage.name for stage in stages]
+    for suite in SUITES.values():
+        names = [stage.name for step in suite for stage in (step if isinstance(step, tuple) else (step,))]
         assert len(names) == len(set(names))
