@@ -35,7 +35,7 @@ def channels() -> Iterator[tuple[Channel, Channel]]:
 
 def test_messages_arrive_whole_in_order_and_also_from_the_dead(channels: tuple[Channel, Channel]) -> None:
     ours, theirs = channels
-    messages = [{"path": "/mnt/\udcff " + "x" * 50_000}, {"n": 1}]
+    messages: list[dict] = [{"path": "/mnt/\udcff " + "x" * 50_000}, {"n": 1}]
     for message in messages:
         ours.send(message)
     ours.close()

@@ -1,0 +1,176 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole sync of a main disk in use: what holds still, what is copied, what is put back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.disks import MIB, SECTOR, run
+from tests.support.mounted import MountedPair, freeze, thaw
+from tests.support.quiesce_driver import DrivenQuiesce
+from tests.support.writer import Writer
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4", "e2fsck")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[MountedPair]:
+    with MountedPair(tmp_path) as pair:
+        yield pair
+
+
+def sync(pair: MountedPair, **options: object) -> dict:
+    with DrivenQuiesce(**pair.request(**options)) as driven:
+        return driven.end()
+
+
+def test_a_mounted_source_is_copied_and_put_back(pair: MountedPair) -> None:
+    before = pair.mounts()
+    first = sync(pair)
+    assert first["step"] == "done", first
+    assert first["changed"]
+    assert (pair.mounts(), pair.frozen()) == (before, [])
+    pair.assert_copied()
+    boot, root = (partition["quiesce"] for partition in first["partitions"])
+    assert [(entry["action"], entry["mountpoints"]) for entry in boot] == [("unmounted", [str(pair.boot)])]
+    assert [(entry["action"], entry["mountpoints"]) for entry in root] == [("frozen", [str(pair.root)])]
+    assert 0 < root[0]["seconds"] < first["partitions"][1]["seconds"]
+
+
+def test_a_second_sync_of_a_mounted_source_sees_what_changed_since_the_stale_cache_case(pair: MountedPair) -> None:
+    sync(pair)
+    # The mounted file system's cache of the device is now what the first sync read.
+    (pair.root / "new").write_bytes(b"new" * 1000)
+    (pair.root / "system").write_bytes(b"changed")
+    (pair.boot / "new").write_bytes(b"boot" * 1000)
+    # Nobody has called sync(2): what is only in memory has to be copied as well.
+    second = sync(pair)
+    assert second["changed"]
+    pair.assert_copied()
+
+
+def test_only_what_is_synced_is_touched(pair: MountedPair) -> None:
+    with DrivenQuiesce(**pair.request(partitions=[1], hold_in="quiesced:1")) as driven:
+        driven.wait_for("holding")
+        assert not pair.boot.is_mount()
+        (pair.root / "written meanwhile").write_text("yes")
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+    assert pair.boot.is_mount()
+
+
+def test_each_pair_is_quiesced_only_for_its_own_copy(pair: MountedPair) -> None:
+    before = pair.mounts()
+    with DrivenQuiesce(**pair.request(hold_in="quiescing:2")) as driven:
+        driven.wait_for("holding")
+        assert (pair.mounts(), pair.frozen()) == (before, [])  # the first is back already
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+
+
+def test_verification_is_over_the_restored_source(pair: MountedPair) -> None:
+    with DrivenQuiesce(**pair.request(hold_in="restored:2", verify="full")) as driven:
+        driven.wait_for("holding")
+        assert pair.frozen() == []
+        driven.go_on()
+        driven.wait_for("verifying:2")
+        assert driven.end()["step"] == "done"
+
+
+def test_a_source_that_is_written_to_all_the_time(pair: MountedPair) -> None:
+    with Writer(pair.root) as writer, DrivenQuiesce(**pair.request(hold_in="quiescing:2")) as driven:
+        driven.wait_for("holding")
+        writer.wait_for_files(20)
+        before = writer.durable()  # each of these was fsynced before the freeze
+        driven.go_on()
+        end = driven.end()
+        assert end["step"] == "done"
+        writer.wait_for_files(len(before) + 5)  # and it writes on
+    (entry,) = end["partitions"][1]["quiesce"]
+    assert entry["action"] == "frozen"
+    partition = pair.target.partition(2)
+    run("blockdev", "--flushbufs", partition)
+    run("e2fsck", "-fn", partition)
+    run("mount", "-o", "ro,noload", partition, str(pair.copy))
+    try:
+        assert before
+        for name, content in before.items():
+            assert (pair.copy / name).read_bytes() == content
+    finally:
+        run("umount", str(pair.copy))
+
+
+def test_check_mode_unmounts_and_freezes_nothing(pair: MountedPair) -> None:
+    before = pair.mounts()
+    with DrivenQuiesce(**pair.request(check=True, hold_at="advanced:2")) as driven:
+        driven.wait_for("holding")
+        assert (pair.mounts(), pair.frozen()) == (before, [])
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+
+
+def test_none_refuses_a_source_in_use_and_writes_nothing(pair: MountedPair) -> None:
+    end = sync(pair, quiesce="none")
+    assert end["kind"] == "refused"
+    assert str(pair.boot) in end["msg"]
+    assert str(pair.root) in end["msg"]
+    run("mount", "-o", "remount,ro", str(pair.boot))
+    run("mount", "-o", "remount,ro", str(pair.root))
+    assert sync(pair, quiesce="none")["step"] == "done"
+    pair.assert_copied()
+
+
+def test_what_somebody_else_has_frozen_is_neither_copied_nor_thawed(pair: MountedPair) -> None:
+    freeze(pair.root)
+    try:
+        end = sync(pair, partitions=[2])
+        assert end["kind"] == "quiesce"
+        assert "restore-state" in end["msg"]
+        assert pair.frozen() == [pair.root]
+    finally:
+        thaw(pair.root)
+    assert sync(pair)["step"] == "done"
+
+
+def test_a_busy_file_system_is_made_read_only(pair: MountedPair) -> None:
+    before = pair.mounts()
+    with open(pair.boot / "kernel", "rb"), DrivenQuiesce(**pair.request(hold_in="quiesced:1")) as driven:
+        (entry,) = driven.wait_for("quiesced:1")["report"]
+        assert entry["action"] == "remounted_read_only"
+        with pytest.raises(OSError, match="Read-only"):
+            (pair.boot / "new").touch()
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+    assert pair.mounts() == before
+    pair.assert_copied()
+
+
+def test_a_file_system_that_is_being_written_to_fails_the_sync_which_names_the_writer(pair: MountedPair) -> None:
+    before = pair.mounts()
+    program = "import sys; f = open(sys.argv[1], 'w'); print('open', flush=True); input()"
+    argv = [sys.executable, "-c", program, str(pair.boot / "log")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        end = sync(pair)
+        holder.communicate(b"\n")
+    assert end["kind"] == "quiesce"
+    assert "process %d (" % holder.pid in end["msg"]
+    assert (pair.mounts(), pair.frozen()) == (before, [])
+    assert end["report"]["bytes_written"] == 0
+    assert sync(pair)["step"] == "done"
+
+
+def test_frozen_time_is_little_more_than_the_copy(tmp_path: Path) -> None:
+    with MountedPair(tmp_path, (8 * MIB // SECTOR, 256 * MIB // SECTOR)) as pair:
+        sync(pair)
+        (entry,) = sync(pair)["partitions"][1]["quiesce"]
+    print("256 MiB unchanged: frozen for %.3f s" % entry["seconds"])
+    assert entry["seconds"] < 3

@@ -1,0 +1,165 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A main disk in use and its backup disk: a mounted partition that cannot be frozen and one that can.
+
+This kernel has no vfat, so ext2 stands for it: whoever quiesces these disks is told that ext2 cannot be frozen.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable
+
+from blksync.discovery.mounts import parse_mountinfo
+from blksync.machine import Mount
+from blksync.quiesce.freeze import FIFREEZE, FITHAW
+
+from .disks import MIB, SECTOR, PartitionedDisk, run
+
+UNFREEZABLE = ("ext2",)
+RESTORED_WITHIN = 2.0  # seconds, whatever was killed
+SIZES = (8 * MIB // SECTOR, 32 * MIB // SECTOR)
+POLL = 0.01
+
+
+class MountedPair:
+    """The two disks; partitions 1 (ext2) and 2 (ext4) of the source are mounted below ``folder``.
+
+    A context manager that thaws, unmounts and detaches whatever a test left.
+    """
+
+    def __init__(
+        self, folder: Path, sizes: tuple[int, ...] = SIZES, identifiers: tuple[str, str] = ("a1", "b2")
+    ) -> None:
+        self.boot, self.root, self.copy = (folder / name for name in ("boot", "root", "copy"))
+        for mountpoint in (self.boot, self.root, self.copy):
+            mountpoint.mkdir()
+        self.folder = folder
+        with ExitStack() as stack:
+            unique = "%07x" % os.getpid()  # other disks of the machine may be there for other tests
+            self.source = stack.enter_context(PartitionedDisk("a" + unique, sizes))
+            self.target = stack.enter_context(PartitionedDisk("b" + unique, sizes, gap=4096))
+            stack.callback(self._release)
+            run("mkfs.ext2", "-q", self.source.partition(1))
+            run("mkfs.ext4", "-q", self.source.partition(2))
+            run("mount", "-o", "nosuid,noexec", self.source.partition(1), str(self.boot))
+            run("mount", self.source.partition(2), str(self.root))
+            (self.boot / "kernel").write_bytes(os.urandom(MIB))
+            (self.root / "system").write_bytes(os.urandom(4 * MIB))
+            self._everything = stack.pop_all()
+
+    def __enter__(self) -> MountedPair:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._everything.close()
+
+    def request(self, **options: object) -> dict[str, Any]:
+        """What a sync of the two is asked for."""
+        disks = {"source": self.source.identifier, "target": self.target.identifier}
+        return {**disks, "engine": "native", "unfreezable": UNFREEZABLE, **options}
+
+    def mounts(self) -> list[tuple[object, ...]]:
+        """What mountinfo says of everything below the folder, but for the numbers that the kernel gives anew."""
+        return sorted(comparable(mount) for mount in self._mounted())
+
+    def frozen(self) -> list[Path]:
+        """Which of the two file systems is frozen now."""
+        return [mountpoint for mountpoint in (self.boot, self.root) if is_frozen(mountpoint)]
+
+    def assert_restored(self, mounts: list[tuple[object, ...]], within: float = RESTORED_WITHIN) -> float:
+        """Wait until nothing is frozen and everything is mounted as in ``mounts``; the seconds that it took."""
+        begun = time.monotonic()
+        wait_for(lambda: self.mounts() == mounts and not self.frozen(), within, lambda: (self.mounts(), self.frozen()))
+        return time.monotonic() - begun
+
+    def assert_copied(self) -> None:
+        """The target's file systems are whole and hold the same files with the same content as the source's."""
+        for number, mountpoint, options in ((1, self.boot, "ro"), (2, self.root, "ro,noload")):
+            partition = self.target.partition(number)
+            run("blockdev", "--flushbufs", partition)
+            run("e2fsck", "-fn", partition)
+            run("mount", "-o", options, partition, str(self.copy))
+            try:
+                run("diff", "-r", str(mountpoint), str(self.copy))
+            finally:
+                run("umount", str(self.copy))
+
+    def _mounted(self) -> list[Mount]:
+        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+        return [mount for mount in mounts if mount.mountpoint.startswith(str(self.folder))]
+
+    def _release(self) -> None:
+        for _attempt in range(20):
+            left = self._mounted()
+            if not left:
+                return
+            for mount in reversed(left):
+                thaw(Path(mount.mountpoint))
+                subprocess.run(["umount", mount.mountpoint], capture_output=True, check=False)
+        raise AssertionError("still mounted: %s" % [mount.mountpoint for mount in self._mounted()])
+
+
+def comparable(mount: Mount) -> tuple[object, ...]:
+    """A mount without its own, its parent's and its peer groups' numbers."""
+    spread = tuple(sorted(field.partition(":")[0] for field in mount.propagation))
+    device = (mount.devno, mount.fstype, mount.source, mount.super_options)
+    return (mount.mountpoint, mount.root, mount.options, spread, *device)
+
+
+def is_frozen(mountpoint: Path) -> bool:
+    """Try to freeze it: "busy" means that it is frozen already; else thaw at once. Never hangs, as a write would."""
+    fd = os.open(mountpoint, os.O_RDONLY)
+    try:
+        if os.fstat(fd).st_dev == os.stat(mountpoint.parent).st_dev:
+            return False  # nothing is mounted here at the moment: this must not freeze the machine's own root
+        try:
+            fcntl.ioctl(fd, FIFREEZE, 0)
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                return True
+            raise
+        thaw(mountpoint)
+        return False
+    finally:
+        os.close(fd)
+
+
+def freeze(mountpoint: Path) -> None:
+    """Freeze a file system as somebody else would."""
+    fd = os.open(mountpoint, os.O_RDONLY)
+    try:
+        assert os.fstat(fd).st_dev != os.stat("/").st_dev
+        fcntl.ioctl(fd, FIFREEZE, 0)
+    finally:
+        os.close(fd)
+
+
+def thaw(mountpoint: Path) -> None:
+    """Thaw it, frozen or not."""
+    fd = os.open(mountpoint, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, FITHAW, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, state: Callable[[], object] = lambda: "") -> None:
+    """Wait until the condition holds; AssertionError with the state after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not within %s s: %s" % (seconds, state())
+        time.sleep(POLL)

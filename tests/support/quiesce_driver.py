@@ -1,0 +1,100 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real sync of disks in use, in a process group of its own, that tells and can hold at every step of quiescing.
+
+    python -m tests.support.quiesce_driver '{"source": ..., "unfreezable": ["ext2"], "hold_in": "quiesced:2"}'
+
+Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
+"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any, Iterator, Sequence
+
+import pytest
+
+from blksync import plan as planning
+from blksync import sync
+from blksync.quiesce import quiescer
+from blksync.quiesce.plan import QuiescePlan, steps_for
+from blksync.quiesce.quiescer import Quiesced, Quiescer
+
+from . import sync_driver
+from .sync_driver import ROOT, Driven
+
+
+class ToldQuiescer(Quiescer):
+    """The real one, with its steps told."""
+
+    hold_in = ""
+
+    def prepare(self, plans: Sequence[QuiescePlan]) -> None:
+        super().prepare(plans)
+        if self._link:
+            say("guardian", self.hold_in, pid=self._link._process["pid"])
+
+    @contextlib.contextmanager
+    def quiesced(self, plan: QuiescePlan) -> Iterator[Quiesced]:
+        number = plan.device[-1]
+        say("quiescing:" + number, self.hold_in)
+        with super().quiesced(plan) as state:
+            say("quiesced:" + number, self.hold_in, report=state.report)
+            yield state
+            say("restoring:" + number, self.hold_in)
+        say("restored:" + number, self.hold_in)
+
+
+def say(step: str, hold_in: str, **facts: Any) -> None:
+    """Print a step, and wait for a line of input where the test wants it."""
+    print(json.dumps({"step": step, **facts}), flush=True)
+    if step == hold_in:
+        print(json.dumps({"step": "holding"}), flush=True)
+        sys.stdin.readline()
+
+
+def main() -> int:
+    """Run the sync as sync_driver does."""
+    options = json.loads(sys.argv[1])
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(planning, "steps_for", functools.partial(steps_for, unfreezable=options.pop("unfreezable", ())))
+    monkeypatch.setattr(sync, "Quiescer", ToldQuiescer)
+    quiescer.ANSWER_PATIENCE = options.pop("patience", quiescer.ANSWER_PATIENCE)
+    ToldQuiescer.hold_in = options.pop("hold_in", "")
+    sys.argv[1] = json.dumps(options)
+    return sync_driver.main()
+
+
+class DrivenQuiesce(Driven):
+    """The test's side, as sync_driver.Driven. ``stdin`` and ``stdout`` are pipes."""
+
+    def __init__(self, **options: Any) -> None:
+        argv = [sys.executable, "-m", "tests.support.quiesce_driver", json.dumps(options)]
+        self.process = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "plugins" / "module_utils")},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def kill(self, whole_group: bool = False) -> None:
+        """SIGKILL, to the sync alone or to its process group."""
+        if whole_group:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
