@@ -97,7 +97,7 @@ def run_one(stage: Stage) -> list[Case]:
 
 
 def run_side_by_side(stages: tuple[Stage, ...]) -> list[Case]:
-    """Run as many stages at once as there are processors; the output of each appears in one piece, when it has ended."""
+    """Run as many stages at once as there are processors; each one's output appears when it has ended."""
     cases = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for ended in as_completed([pool.submit(run_aside, stage) for stage in stages]):

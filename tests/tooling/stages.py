@@ -13,8 +13,12 @@ from dataclasses import dataclass
 
 PYTHON = sys.executable
 CORE = "plugins/module_utils/blksync"
-SILENT = ("--follow-imports=silent",)  # the core is checked once, by itself
 PLUGINS = "ansible_collections.blksync.backup.plugins"
+ADAPTER = f"{PLUGINS}.module_utils.ansible_adapter"
+# mypy: the core is checked once, by itself.
+SILENT = ("--follow-imports=silent",)
+# antsibull-docs: plugins too, and references to them.
+DOCS = ("--plugin-docs", "--validate-collection-refs=self")
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,7 @@ CHECK_CODE = (
     Stage("ruff-check", ("ruff", "check", "--quiet", ".")),
     Stage("ruff-format", ("ruff", "format", "--check", "--quiet", ".")),
     mypy("mypy-core", "3.8", CORE),
-    mypy(
-        "mypy-modules",
-        "3.8",
-        *SILENT,
-        f"--package={PLUGINS}.modules",
-        f"--module={PLUGINS}.module_utils.ansible_adapter",
-    ),
+    mypy("mypy-modules", "3.8", *SILENT, f"--package={PLUGINS}.modules", f"--module={ADAPTER}"),
     mypy("mypy-tests", "3.11", *SILENT, "tests", "demo"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
     tool("core-pythons", "tests.tooling.check_pythons"),
@@ -64,10 +62,7 @@ CHECK_COLLECTION = (
     tool("sanity", "tests.tooling.sanity"),
     tool("galaxy-importer", "tests.tooling.galaxy_import"),
     Stage("ansible-lint", ("ansible-lint", "--offline", "--profile", "production", "--strict")),
-    Stage(
-        "antsibull-docs",
-        ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=self", "."),
-    ),
+    Stage("antsibull-docs", ("antsibull-docs", "lint-collection-docs", *DOCS, ".")),
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
 )
 
