@@ -15,9 +15,9 @@ PYTHON = sys.executable
 CORE = "plugins/module_utils/blksync"
 PLUGINS = "ansible_collections.blksync.backup.plugins"
 ADAPTER = f"{PLUGINS}.module_utils.ansible_adapter"
-# mypy: the core is checked once, by itself.
+# For mypy: the core is checked once, by itself.
 SILENT = ("--follow-imports=silent",)
-# antsibull-docs: plugins too, and references to them.
+# For antsibull-docs: plugins too, and references to them.
 DOCS = ("--plugin-docs", "--validate-collection-refs=self")
 
 
