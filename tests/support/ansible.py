@@ -56,15 +56,26 @@ def run_module(
     diff: bool = False,
     interpreter: str = sys.executable,
     environment: Mapping[str, str] | None = None,
+    inventory: Path | None = None,
 ) -> dict[str, Any]:
-    """Run one module ("disk_info", or a full name) and return its result, with "failed" set to whether it failed."""
+    """Run one module ("disk_info", or a full name) and return its result, with "failed" set to whether it failed.
+
+    It runs on this machine, or on the one host of the inventory.
+    """
     full_name = name if "." in name else f"{NAMESPACE}.{name}"
     task = {"name": "Run the module", full_name: dict(args or {})}
-    play = {"name": "Run one module", "hosts": "localhost", "gather_facts": False, "tasks": [task]}
+    play = {
+        "name": "Run one module",
+        "hosts": "all" if inventory else "localhost",
+        "gather_facts": False,
+        "tasks": [task],
+    }
     with tempfile.TemporaryDirectory(dir=_build_folder(), prefix="play-") as folder:
         playbook = Path(folder, "play.yml")
         playbook.write_text(json.dumps([play]), encoding="utf-8")  # JSON is YAML, and quotes what has to be quoted
-        run = run_playbook(playbook, check=check, diff=diff, interpreter=interpreter, environment=environment)
+        run = run_playbook(
+            playbook, check=check, diff=diff, interpreter=interpreter, environment=environment, inventory=inventory
+        )
     return {**run.result("Run the module"), "failed": run.returncode != 0}
 
 
@@ -77,10 +88,16 @@ def run_playbook(
     interpreter: str = sys.executable,
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
+    inventory: Path | None = None,
 ) -> PlaybookRun:
-    """Run a playbook, a file or a full name such as "blksync.backup.sync_backup_disk", against localhost."""
-    command = [str(VENV_BIN / "ansible-playbook"), "--inventory", "localhost,", "--connection", "local"]
-    command += ["--extra-vars", json.dumps({"ansible_python_interpreter": interpreter, **(extra_vars or {})})]
+    """Run a playbook, a file or a full name such as "blksync.backup.sync_backup_disk".
+
+    It runs against localhost with the interpreter, or against an inventory, which says how to reach its hosts.
+    """
+    where = ["--inventory", str(inventory)] if inventory else ["--inventory", "localhost,", "--connection", "local"]
+    forced = {} if inventory else {"ansible_python_interpreter": interpreter}
+    command = [str(VENV_BIN / "ansible-playbook"), *where]
+    command += ["--extra-vars", json.dumps({**forced, **(extra_vars or {})})]
     command += ["--check"] * check + ["--diff"] * diff + [*options, str(playbook)]
     with tempfile.TemporaryDirectory(dir=_build_folder(), prefix="results-") as folder:
         results = Path(folder, "results.jsonl")
