@@ -16,6 +16,7 @@ import stat
 import subprocess
 
 RUNTIME_FOLDERS = "/run/user"
+USER_PATH = "/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 10.0  # seconds: a desktop that hangs must not hold us up
 _log = logging.getLogger("blksync")
 
@@ -63,7 +64,7 @@ def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body
         "--init-groups",
         "env",
         "-i",
-        "PATH=/usr/local/bin:/usr/bin:/bin",
+        "PATH=%s" % USER_PATH,
         "HOME=%s" % user.pw_dir,
         "XDG_RUNTIME_DIR=%s" % runtime_folder,
         "DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus" % runtime_folder,

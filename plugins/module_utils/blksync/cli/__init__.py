@@ -10,6 +10,7 @@ import logging
 import sys
 from typing import Callable, Sequence
 
+from ..cancellation import fill_standard_descriptors
 from ..errors import BlksyncError, InvalidRequestError
 from . import check_config, completion, disks, messages, restore_state, status, sync, verify
 from .arguments import ERROR, USAGE, make_parser
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit code."""
+    fill_standard_descriptors()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a label may hold what the terminal cannot show

@@ -94,7 +94,7 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     group.add_argument("--verify", choices=VERIFY_MODES, help="full: read every byte of the target back (auto)")
     group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
-    group.add_argument("--eject", action="store_true", help="power the backup disk off at the end")
+    group.add_argument("--eject", action="store_true", default=None, help="power the backup disk off at the end")
 
 
 SYNC_EXAMPLES = """\

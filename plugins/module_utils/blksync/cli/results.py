@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Sequence
 
+from ..describe import printable
 from ..errors import BlksyncError, RefusedError
 from ..job_run import Result
 from ..jobs import Job
@@ -66,9 +67,10 @@ def report_lines(result: Result, check: bool) -> list[str]:
     report = result.report
     if not report:
         return []
-    lines = ["%s to %s (%s)" % (disk_name(report["source"]), disk_name(report["target"]), report["engine"]["name"])]
+    lines = ["%s to %s by %s" % (disk_name(report["source"]), disk_name(report["target"]), report["engine"]["name"])]
     for pair in report["partitions"]:
         lines.append("  partition %d: %s" % (pair["number"], pair_text(pair, check)))
+        lines += ["    %s" % quiesce_text(entry) for entry in pair["quiesce"]]
         lines += ["    %s" % note for note in pair["notes"]]
     if result.error is None and not check:
         done = "is powered off and" if report["ejected"] else "is complete and"
@@ -93,6 +95,13 @@ def pair_text(pair: dict[str, Any], check: bool) -> str:
     return "%d of %d blocks differed, %s written, in %s" % (*counts, written, took)
 
 
+def quiesce_text(entry: dict[str, Any]) -> str:
+    """How a file system was made to hold still: "/, /home frozen for 8.2 s"."""
+    places = ", ".join(printable(place) for place in entry["mountpoints"]) or entry["device"]
+    return "%s %s for %s" % (places, entry["action"].replace("_", " "), human_duration(entry["seconds"]))
+
+
 def disk_name(disk: dict[str, Any]) -> str:
-    """What a person knows a disk by, of a report."""
-    return " ".join(str(word) for word in (disk["path"], disk["model"], disk["serial"]) if word)
+    """What a person knows a disk by: "/dev/sdb (22222222, Portable SSD T7, S6XNNS0T)"."""
+    known = ", ".join(str(disk[key]) for key in ("ptuuid", "model", "serial") if disk[key])
+    return "%s (%s)" % (disk["path"], known) if known else str(disk["path"])

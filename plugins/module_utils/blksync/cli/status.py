@@ -31,7 +31,12 @@ def run(options: argparse.Namespace) -> int:
         time.time(),
     )
     if options.json:
-        messages.say_json({"jobs": [standing.as_dict() for standing in standings]})
+        messages.say_json(
+            {
+                "jobs": [standing.as_dict() for standing in standings],
+                "invalid": [{"file": error.where, "problems": list(error.problems)} for error in invalid],
+            }
+        )
     elif standings:
         messages.say("\n".join(table(standings)))
     else:

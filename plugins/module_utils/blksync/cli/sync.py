@@ -32,7 +32,7 @@ _SETTINGS = (
 
 def run(options: argparse.Namespace) -> int:
     """Sync by job or by options."""
-    given = {name: value for name in _SETTINGS for value in [getattr(options, name)] if value not in (None, False)}
+    given = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
     if options.job:
         if given:
             raise InvalidRequestError(

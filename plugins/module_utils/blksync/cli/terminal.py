@@ -18,6 +18,7 @@ from ..report import human_bytes
 from .nonblocking import NonblockingWriter, writer
 from .times import clock
 
+STDERR = 2
 REDRAW = 0.2  # seconds between two pictures of the bar
 LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 BAR = 24  # characters
@@ -158,7 +159,7 @@ class LineProgress(_Shown):
 def watch() -> Iterator[Progress]:
     """Progress that suits standard error. Ctrl-Z is ignored meanwhile: a stopped sync would keep the source frozen."""
     sys.stderr.flush()
-    with _unstoppable(), writer(sys.stderr.fileno()) as out:
+    with _unstoppable(), writer(STDERR) as out:
         progress = BarProgress(out) if out.is_terminal else LineProgress(out)
         try:
             yield progress

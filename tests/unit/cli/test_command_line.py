@@ -1,0 +1,184 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the command line takes and refuses, with what exit code, without a disk in sight."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from blksync import cli
+from blksync.cli import main, messages
+from blksync.cli.arguments import ERROR, OK, STALE, TARGET_ABSENT, USAGE
+from blksync.cli.sync import exit_code
+from blksync.errors import BlksyncError, EngineError, InvalidRequestError, RefusedError
+from blksync.job_run import Result
+from blksync.safety import Refusal
+from tests.tooling.paths import ROOT
+
+JOB = {"version": 1, "name": "travel", "source": "11111111", "targets": [{"identifier": "22222222"}]}
+PAIR = ["sync", "--source", "11111111", "--target", "22222222"]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    tmp_path.chmod(0o755)
+    (tmp_path / "etc").mkdir(mode=0o755)
+    (tmp_path / "etc" / "travel.json").write_text(json.dumps(JOB))
+    return [f"--config-folder={tmp_path}/etc", f"--state-folder={tmp_path}/state"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "COMMAND"),
+        (["dance"], "invalid choice"),
+        (["sync"], "Name a job, or both --source and --target"),
+        (["sync", "--source", "11111111"], "both --source and --target"),
+        (["sync", "travel", "--source", "11111111"], "--source does not go with a job"),
+        (["sync", "travel", "--quiesce-timeout", "5"], "--quiesce-timeout does not go with a job"),
+        (["sync", "travel", "--eject"], "--eject does not go with a job"),
+        (["sync", "home"], "there is no such job"),
+        (["sync", "../travel"], "not a job's name"),
+        (["verify", "home"], "there is no such job"),
+        (["verify"], "JOB"),
+        ([*PAIR, "--partitions", "1;2"], "give numbers with commas between"),
+        ([*PAIR, "--partitions", "0"], "partition numbers start at 1"),
+        ([*PAIR, "--engine", "dd"], "invalid choice"),
+        ([*PAIR, "--quiesce-timeout", "0"], "at least 1 second"),
+        ([*PAIR, "--target", "the big one"], "is no disk identifier"),
+        (["completion", "tcsh"], "invalid choice"),
+    ],
+)
+def test_wrong_usage(arguments: list[str], words: str, folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*folders, *arguments]) == USAGE
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["sync", "--help"], ["status", "--help"], ["verify", "--help"]])
+def test_help_shows_examples_and_exit_codes(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == OK
+    printed = capsys.readouterr().out
+    assert "exit codes:" in printed
+    assert all(f"\n  {code}  " in printed for code in range(5))
+
+
+def test_check_config(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*folders, "check-config"]) == OK
+    assert "job travel is valid" in capsys.readouterr().out
+    wrong = tmp_path / "etc" / "wrong.json"
+    wrong.write_text(json.dumps({**JOB, "source": 11111111, "colour": "red"}))
+    assert main([*folders, "check-config"]) == USAGE
+    printed = capsys.readouterr()
+    assert "job travel is valid" in printed.out
+    lines = printed.err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"blksync: {wrong}: ") for line in lines)
+    assert main([*folders, "check-config", str(tmp_path / "etc" / "travel.json")]) == OK
+    assert main([*folders, "check-config", str(tmp_path / "none.json")]) == USAGE
+
+
+def test_check_config_takes_a_file_under_another_name(folders: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_text(json.dumps(JOB))
+    assert main([*folders, "check-config", str(path)]) == OK
+
+
+def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"--config-folder={tmp_path}/none", "status"]) == OK
+    assert "There are no jobs" in capsys.readouterr().out
+    assert main([f"--config-folder={tmp_path}/none", "status", "--json"]) == OK
+    assert json.loads(capsys.readouterr().out) == {"jobs": [], "invalid": []}
+
+
+def test_status_never_and_stale(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*folders, "status"]) == OK
+    assert "never" in capsys.readouterr().out
+    (tmp_path / "etc" / "home.json").write_text(json.dumps({**JOB, "name": "home", "max_age": 60}))
+    assert main([*folders, "status", "--json"]) == STALE
+    printed = json.loads(capsys.readouterr().out)
+    states = {job["job"]: (job["state"], job["stale"]) for job in printed["jobs"]}
+    assert states == {"home": ("never", True), "travel": ("never", False)}
+
+
+def test_status_shows_the_others_beside_an_invalid_job(
+    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "etc" / "wrong.json").write_text("{")
+    assert main([*folders, "status"]) == USAGE
+    printed = capsys.readouterr()
+    assert "travel" in printed.out
+    assert "wrong.json: not JSON" in printed.err
+
+
+ABSENT = RefusedError((Refusal("target_disk_not_found", "No disk."),))
+BOTH = RefusedError((Refusal("source_disk_not_found", "No disk."), Refusal("target_disk_not_found", "No disk.")))
+
+
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [
+        ([None], OK),
+        ([None, None], OK),
+        ([ABSENT], TARGET_ABSENT),
+        ([None, ABSENT], TARGET_ABSENT),
+        ([BOTH], ERROR),
+        ([InvalidRequestError("x")], USAGE),
+        ([EngineError("x"), None], ERROR),
+        ([ABSENT, EngineError("x")], ERROR),
+        ([ABSENT, InvalidRequestError("x")], ERROR),
+    ],
+)
+def test_exit_code_of_several_targets(errors: list[BlksyncError | None], code: int) -> None:
+    assert exit_code(tuple(Result("22222222", {}, error) for error in errors)) == code
+
+
+def test_refusals_stand_one_a_line_with_their_hints() -> None:
+    error = RefusedError((Refusal("a", "First.", "Do this."), Refusal("b", "Second.")))
+    assert messages.lines(error) == ["refused, nothing was written:", "- First.", "  Do this.", "- Second."]
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "words"),
+    [
+        (EngineError("It broke.", "Run again."), ERROR, "blksync: It broke.\nblksync:   Run again.\n"),
+        (InvalidRequestError("Nonsense."), USAGE, "blksync: Nonsense.\n"),
+        (PermissionError(13, "Permission denied", "/dev/sda"), ERROR, "Most commands need root."),
+        (KeyboardInterrupt(), ERROR, "Interrupted."),
+    ],
+)
+def test_whatever_a_command_raises_is_told_without_a_traceback(
+    raised: BaseException, code: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(_options: object) -> int:
+        raise raised
+
+    monkeypatch.setitem(cli.COMMANDS, "disks", failing)
+    assert main(["disks"]) == code
+    assert words in capsys.readouterr().err
+
+
+COMMAND = [sys.executable, "-m", "blksync"]
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "plugins" / "module_utils"), PYTHONDONTWRITEBYTECODE="1")
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [*COMMAND, "completion", "bash"]
+    done = subprocess.run(command, env=ENVIRONMENT, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (OK, b"")
+
+
+def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:
+    command = f"exec {' '.join(COMMAND)} --config-folder={tmp_path}/none status >&- 2>&- <&-"
+    assert subprocess.run(["sh", "-c", command], env=ENVIRONMENT, check=False).returncode == OK
