@@ -112,7 +112,8 @@ class Recorder(System):
     def run(self, *argv: str) -> str | None:
         output = super().run(*argv)
         if output is not None:
-            (self.folder / PROGRAMS[argv[0]]).write_text(output, encoding="utf-8")
+            with open(self.folder / PROGRAMS[argv[0]], "a", encoding="utf-8") as file:
+                file.write(output + "\n")  # blkid is run for each partition
         return output
 
     def read(self, path: str, devno: str, offset: int, length: int) -> bytes | None:

@@ -67,7 +67,9 @@ class _Describer:
         disks = [name for name in self.stack.devices if self.stack.is_disk(name)]
         partitions = [partition for name in disks for partition in self.stack.partitions(name)]
         unknown = [part.path for part in partitions if part.start is None or not self._from_lsblk(part).partuuid]
-        return parse_blkid(self.system.run(*BLKID, *unknown) or "") if unknown else {}
+        # One by one: blkid stops at the first that it recognises nothing on.
+        outputs = (self.system.run(*BLKID, path) or "" for path in unknown)
+        return {path: facts for output in outputs for path, facts in parse_blkid(output).items()}
 
     def _from_lsblk(self, device: BlockDevice) -> Facts:
         return self.lsblk.get(device.devno, Facts())
