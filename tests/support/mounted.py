@@ -96,7 +96,7 @@ class MountedPair:
                 run("umount", str(self.copy))
 
     def _mounted(self) -> list[Mount]:
-        mounts = parse_mountinfo(Path("/proc/self/mountinfo").read_text(encoding="utf-8"))
+        mounts = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
         return [mount for mount in mounts if mount.mountpoint.startswith(str(self.folder))]
 
     def _release(self) -> None:
