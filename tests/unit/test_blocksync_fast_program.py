@@ -150,7 +150,7 @@ def test_a_program_that_lies_is_corrected_and_counted(tmp_path: Path, pair: Pair
     outcome = pair.copy(engine_of(tmp_path, summary(0)))
     assert pair.is_equal()
     assert (outcome.blocks_changed, outcome.bytes_written) == (8, SIZE)
-    assert outcome.notes == ["Wrote 8 blocks (32768 bytes) that blocksync-fast had left different from the source."]
+    assert outcome.notes == ["Wrote 32768 bytes (blocks: 8) that blocksync-fast had left different from the source."]
 
 
 def test_a_version_that_is_not_known_is_used_and_noted(tmp_path: Path, pair: Pair) -> None:

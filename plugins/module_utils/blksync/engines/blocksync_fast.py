@@ -120,8 +120,8 @@ class BlocksyncFastEngine(Engine):
             outcome.bytes_written -= plan.block
         if outcome.blocks_changed:
             outcome.notes.append(
-                "Wrote %d blocks (%d bytes) that blocksync-fast had left different from the source."
-                % (outcome.blocks_changed, outcome.bytes_written)
+                "Wrote %d bytes (blocks: %d) that blocksync-fast had left different from the source."
+                % (outcome.bytes_written, outcome.blocks_changed)
             )
         if self.version not in KNOWN_VERSIONS:
             outcome.notes.append(
