@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from blksync import device
 from blksync.engines.base import Monitor, Outcome, Range, whole
 from blksync.engines.native import NativeEngine
+from blksync.errors import VerificationError
 from tests.support.disks import MIB
 from tests.support.pairs import LoopPair, changed_bytes, noise, with_changes
 
@@ -133,13 +135,32 @@ def test_only_the_ranges_are_compared_and_written(pair: LoopPair) -> None:
     assert outcome.blocks_total == 3 + -(-(ODD - 700 * BLOCK) // BLOCK)
 
 
-def test_a_stale_page_cache_of_the_target_deceives_nobody(pair: LoopPair) -> None:
+def open_buffered(path: str) -> device.Device:
+    """Open for writing as where direct I/O is refused."""
+    return device.Device(path, os.open(path, os.O_RDWR | os.O_EXCL), direct=False)
+
+
+@pytest.mark.parametrize("open_target", [device.claim_target, open_buffered])
+def test_a_stale_page_cache_of_the_target_deceives_nobody(
+    pair: LoopPair, open_target: Callable[[str], device.Device]
+) -> None:
     pair.fill(noise(MIB), noise(MIB))
-    with open(pair.target.path, "rb") as reader:
+    with (
+        device.open_source(pair.source.path) as source,
+        open_target(pair.target.path) as target,
+        open(pair.target.path, "rb") as reader,
+    ):
         assert reader.read() == noise(MIB)  # cached from now on
-        Path(pair.target.file).write_bytes(with_changes(noise(MIB), [100]))
-        assert copy(pair).bytes_written == BLOCK
-    assert pair.contents()[1] == noise(MIB)
+        pair.target.file.write_bytes(with_changes(noise(MIB), [100]))
+        outcome = NativeEngine().copy(source, target, whole(MIB), Monitor())
+        assert outcome.bytes_written == BLOCK
+        assert outcome.evidence
+        assert pair.contents()[1] == noise(MIB)
+        reader.seek(0)
+        assert reader.read() == noise(MIB)
+        pair.target.file.write_bytes(with_changes(noise(MIB), [100]))
+        with pytest.raises(VerificationError):
+            outcome.evidence.verify(target, Monitor())
 
 
 def test_prediction_needs_no_permission_to_write(pair: LoopPair) -> None:
@@ -189,6 +210,7 @@ import sys
 from blksync import device
 from blksync.engines.base import Monitor, whole
 from blksync.engines.native import NativeEngine
+from blksync.errors import VerificationError
 with device.open_source(sys.argv[1]) as source, device.claim_target(sys.argv[2]) as target:
     outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), "full")
     assert outcome.evidence.verify(target, Monitor()) == source.size == outcome.bytes_written

@@ -142,29 +142,34 @@ def test_an_error_on_the_last_report_is_not_lost(pair: LoopPair) -> None:
         copy(pair, Stopper(CancelledError("at the end"), SIZE))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it may strike in a destructor
 def test_a_signal_at_any_moment_leaves_no_thread(pair: LoopPair) -> None:
     """The handler raises wherever the main thread happens to be."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise CancelledError("a signal")
 
-    def ended_early(delay: float) -> bool:
-        signal.setitimer(signal.ITIMER_REAL, delay)
+    def ended_early(source: device.Device, target: device.Device, delay: float) -> bool:
         try:
-            copy(pair)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, delay)
+                NativeEngine().copy(source, target, whole(SIZE), Monitor())
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
         except CancelledError:
             return True
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            assert not engine_threads()
         return False
 
     former = signal.signal(signal.SIGALRM, interrupt)
     try:
-        ended = [ended_early(delay * 0.0004) for delay in range(1, 40)]
+        with device.open_source(pair.source.path) as source, device.claim_target(pair.target.path) as target:
+            for delay in range(1, 40):
+                ended_early(source, target, delay * 0.0004)
+                assert not engine_threads()
+            assert ended_early(source, target, 0.002)
+            assert not engine_threads()
     finally:
         signal.signal(signal.SIGALRM, former)
-    assert any(ended)
     assert_copied_up_to(pair, 0, SIZE)
     copy(pair)
     assert pair.contents() == (noise(SIZE), noise(SIZE))
