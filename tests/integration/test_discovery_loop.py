@@ -120,6 +120,18 @@ def test_second_gpt_header_where_the_first_is_gone(cleanup: ExitStack) -> None:
     assert (observed(device).table, observed(device).ptuuid) == ("gpt", identifier)
 
 
+def test_a_partition_of_which_nothing_is_known_hides_no_other(cleanup: ExitStack) -> None:
+    disks = [cleanup.enter_context(PartitionedDisk(new_identifier(), SIZES)) for _ in range(3)]
+    run("dd", "if=/dev/zero", "of=" + disks[1].path, "bs=1M", "count=1", "conv=fsync", "status=none")
+    found = [observed(disk) for disk in disks]
+    assert [disk.ptuuid for disk in found] == [disks[0].identifier, None, disks[2].identifier]
+    assert [[bool(part.partuuid) for part in disk.partitions] for disk in found] == [
+        [True] * 2,
+        [False] * 2,
+        [True] * 2,
+    ]
+
+
 @pytest.mark.needs("mkfs.vfat")
 def test_file_system_on_the_whole_disk_is_no_table(cleanup: ExitStack) -> None:
     device = cleanup.enter_context(LoopDevice(16 * MIB))
