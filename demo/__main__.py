@@ -89,6 +89,7 @@ def show(cleanup: ExitStack) -> int:
 
 
 def print_table(steps: list[Step]) -> None:
+    """One line for each run."""
     print("\n%-48s %8s %15s %8s" % ("run", "changed", "bytes written", "seconds"))
     for step in steps:
         print("%-48s %8s %15d %8.1f" % (step.title, "yes" if step.changed else "no", step.bytes_written, step.seconds))

@@ -11,7 +11,8 @@ short_description: Keep a backup disk identical to the main disk, partition by p
 version_added: 0.1.0
 description:
   - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
-  - Refuses everything that could hit the wrong disk or lose data, with all reasons together, before anything is touched.
+  - Refuses everything that could hit the wrong disk or lose data, with all reasons together, before anything is
+    touched.
   - A source partition that is mounted is made to hold still while it is copied, and everything is put back as it was,
     whatever happens to the task meanwhile.
   - Success is reported only when the target equals the source, the device has confirmed a flush, and what was written
@@ -235,10 +236,9 @@ kind:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-
-from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core  # noqa: E402
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync  # noqa: E402
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync
 
 
 def synced(module: AnsibleModule) -> dict:

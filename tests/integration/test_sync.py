@@ -160,7 +160,9 @@ def test_check_mode_opens_nothing_for_writing_and_creates_nothing(
     for line in calls.splitlines():
         if "/dev/null" in line:
             continue
-        assert not re.search(r"O_WRONLY|O_RDWR|O_CREAT|\bcreat\(|mkdir|rename|unlink|pwrite|fsync\(|LOCK_EX", line), line
+        assert not re.search(r"O_WRONLY|O_RDWR|O_CREAT|\bcreat\(|mkdir|rename|unlink|pwrite|fsync\(|LOCK_EX", line), (
+            line
+        )
 
 
 def test_a_read_error_on_the_source_is_reported_with_its_offset(
@@ -188,12 +190,13 @@ def _sync_while_looking_twice(target: PartitionedDisk) -> None:
     """A sync in this process whose second look at the machine sees another serial number in the target's place."""
     from dataclasses import replace
 
-    from blksync import discovery, sync as story
+    from blksync import discovery
+    from blksync import sync as story
     from blksync.request import SyncRequest
 
     looks = []
 
-    def observe():  # noqa: ANN202
+    def observe():
         machine = discovery.observe()
         looks.append(machine)
         if len(looks) == 1:

@@ -42,8 +42,10 @@ def disk(name: str, major: int, ptuuid: str, *partitions: Partition, **fields: A
     return Disk(name=name, path="/dev/" + name, devno="%d:0" % major, ptuuid=ptuuid, **{**values, **fields})
 
 
-def machine(*disks: Disk, mounts: tuple[Mount, ...] = (), **ancestry: tuple[str, ...]) -> Machine:
+def machine(
+    *disks: Disk, mounts: tuple[Mount, ...] = (), ancestry: dict[str, tuple[str, ...]] | None = None
+) -> Machine:
     """A machine of these disks; every disk and partition lives on its disk, ``ancestry`` is added to that."""
     lives_on = {item.devno: (item.devno,) for item in disks}
     lives_on.update({part.devno: (item.devno,) for item in disks for part in item.partitions})
-    return Machine(disks=disks, mounts=mounts, ancestry={**lives_on, **ancestry})
+    return Machine(disks=disks, mounts=mounts, ancestry={**lives_on, **(ancestry or {})})

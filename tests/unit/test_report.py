@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from blksync import plan
 from blksync.report import PairReport, SyncReport, human_bytes
 from blksync.request import SyncRequest
-
 from tests.support.machines import disk, machine
 
 
@@ -22,7 +22,7 @@ def report(*changed: int) -> SyncReport:
     )
     pairs = [
         PairReport(pair, blocks_total=100, blocks_changed=blocks, bytes_written=blocks * 4096)
-        for pair, blocks in zip(made.pairs, changed)
+        for pair, blocks in zip(made.pairs, changed, strict=True)
     ]
     return SyncReport(made, "native", "0.1.0", check=False, pairs=pairs)
 

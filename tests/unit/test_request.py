@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from blksync.errors import InvalidRequestError
 from blksync.request import SyncRequest
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import Any, Callable
 
 import pytest
+
 from blksync import plan
 from blksync.machine import Holder, Machine
 from blksync.request import SyncRequest
-
 from tests.support.machines import MIB, disk, machine, mount, partition
 
 REQUEST = SyncRequest(source="11111111", target="22222222", quiesce="none")
@@ -68,7 +68,7 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
             disk("sda", 8, "11111111"),
             disk("sdb", 9, "22222222"),
             mounts=(mount("8:2", "/"), mount("253:0", "/boot/efi")),
-            **{"253:0": ("9:0",)},
+            ancestry={"253:0": ("9:0",)},
         ),
         ("target_runs_system",),
     ),
@@ -80,7 +80,7 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
         machine(
             disk("sda", 8, "11111111"),
             disk("loop0", 7, "22222222"),
-            **{"7:0": ("7:0", "8:0")},
+            ancestry={"7:0": ("7:0", "8:0")},
         ),
         ("stacked_disks",),
     ),
@@ -110,7 +110,13 @@ def test_same_disk() -> None:
 
 @pytest.mark.parametrize(
     ("protected", "refused"),
-    [(("22222222",), True), (("serial:SERIAL-sdb",), True), (("33333333",), False), (("11111111",), False), ((), False)],
+    [
+        (("22222222",), True),
+        (("serial:SERIAL-sdb",), True),
+        (("33333333",), False),
+        (("11111111",), False),
+        ((), False),
+    ],
 )
 def test_protected(protected: tuple[str, ...], refused: bool) -> None:
     found = plan.make(main_and_backup(), replace(REQUEST, protected=protected))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from . import safety, selection
-from .errors import DiskAmbiguousError, DiskNotFoundError
+from .errors import DiskAmbiguousError, DiskNotFoundError, RefusedError
 from .machine import Disk, Machine, Partition
 from .quiesce.plan import QuiescePlan, steps_for
 from .request import SyncRequest
@@ -42,15 +42,18 @@ class Plan:
 
     @property
     def source_disk(self) -> Disk:
-        """The source of a plan without refusals."""
-        assert self.source is not None
-        return self.source
+        """The source of a plan that is carried out. Raises RefusedError where there is none."""
+        return self._found(self.source)
 
     @property
     def target_disk(self) -> Disk:
-        """The target of a plan without refusals."""
-        assert self.target is not None
-        return self.target
+        """The target of a plan that is carried out. Raises RefusedError where there is none."""
+        return self._found(self.target)
+
+    def _found(self, disk: Disk | None) -> Disk:
+        if disk is None:
+            raise RefusedError(self.refusals)
+        return disk
 
 
 def make(machine: Machine, request: SyncRequest) -> Plan:

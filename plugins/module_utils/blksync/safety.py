@@ -122,7 +122,9 @@ def _running_system(machine: Machine, target: Disk) -> Iterator[Refusal]:
 def _in_use(role: str, path: str, mounts: Sequence[Mount], swap: bool, device: Disk | Partition) -> Iterator[Refusal]:
     if mounts:
         yield Refusal(
-            "target_mounted", "%s %s is mounted at %s." % (role, path, _mountpoints(mounts)), "Unmount it and run again."
+            "target_mounted",
+            "%s %s is mounted at %s." % (role, path, _mountpoints(mounts)),
+            "Unmount it and run again.",
         )
     if swap:
         yield Refusal("target_swap", "%s %s is used as swap." % (role, path), "Run swapoff %s and try again." % path)

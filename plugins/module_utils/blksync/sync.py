@@ -118,7 +118,9 @@ class _Sync:
         entry.quiesce = state.report
         if outcome.evidence:
             target.drop_cache()
-            entry.bytes_verified = outcome.evidence.verify(target, _VerifyWatch(entry, self.progress, self.cancellation))
+            entry.bytes_verified = outcome.evidence.verify(
+                target, _VerifyWatch(entry, self.progress, self.cancellation)
+            )
         self._finish(entry, outcome, started)
 
     def _begin(self, pair: Pair) -> PairReport:
