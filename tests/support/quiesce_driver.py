@@ -20,8 +20,6 @@ import subprocess
 import sys
 from typing import Any, Iterator, Sequence
 
-import pytest
-
 from blksync import plan as planning
 from blksync import sync
 from blksync.quiesce import quiescer
@@ -64,9 +62,8 @@ def say(step: str, hold_in: str, **facts: Any) -> None:
 def main() -> int:
     """Run the sync as sync_driver does."""
     options = json.loads(sys.argv[1])
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(planning, "steps_for", functools.partial(steps_for, unfreezable=options.pop("unfreezable", ())))
-    monkeypatch.setattr(sync, "Quiescer", ToldQuiescer)
+    vars(planning)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
+    vars(sync)["Quiescer"] = ToldQuiescer
     quiescer.ANSWER_PATIENCE = options.pop("patience", quiescer.ANSWER_PATIENCE)
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)

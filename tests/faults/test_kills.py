@@ -1,0 +1,269 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever dies, and whenever: within two seconds nothing is frozen, everything is mounted, and a rerun ends equal."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blksync.quiesce import state
+from tests.support.mounted import MountedPair, wait_for
+from tests.support.quiesce_driver import ROOT, DrivenQuiesce
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4", "e2fsck")
+
+PHASES = (
+    *("guardian", "started:1", "quiescing:1", "quiesced:1", "advanced:1", "restoring:1", "restored:1"),
+    *("quiescing:2", "quiesced:2", "advanced:2", "restoring:2", "restored:2", "verifying:2"),
+)
+SOME_QUIESCED = ("quiesced:1", "advanced:2")
+QUIESCED = (
+    *SOME_QUIESCED,
+    *(
+        pytest.param(step, marks=pytest.mark.full)
+        for step in ("advanced:1", "restoring:1", "quiesced:2", "restoring:2")
+    ),
+)
+AT_MOST_LATER = 0.05  # seconds after the step was told: the next ones are reached as well
+RUNS = 5  # of each phase and each way to kill, in depth: 2 x 13 x 5
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPair]:
+    with MountedPair(tmp_path_factory.mktemp("disks")) as pair:
+        yield pair
+
+
+@pytest.fixture
+def mounts(pair: MountedPair) -> Iterator[list[tuple[object, ...]]]:
+    """What was mounted before; afterwards the same must be, and a new run must end equal."""
+    for folder in (pair.boot, pair.root):
+        (folder / "news").write_bytes(os.urandom(300_000))
+    before = pair.mounts()
+    yield before
+    assert not [run for run in state.restore_state() if pair.source.path in run.label]
+    rerun(pair)
+
+
+def rerun(pair: MountedPair) -> None:
+    with DrivenQuiesce(**pair.request()) as driven:
+        end = driven.end()
+    assert end["step"] == "done", end
+    pair.assert_copied()
+
+
+def killed_at_random(pair: MountedPair, before: list[tuple[object, ...]], phase: str, group: bool, seed: str) -> None:
+    with DrivenQuiesce(**pair.request()) as driven:
+        driven.wait_for(phase)
+        time.sleep(random.Random(seed).uniform(0, AT_MOST_LATER))
+        driven.kill(group)
+        driven.process.wait()
+        pair.assert_restored(before)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_sync_killed(pair: MountedPair, mounts: list[tuple[object, ...]], phase: str) -> None:
+    killed_at_random(pair, mounts, phase, group=PHASES.index(phase) % 2 == 1, seed=phase)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("number", range(RUNS))
+@pytest.mark.parametrize("victim", ["sync", "group"])
+@pytest.mark.parametrize("phase", PHASES)
+def test_sync_killed_many_times(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str, victim: str, number: int
+) -> None:
+    killed_at_random(pair, mounts, phase, victim == "group", "%s %s %d" % (phase, victim, number))
+
+
+@pytest.mark.parametrize("phase", ["guardian", "restored:1", *QUIESCED])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_guardian_killed(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str, number: signal.Signals
+) -> None:
+    with DrivenQuiesce(**pair.request(), **holding(phase)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        os.kill(guardian, number)
+        if number == signal.SIGTERM:
+            pair.assert_restored(mounts)  # it does so itself, at once
+        driven.go_on()
+        end = driven.end()
+        assert end.get("kind") == "quiesce", end
+        pair.assert_restored(mounts)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("phase", ["quiescing:1", "quiescing:2", "restoring:1", "restoring:2"])
+@pytest.mark.parametrize("number", range(8))
+def test_guardian_killed_in_the_middle_of_its_work(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str, number: int
+) -> None:
+    with DrivenQuiesce(**pair.request(hold_in=phase)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        driven.go_on()
+        time.sleep(random.Random("%s %d" % (phase, number)).uniform(0, AT_MOST_LATER))
+        os.kill(guardian, signal.SIGKILL)
+        end = driven.end()
+        assert end.get("kind") == "quiesce" or phase == "restoring:2", end
+        pair.assert_restored(mounts)
+
+
+@pytest.mark.parametrize("phase", QUIESCED)
+def test_sync_and_guardian_killed_leave_what_restore_state_needs(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str
+) -> None:
+    with DrivenQuiesce(**pair.request(), **holding(phase)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        (alive,) = (run for run in state.restore_state(patience=0) if pair.source.path in run.label)
+        assert alive.running
+        os.kill(guardian, signal.SIGKILL)
+        driven.kill()
+        driven.process.wait()
+        assert pair.frozen() or pair.mounts() != mounts
+        (restored,) = (run for run in state.restore_state() if pair.source.path in run.label)
+        assert [action["action"] for action in restored.actions] == ["unmounted" if phase[-1] == "1" else "frozen"]
+        assert restored.failures == []
+        pair.assert_restored(mounts, within=0)
+
+
+@pytest.mark.parametrize("phase", ["quiesced:1", "quiesced:2"])
+def test_time_is_over(pair: MountedPair, mounts: list[tuple[object, ...]], phase: str) -> None:
+    with DrivenQuiesce(**pair.request(quiesce_timeout=1, hold_in=phase)) as driven:
+        driven.wait_for("holding")
+        assert pair.frozen() or pair.mounts() != mounts
+        pair.assert_restored(mounts, within=1 + 2)
+        driven.go_on()
+        end = driven.end()
+    assert end["kind"] == "quiesce"
+    assert "quiesce_timeout" in end["msg"]
+    assert "inconsistent" in end["msg"]
+    assert not end["report"]["partitions"][-1]["complete"]
+
+
+def test_time_is_over_for_a_sync_that_is_stopped(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
+    with DrivenQuiesce(**pair.request(quiesce_timeout=1, hold_in="quiesced:2")) as driven:
+        driven.wait_for("holding")
+        driven.process.send_signal(signal.SIGSTOP)
+        pair.assert_restored(mounts, within=1 + 2)
+        driven.process.send_signal(signal.SIGCONT)
+        driven.go_on()
+        assert driven.end()["kind"] == "quiesce"
+
+
+def test_a_guardian_that_does_not_answer_is_done_without(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
+    with DrivenQuiesce(**pair.request(hold_in="quiesced:2", patience=1)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        os.kill(guardian, signal.SIGSTOP)
+        driven.go_on()
+        assert driven.end()["kind"] == "quiesce"
+        pair.assert_restored(mounts)
+
+
+@pytest.mark.parametrize(
+    ("phase", "number"), [("quiesced:1", signal.SIGINT), ("quiesced:2", signal.SIGTERM), ("advanced:2", signal.SIGHUP)]
+)
+def test_a_signal_ends_the_copy_cleanly(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str, number: signal.Signals
+) -> None:
+    with DrivenQuiesce(**pair.request(), **holding(phase)) as driven:
+        driven.wait_for("holding")
+        driven.process.send_signal(number)
+        driven.go_on()
+        end = driven.end()
+        assert (end["kind"], driven.process.returncode) == ("cancelled", 1)
+        pair.assert_restored(mounts, within=0)
+    assert number.name in end["msg"]
+    assert not end["report"]["partitions"][-1]["complete"]
+
+
+def test_the_reader_of_the_output_is_gone(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
+    with DrivenQuiesce(**pair.request(hold_in="quiesced:2")) as driven:
+        driven.wait_for("holding")
+        assert driven.process.stdout is not None
+        driven.process.stdout.close()
+        driven.process.stdout = None
+        driven.go_on()
+        assert driven.process.wait(10) != 0
+        pair.assert_restored(mounts, within=0)
+
+
+def test_a_remount_that_fails_is_reported_with_the_command_to_run(
+    pair: MountedPair, mounts: list[tuple[object, ...]]
+) -> None:
+    with DrivenQuiesce(**pair.request(hold_in="quiesced:1")) as driven:
+        driven.wait_for("holding")
+        pair.boot.rmdir()
+        driven.go_on()
+        end = driven.end()
+    assert end["kind"] == "restore"
+    device = pair.source.partition(1)
+    assert "Run: mount -t ext2 -o nosuid,noexec,relatime %s %s" % (device, pair.boot) in end["msg"]
+    assert not end["report"]["partitions"][0]["complete"]
+    pair.boot.mkdir()
+    (restored,) = (run for run in state.restore_state() if pair.source.path in run.label)
+    assert restored.failures == []
+    pair.assert_restored(mounts, within=0)
+
+
+def test_standard_output_closed(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
+    with DrivenQuiesce(**pair.request()) as template:
+        template.kill()
+        argv = template.process.args
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *argv]  # type: ignore[misc]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins" / "module_utils")}
+    assert subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
+    pair.assert_restored(mounts, within=0)
+    pair.assert_copied()
+
+
+def test_a_full_file_system_with_the_temporary_files_on_it(
+    pair: MountedPair, mounts: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (pair.boot, pair.root):
+        subprocess.run(["dd", "if=/dev/zero", "of=%s/filler" % folder, "bs=64k"], capture_output=True, check=False)
+    monkeypatch.setenv("TMPDIR", str(pair.root))
+    try:
+        rerun(pair)
+        pair.assert_restored(mounts, within=0)
+    finally:
+        for folder in (pair.boot, pair.root):
+            (folder / "filler").unlink()
+
+
+def test_the_guardian_keeps_nothing_open_that_is_the_syncs(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
+    with DrivenQuiesce(**pair.request(hold_in="quiesced:2")) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        folder = Path("/proc/%d" % guardian)
+        links = sorted(os.readlink(fd) for fd in (folder / "fd").iterdir())
+        assert [link.split(":")[0] for link in links if link != "/dev/null"] == [
+            *sorted([str(pair.boot), str(pair.root)])[1:],
+            *("pipe", "pipe", "socket"),
+        ]
+        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+        assert int(status["VmLck"].split()[0]) > 1000
+        assert os.getsid(guardian) not in (guardian, driven.process.pid)
+        lower = ["sh", "-c", "echo -1000 > /proc/self/oom_score_adj"]  # some machines let nobody do that
+        if subprocess.run(lower, capture_output=True, check=False).returncode == 0:
+            assert (folder / "oom_score_adj").read_text() == "-1000\n"
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+    wait_for(lambda: not folder.exists() or "zombie" in (folder / "status").read_text(), 2)
+
+
+def holding(step: str) -> dict[str, str]:
+    """The option that holds the sync at a step: some are told by the sync, others by its quiescer."""
+    return {"hold_at" if step.startswith(("started", "advanced", "verifying")) else "hold_in": step}
