@@ -102,6 +102,7 @@ class _Sync:
             quiescer.prepare([pair.quiesce for pair in self.plan.pairs])
             for pair, source, target in zip(self.plan.pairs, sources, targets):
                 self._sync_pair(pair, source, target, quiescer)
+            self.report.warnings += quiescer.notes
 
     def _sync_pair(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
         """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
