@@ -83,11 +83,11 @@ def test_a_bar_is_drawn_five_times_a_second_at_most_and_ends_with_a_line() -> No
         progress.advanced(PAIR, step * MIB, 0)
     progress.pair_finished(PAIR, 0, 0)
     assert len(out.written) <= 1 + 5 + 2
-    assert out.written[-1] == "\r\n"
+    assert out.written[-1] == "\n"
     assert "100%" in out.written[-2]
     progress.close()
-    assert out.written[-1] == "\r\n"
-    assert out.written[-2] != "\r\n"
+    assert out.written[-1] == "\n"
+    assert out.written[-2] != "\n"
 
 
 def test_a_shorter_picture_covers_a_longer_one() -> None:
@@ -98,7 +98,7 @@ def test_a_shorter_picture_covers_a_longer_one() -> None:
     progress.verifying(PAIR, MIB)
     assert len(out.written[1]) == len(out.written[0])
     progress.close()
-    assert out.written[-1] == "\r\n"
+    assert out.written[-1] == "\n"
 
 
 def test_a_line_every_ten_seconds_and_none_for_less() -> None:
@@ -177,7 +177,8 @@ def test_nothing_stays_open() -> None:
 def test_ctrl_z_is_ignored_while_something_may_be_frozen() -> None:
     before = signal.getsignal(signal.SIGTSTP)
     with watch():
-        os.kill(os.getpid(), signal.SIGTSTP)
+        assert signal.getsignal(signal.SIGTSTP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGTTOU) == signal.SIG_IGN
     assert signal.getsignal(signal.SIGTSTP) == before
 
 

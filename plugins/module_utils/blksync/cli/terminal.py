@@ -127,7 +127,7 @@ class BarProgress(_Shown):
         """Leave the full bar standing."""
         compared, changed = pair.size, self.copied[1]
         self.show(View(pair.number, pair.size, compared, changed, self.now() - self.began))
-        self.out.write("\r\n")
+        self.out.write("\n")
         self.drawn = 0
 
     def show(self, view: View) -> None:
@@ -140,7 +140,7 @@ class BarProgress(_Shown):
     def close(self) -> None:
         """What is printed next begins on a line of its own."""
         if self.drawn:
-            self.out.write("\r\n")
+            self.out.write("\n")
             self.drawn = 0
 
 

@@ -1,0 +1,116 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The blksync command as a process of its own, with its folders below a test's, plainly or in a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.tooling.paths import ROOT
+
+ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "plugins" / "module_utils"), PYTHONDONTWRITEBYTECODE="1")
+PATIENCE = 60  # seconds
+
+
+class Command:
+    """blksync with job files in ``folder``/etc and its history in ``folder``/state (or elsewhere)."""
+
+    def __init__(self, folder: Path, state: Path | None = None) -> None:
+        self.config = folder / "etc"
+        self.state = state or folder / "state"
+        self.config.mkdir(mode=0o755)
+
+    def put_job(self, name: str, source: str, *targets: str, **more: Any) -> None:
+        """Write a job file."""
+        disks = {"source": source, "targets": [{"identifier": target} for target in targets]}
+        path = self.config / f"{name}.json"
+        path.write_text(json.dumps({"version": 1, "name": name, "engine": "native", **disks, **more}))
+        path.chmod(0o644)
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The command line of a call."""
+        folders = [f"--config-folder={self.config}", f"--state-folder={self.state}"]
+        return [sys.executable, "-m", "blksync", *folders, *arguments]
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run it to its end and check its exit code."""
+        done = subprocess.run(
+            self.argv(*arguments), env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == code, (arguments, done.returncode, done.stdout, done.stderr)
+        return done
+
+    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """What it prints with --json."""
+        printed: dict[str, Any] = json.loads(self.run(*arguments, "--json", code=code).stdout)
+        return printed
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """The lines of a job's history."""
+        path = self.state / f"{name}.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+class InTerminal:
+    """A process whose standard streams are a terminal of its own; a context manager."""
+
+    def __init__(self, argv: list[str], columns: int = 120) -> None:
+        self.master, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.process = subprocess.Popen(
+            argv,
+            env=ENVIRONMENT,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509  # no threads here
+        )
+        os.close(terminal)
+        self.seen = ""
+
+    def __enter__(self) -> InTerminal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        os.close(self.master)
+
+    def read_until(self, words: str) -> None:
+        """Read what it shows until ``words`` were shown."""
+        while words not in self.seen:
+            assert self._read(), f"it ended without {words!r}: {self.seen}"
+
+    def press(self, key: bytes) -> None:
+        """Press a key."""
+        os.write(self.master, key)
+
+    def end(self) -> int:
+        """Read all that it shows to its end; returns the exit code."""
+        while self._read():
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _read(self) -> bool:
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:  # EIO: the last of its processes has closed the terminal
+            return False
+        self.seen += data.decode()
+        return bool(data)
