@@ -79,6 +79,7 @@ def test_exactly_the_changed_blocks_are_written(pair: LoopPair, offsets: list[in
     target = with_changes(source, offsets)
     pair.fill(source, target)
     expected = changed_bytes(source, target, BLOCK)
+    written_before = pair.target.bytes_written()
     for outcome in (predict(pair), copy(pair)):
         assert outcome.bytes_written == expected
         assert outcome.blocks_changed == -(-expected // BLOCK)
@@ -86,6 +87,7 @@ def test_exactly_the_changed_blocks_are_written(pair: LoopPair, offsets: list[in
         assert outcome.bytes_read == 2 * ODD
     assert pair.contents() == (source, source)
     assert copy(pair).bytes_written == 0
+    assert pair.target.bytes_written() - written_before == expected
 
 
 @pytest.mark.parametrize("size", [512, BLOCK - 512, BLOCK, BLOCK + 512, MIB - 512, MIB, MIB + 512, 9 * MIB + 512])

@@ -53,6 +53,10 @@ class LoopDevice:
         status = os.stat(self.path)
         return "%d:%d" % (os.major(status.st_rdev), os.minor(status.st_rdev))
 
+    def bytes_written(self) -> int:
+        """What the block layer has written to the device so far (Documentation/block/stat.rst, field 7)."""
+        return int(Path("/sys/class/block", self.name, "stat").read_text().split()[6]) * SECTOR
+
     def close(self) -> None:
         if self.path:
             drop_partitions(self.path)

@@ -1,0 +1,33 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of one engine in a process of its own, as a sync does it: copy, flush, verify. Prints its numbers as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from blksync import device
+from blksync.engines import choose
+from blksync.engines.base import Monitor, whole
+
+
+def main(name: str, source_path: str, target_path: str) -> None:
+    """Copy, verify, and print seconds (of both) and seconds_verifying."""
+    engine = choose(name)
+    with device.open_source(source_path) as source, device.claim_target(target_path) as target:
+        started = time.perf_counter()
+        source.drop_cache()
+        target.drop_cache()
+        evidence = engine.copy(source, target, whole(source.size), Monitor()).evidence
+        copied = time.perf_counter()
+        if evidence:
+            evidence.verify(target, Monitor())
+        ended = time.perf_counter()
+    print(json.dumps({"seconds": ended - started, "seconds_verifying": ended - copied}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
