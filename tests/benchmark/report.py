@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from .contenders import DEFAULTS, NATIVE, NOT_INSTALLED, PROGRAM, READ, SCRIPT, Contender
+from .contenders import COMPARING, DEFAULTS, NATIVE, NOT_INSTALLED, PROGRAM, READ, SCRIPT, Contender
 from .measure import Measurement
 from .playbook import Overhead
 from .scenarios import SCENARIOS
@@ -105,7 +105,7 @@ def _section(section: Section) -> str:
             rows.append(_row(section, scenario, contender))
         rows += [
             "| %s | %s | %s | | | | |" % (scenario or "-", contender.name, contender.missing)
-            for contender in (DEFAULTS, SCRIPT)
+            for contender in COMPARING
             if scenario and contender.missing
         ]
     return "\n".join(rows)
