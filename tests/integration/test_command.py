@@ -45,7 +45,7 @@ def command(tmp_path: Path) -> Command:
 
 def test_a_job_from_first_to_last(disks: Disks, command: Command, tmp_path: Path) -> None:
     command.put_job("travel", SOURCE, FIRST, NONE, max_age=3600, textfile_folder=str(tmp_path))
-    assert "no success" in command.run("status", code=STALE).stdout
+    assert "stale: it never succeeded" in command.run("status", code=STALE).stdout
 
     predicted = command.run("sync", "travel", "--check")
     assert "256 of 2048 blocks differ, 1.0 MiB would be written" in predicted.stdout

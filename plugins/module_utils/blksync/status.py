@@ -38,7 +38,7 @@ class Standing:
             key: None if value is None else iso_time(value)
             for key, value in (("last_success", self.last_success), ("next_run", self.next_run))
         }
-        return {**asdict(self), **moments}
+        return {**asdict(self), **moments, "age": None if self.age is None else round(self.age)}
 
 
 def assess(job: Job, runs: Sequence[Run], mark: Mark | None, next_run: float | None, now: float) -> Standing:

@@ -12,6 +12,7 @@ import pytest
 
 from blksync.cli.arguments import make_parser
 from blksync.cli.completion import commands_of, script
+from tests.support.command import InTerminal
 
 COMMANDS = commands_of(make_parser())
 NAMES = ["sync", "status", "verify", "disks", "check-config", "restore-state", "completion"]
@@ -80,3 +81,19 @@ def test_fish_completes(tmp_path: Path) -> None:
         env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
     )
     assert [line.split("\t")[0] for line in asked.stdout.splitlines()] == ["--engine", "status"]
+
+
+@pytest.mark.needs("zsh")
+def test_zsh_completes(tmp_path: Path) -> None:
+    (tmp_path / "_blksync").write_text(script("zsh", COMMANDS) + "\n")
+    with InTerminal(["zsh", "-f", "-i"]) as shell:
+        shell.press(f"PS1=; fpath=({tmp_path} $fpath); autoload -U compinit; compinit -u -D; echo rea''dy\n".encode())
+        shell.read_until("ready\r\n")
+        for typed, shown in (
+            ("--debug sync --engine na", "native"),
+            ("verify --j", "--json"),
+            ("completion f", "fish"),
+        ):
+            shell.press(f"blksync {typed}\t".encode())
+            shell.read_until(shown)
+            shell.press(b"\x15")  # Ctrl-U: an empty line again

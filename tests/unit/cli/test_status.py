@@ -97,10 +97,10 @@ def test_table() -> None:
         "JOB     STATE        LAST SUCCESS      AGE      TOOK        WRITTEN  NEXT RUN\n"
         "travel  ok           2023-11-11 18:13  3 d 4 h  1 min 40 s  4.0 KiB  2023-11-15 22:13\n"
         "home    stale        2023-11-12 22:13  2 d      1 min 40 s  4.0 KiB  -\n"
-        "    older than 1 d\n"
+        "    stale: the last success is older than 1 d\n"
         "    It broke.\n"
         "new     never        never             -        -           -        -\n"
         "first   interrupted  never             -        -           -        -\n"
-        "    no success\n"
+        "    stale: it never succeeded\n"
         "    The run that began at 2023-11-14T22:12:50+00:00 did not come to its end."
     )

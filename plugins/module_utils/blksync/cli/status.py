@@ -57,9 +57,7 @@ def table(standings: Sequence[Standing]) -> list[str]:
     for standing, line in zip(standings, lines):
         result.append(line)
         if standing.stale:
-            result.append(
-                "    older than %s" % human_duration(standing.max_age or 0) if standing.age else "    no success"
-            )
+            result.append("    stale: %s" % _why_stale(standing))
         if standing.last_error:
             result.append("    %s" % standing.last_error)
     return result
@@ -75,6 +73,12 @@ def _row(standing: Standing) -> tuple[str, ...]:
         _or_dash(standing.bytes_written, human_bytes),
         _or_dash(standing.next_run, local_time),
     )
+
+
+def _why_stale(standing: Standing) -> str:
+    if standing.age is None:
+        return "it never succeeded"
+    return "the last success is older than %s" % human_duration(standing.max_age or 0)
 
 
 def _or_dash(value: float | None, shown: Callable[[float], str]) -> str:
