@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,8 @@ def test_public_names_begin_with_the_role_and_internal_ones_with_underscores(rol
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_variables_in_tasks_and_templates_have_their_source(role: Path) -> None:
     """A name with the role's prefix that nothing defines is a typing error."""
-    import re
-
-    texts = {path: path.read_text() for kind in ("tasks", "templates", "handlers", "vars") for path in (role / kind).glob("*")}
+    kinds = ("tasks", "templates", "handlers", "vars")
+    texts = {path: path.read_text() for kind in kinds for path in (role / kind).glob("*")}
     defined = set(options(role)) | set(load(role / "vars" / "main.yml"))
     for text in texts.values():
         defined |= set(re.findall(rf"(?:register: |loop_var: |set )((?:__)?{role.name}_\w+)", text))

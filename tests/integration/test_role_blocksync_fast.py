@@ -1,0 +1,179 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role blocksync_fast with prebuilt programs, on this machine, in folders of the test.
+
+Packages are installed in a virtual machine: extensions/molecule/blocksync_fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.ansible import PlaybookRun, run_playbook
+
+pytestmark = pytest.mark.needs("root")
+
+STANDIN = Path(__file__).parents[2] / "extensions/molecule/blocksync_fast/files/standin-blocksync-fast"
+
+
+class Host:
+    """The folders on this machine that the role is allowed to use, and the programs that it may install there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.installed = folder / "bin" / "blocksync-fast"
+        self.installed.parent.mkdir()
+        self.cache = folder / "cache"
+
+    def program(self, version: str = "1.07", loses_last_run: bool = True) -> Path:
+        text = STANDIN.read_text().replace("@VERSION@", version).replace("@LOSES_LAST_RUN@", str(loses_last_run))
+        path = self.folder / f"standin-{version}"
+        path.write_text(text)
+        return path
+
+    def apply(self, check: bool = False, **variables: Any) -> PlaybookRun:
+        places = {
+            "blocksync_fast_binary_path": str(self.installed),
+            "blocksync_fast_package": "standin-blocksync-fast-of-no-repository",
+            "__blocksync_fast_cache": str(self.cache),
+            "__blocksync_fast_path": f"{self.installed.parent}:/usr/bin:/bin",
+            "__blocksync_fast_apt_keys": str(self.folder / "keys"),
+            "__blocksync_fast_apt_source": str(self.folder / "apt.sources"),
+        }
+        play = {
+            "name": "Install or remove the stand-in",
+            "hosts": "localhost",
+            "gather_facts": False,
+            "roles": ["blksync.backup.blocksync_fast"],
+            "post_tasks": [{"name": "Tell", "ansible.builtin.debug": {"msg": "{{ blocksync_fast_info }}"}}],
+        }
+        playbook = self.folder / "play.yml"
+        playbook.write_text(json.dumps([play]))
+        return run_playbook(playbook, {**places, **variables}, check=check)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def changed(run: PlaybookRun) -> list[str]:
+    assert run.returncode == 0, run.output
+    return [task.task for task in run.tasks if task.result.get("changed")]
+
+
+def info(run: PlaybookRun) -> dict[str, Any]:
+    found: dict[str, Any] = run.result("Tell")["msg"]
+    return found
+
+
+def from_url(program: Path, **more: Any) -> dict[str, Any]:
+    return {"blocksync_fast_source": f"file://{program}", "blocksync_fast_sha256": sha256(program), **more}
+
+
+def test_program_from_an_url_and_again_and_away(host: Host) -> None:
+    wanted = from_url(host.program())
+    assert changed(host.apply(check=True, **wanted))
+    assert not host.installed.exists()
+    assert not host.cache.exists()
+    first = host.apply(**wanted)
+    assert changed(first)
+    assert info(first) == {"installed": True, "path": str(host.installed), "version": "1.07", "loses_last_run": True}
+    assert changed(host.apply(**wanted)) == []
+    assert changed(host.apply(blocksync_fast_state="absent"))
+    assert not host.installed.exists()
+    assert not host.cache.exists()
+    assert changed(host.apply(blocksync_fast_state="absent")) == []
+
+
+@pytest.mark.full
+def test_program_without_the_defect_from_the_controller(host: Host) -> None:
+    run = host.apply(blocksync_fast_source=str(host.program("1.08", loses_last_run=False)))
+    assert changed(run)
+    assert info(run)["loses_last_run"] is False
+
+
+@pytest.mark.full
+def test_a_newer_program_takes_the_place_of_the_old_one(host: Host) -> None:
+    host.apply(**from_url(host.program("1.07")))
+    run = host.apply(**from_url(host.program("1.08")), blocksync_fast_version="1.0.8")
+    assert changed(run)
+    assert info(run)["version"] == "1.08"
+
+
+@pytest.mark.parametrize("kind", ["url", pytest.param("controller", marks=pytest.mark.full)])
+def test_wrong_checksum_installs_nothing(host: Host, kind: str) -> None:
+    program = host.program()
+    source = f"file://{program}" if kind == "url" else str(program)
+    run = host.apply(blocksync_fast_source=source, blocksync_fast_sha256=64 * "0")
+    assert run.returncode != 0
+    assert not host.installed.exists()
+    assert list(host.cache.iterdir()) == []
+
+
+@pytest.mark.full
+def test_wrong_version_installs_nothing(host: Host) -> None:
+    run = host.apply(**from_url(host.program("1.08")), blocksync_fast_version="1.0.7")
+    assert run.returncode != 0
+    assert not host.installed.exists()
+
+
+@pytest.mark.full
+def test_program_that_does_not_start_is_not_installed(host: Host) -> None:
+    broken = host.folder / "broken"
+    broken.write_bytes(b"\x7fELF of another machine")
+    run = host.apply(**from_url(broken))
+    assert run.returncode != 0
+    assert not host.installed.exists()
+
+
+@pytest.mark.full
+def test_program_that_does_not_copy_is_found_out(host: Host) -> None:
+    idle = host.folder / "idle"
+    idle.write_text("#!/bin/sh\necho blocksync-fast version 1.07, does nothing\n")
+    run = host.apply(blocksync_fast_source=str(idle))
+    assert run.returncode != 0
+    assert "did not copy a changed block" in run.output
+
+
+@pytest.mark.full
+def test_one_that_is_there_already_is_good_enough(host: Host) -> None:
+    host.installed.write_text(host.program().read_text())
+    host.installed.chmod(0o755)
+    run = host.apply(blocksync_fast_version="1.0.7")
+    assert changed(run) == []
+    assert info(run)["version"] == "1.07"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        ({"blocksync_fast_source": "https://example.invalid/x"}, "blocksync_fast_sha256 must say"),
+        ({"blocksync_fast_source": "x", "blocksync_fast_sha256": "abc"}, "is not a SHA-256"),
+        ({"blocksync_fast_method": "binary"}, "needs blocksync_fast_source"),
+        ({"blocksync_fast_method": "file", "blocksync_fast_source": "x"}, "neither a .deb nor a .rpm"),
+        ({"blocksync_fast_method": "binary", "blocksync_fast_source": "x.deb"}, "is a package"),
+        ({"blocksync_fast_method": "source"}, "must be one of"),
+        ({"blocksync_fast_apt_repository": {"uris": "x", "suites": "./"}}, "lacks key"),
+        (
+            {"blocksync_fast_apt_repository": {"uris": "x", "suites": "./", "key": "https://example.invalid/key"}},
+            "key_sha256 must say",
+        ),
+    ],
+)
+def test_nonsense_is_refused_before_anything_is_touched(host: Host, variables: dict[str, Any], complaint: str) -> None:
+    run = host.apply(**variables)
+    assert run.returncode != 0
+    assert complaint in " ".join(run.output.split())
+    assert not host.cache.exists()
