@@ -44,7 +44,7 @@ def mountpoints(found: Stack, name: str) -> list[str]:
 def test_loop_file_is_on_the_innermost_mount() -> None:
     found = stack(
         loop("loop0", "7:0", "/mnt/b/file"),
-        mounts="8:1 / / rw - ext4 /dev/sda1 rw\n8:17 / /mnt/b rw - ext4 /dev/sdb1 rw\n0:9 / /mnt/bb rw - tmpfs t rw",
+        mounts="8:1 / / rw - ext4 /dev/sda1 rw\n8:17 / /mnt/b rw - ext4 /dev/sdb1 rw\n0:9 / /mnt/b/fi rw - tmpfs t rw",
     )
     assert found.ancestry()["7:0"] == ("8:16", "7:0")
 
