@@ -20,8 +20,8 @@ Accelerator = Literal["kvm", "tcg"]
 class UsbDisk:
     """A disk on the USB 3 controller.
 
-    name: our name of it; image: raw or qcow2 file; serial: what the guest sees; port: 1 to 4; boot: the place in
-    the firmware's boot order (None: not booted from); read_errors: sectors (512 bytes) of the disk that cannot be read.
+    name: our name of it; image: a raw or qcow2 file, or the socket (.nbd) of something that serves the disk; serial:
+    what the guest sees; port: 1 to 4; boot: the place in the firmware's boot order (None: not booted from).
     """
 
     name: str
@@ -29,7 +29,6 @@ class UsbDisk:
     serial: str
     port: int
     boot: int | None = None
-    read_errors: tuple[int, ...] = ()
 
     @property
     def by_id(self) -> str:
@@ -42,12 +41,11 @@ class UsbDisk:
         The guest's flushes reach the image file, so that a killed machine is a power cut and not a broken image;
         only the host's own fsync is spared.
         """
-        file: dict[str, Any] = {"driver": "file", "filename": str(self.image.resolve()), "cache": {"no-flush": True}}
-        layer: dict[str, Any] = {"driver": "qcow2" if self.image.suffix == ".qcow2" else "raw", "file": file}
-        if self.read_errors:
-            errors = [{"event": "none", "iotype": "read", "errno": 5, "sector": s} for s in self.read_errors]
-            layer = {"driver": "blkdebug", "image": layer, "inject-error": errors}
-        return {**layer, "node-name": self.name}
+        if self.image.suffix == ".nbd":
+            server = {"type": "unix", "path": str(self.image)}
+            return {"driver": "nbd", "server": server, "node-name": self.name}
+        file = {"driver": "file", "filename": str(self.image.resolve()), "cache": {"no-flush": True}}
+        return {"driver": "qcow2" if self.image.suffix == ".qcow2" else "raw", "file": file, "node-name": self.name}
 
     def device(self) -> dict[str, Any]:
         """Return the arguments of device_add."""
@@ -70,7 +68,7 @@ class UsbDisk:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> UsbDisk:
         """Return the disk that `asdict` once turned into JSON."""
-        return cls(**{**values, "image": Path(values["image"]), "read_errors": tuple(values["read_errors"])})
+        return cls(**{**values, "image": Path(values["image"])})
 
 
 @dataclass(frozen=True)

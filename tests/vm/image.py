@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .cache import cached, content_key
+from .cache import cached, content_key, source_key
 from .host import CommandError, run
 
 Unlock = Literal["none", "keyfile", "passphrase"]
@@ -71,7 +71,7 @@ def build_image(unlock: Unlock = "keyfile", suite: str | None = None) -> SystemI
     """Return the image of a Debian `suite` (default: the host's own), built only if the cache does not hold it."""
     sources = apt_sources(suite or os.environ.get("BLKSYNC_VM_SUITE"))
     suites = sorted({line.split()[-2] for line in sources})
-    made_from = [suites, PACKAGES, LEFT_OUT, PROVISION.read_text(), identities(), Path(__file__).read_text()]
+    made_from = [suites, PACKAGES, LEFT_OUT, PROVISION.read_text(), identities(), source_key("image.py")]
     folder = cached("image", content_key(*made_from), lambda target: _build_all(target, suites[0], sources))
     root = folder / ("root-plain.img" if unlock == "none" else "root-luks.img")
     return SystemImage(folder / f"esp-{unlock}.img", root, folder / "id_ed25519", unlock)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .accelerator import accelerator
-from .cache import cached, content_key
+from .cache import cached, content_key, source_key
 from .disk import THIRD_MIB, Label, assemble, backup_partitions, disk_identifier, main_partitions
 from .hardware import Firmware, Hardware, UsbDisk
 from .host import QEMU, run
@@ -68,11 +68,18 @@ class Scene:
         image = assemble(folder / "fresh.raw", self.label, self.main_id, MAIN_MIB, empty)
         return UsbDisk("fresh", image, "MAINDISK0003", port=3)
 
-    def backup_disk(self, folder: Path) -> UsbDisk:
-        """Make a backup disk: two empty partitions of the right sizes and a third one full of data of its own."""
+    def backup_disk(self, folder: Path, old_copy: bool = False) -> UsbDisk:
+        """Make a backup disk: two partitions of the right sizes and a third one full of data of its own.
+
+        The two are empty, or with `old_copy` as a sync before the system's first start would have left them.
+        """
         third = folder / "third.raw"
         third.write_bytes(third_partition_data())
-        image = assemble(folder / "backup.raw", self.label, self.backup_id, BACKUP_MIB, backup_partitions(third))
+        partitions = backup_partitions(third)
+        if old_copy:
+            copies = [p.content for p in main_partitions(build_image(self.unlock))]
+            partitions[:2] = [replace(p, content=c) for p, c in zip(partitions[:2], copies, strict=True)]
+        image = assemble(folder / "backup.raw", self.label, self.backup_id, BACKUP_MIB, partitions)
         third.unlink()
         return UsbDisk("backup", image, "BACKUPDISK0002", port=2, boot=1)
 
@@ -91,7 +98,7 @@ class Scene:
             asdict(self),
             asdict(self._hardware(image)),
             run(QEMU, "--version"),
-            *(Path(__file__).with_name(name).read_text() for name in ("hardware.py", "disk.py", "scene.py")),
+            source_key("hardware.py", "disk.py", "scene.py", "machine.py"),
         ]
         kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
         return restore(cached(kind, content_key(*made_from), self._save_running), folder)

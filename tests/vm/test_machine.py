@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .disk import backup_partitions, read_partition
+from .faulty_disk import Fault, FaultyDisk
+from .image import MIB
 from .machine import Machine
 from .saved_state import restore, save
 from .scene import Scene, third_partition_data
+from .workstation import Workstation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,27 +24,14 @@ if TYPE_CHECKING:
     from .machines import Machines
 
 
-def disk_below(machine: Machine, mount_point: str) -> str:
-    """Return the identifier of the disk that a mounted file system is on, below any LUKS."""
-    device = machine.ssh.run(f"findmnt -no SOURCE {mount_point}").strip()
-    disk = machine.ssh.run(
-        f"lsblk --inverse --list --noheadings --paths -o NAME,TYPE {device} | grep ' disk$'"
-    ).split()[0]
-    return machine.ssh.run(f"lsblk --nodeps -no PTUUID {disk}").strip()
-
-
-def test_system_runs_from_the_main_disk(module_machines: Machines) -> None:
+def test_system_runs_from_the_main_disk(machines: Machines) -> None:
     scene = Scene()
-    machine = module_machines.running(scene)
-    assert disk_below(machine, "/") == scene.main_id
-    assert disk_below(machine, "/boot/efi") == scene.main_id
-    assert machine.ssh.run("systemctl is-system-running").strip() == "running"
-    assert (
-        machine.ssh.run(
-            "test -d /sys/firmware/efi && lsblk -no FSTYPE /dev/disk/by-id/*MAINDISK*-part2 | head -1"
-        ).strip()
-        == "crypto_LUKS"
-    )
+    system = Workstation(machines.running(scene), scene)
+    assert system.disk_below("/") == scene.main_id
+    assert system.disk_below("/boot/efi") == scene.main_id
+    assert system.ssh.run("systemctl is-system-running").strip() == "running"
+    assert system.lsblk(f"{system.machine.disk('main').by_id}-part2", "FSTYPE") == "crypto_LUKS"
+    system.ssh.run("test -d /sys/firmware/efi")
 
 
 def test_backup_disk_has_empty_partitions_of_the_same_sizes(machines: Machines) -> None:
@@ -92,12 +83,30 @@ def test_power_cut_keeps_what_was_flushed(machines: Machines) -> None:
     assert again.ssh.run("cat /root/file").strip() == "flushed"
 
 
-def test_read_error_at_a_sector(machines: Machines) -> None:
+def test_faulty_disk(machines: Machines, tmp_path: Path) -> None:
+    image = tmp_path / "disk.raw"
+    image.write_bytes(b"old!" * (MIB // 4))
+    faults = Fault("read_error", 8192, 12288), Fault("write_error", 16384, 20480), Fault("lost_write", 32768, 36864)
     machine = machines.running(Scene())
-    disk = machine.unplug("backup")
-    machine.plug(type(disk)(**{**vars(disk), "read_errors": (4096,)}))
-    assert machine.ssh.attempt(f"dd if={disk.by_id} of=/dev/null bs=512 skip=4096 count=1 iflag=direct").returncode != 0
-    machine.ssh.run(f"dd if={disk.by_id} of=/dev/null bs=512 skip=4097 count=8 iflag=direct")
+    with FaultyDisk(image, *faults) as disk:
+        usb = disk.as_usb("faulty", "FAULTYDISK0003", 3)
+        machine.plug(usb)
+        dd = f"dd bs=4096 count=1 status=none oflag=direct conv=notrunc,nocreat if=/dev/urandom of={usb.by_id}"
+        read = f"dd bs=4096 count=1 status=none iflag=direct if={usb.by_id}"
+        assert "Input/output error" in machine.ssh.attempt(f"{read} skip=2").stderr
+        assert machine.ssh.run(f"{read} skip=1 | head -c 4") == "old!"
+        assert "Input/output error" in machine.ssh.attempt(f"{dd} seek=4").stderr
+        machine.ssh.run(f"{dd} seek=8")  # lost
+        machine.ssh.run(f"{dd} seek=9")
+        disk.faults = [Fault("stalled_write", 40960)]
+        with subprocess.Popen(machine.ssh.argv(f"{dd} seek=10")) as writing:
+            assert disk.stalled.wait(60)
+            assert writing.poll() is None
+            disk.resume()
+            assert writing.wait(60) == 0
+        machine.kill()
+    written = [n for n in range(MIB // 4096) if image.read_bytes()[n * 4096 :][:4] != b"old!"]
+    assert written == [9, 10]
 
 
 def test_machine_is_found_again_by_its_folder(machines: Machines) -> None:
@@ -111,15 +120,10 @@ def test_machine_is_found_again_by_its_folder(machines: Machines) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    "scene",
-    [Scene("bios", "dos", "passphrase"), Scene("uefi", "gpt", "none"), Scene("bios", "gpt", "keyfile")],
-    ids=str,
-)
-def test_cold_boot(machines: Machines, tmp_path: Path, scene: Scene) -> None:
-    machine = machines.boot(scene, scene.main_disk(tmp_path), scene.backup_disk(tmp_path))
-    assert disk_below(machine, "/") == scene.main_id
-    assert disk_below(machine, "/boot/efi") == scene.main_id
-    assert machine.ssh.attempt("test -d /sys/firmware/efi").returncode == (0 if scene.firmware == "uefi" else 1)
-    identifier = machine.ssh.run(f"lsblk --nodeps -no PTUUID {machine.disk('backup').by_id}").strip()
-    assert identifier == scene.backup_id
+def test_cold_boot_by_bios_from_gpt(machines: Machines, tmp_path: Path) -> None:
+    scene = Scene("bios", "gpt")
+    system = Workstation(machines.boot(scene, scene.main_disk(tmp_path), scene.backup_disk(tmp_path)), scene)
+    assert system.disk_below("/") == scene.main_id
+    assert system.disk_below("/boot/efi") == scene.main_id
+    assert system.ssh.attempt("test -d /sys/firmware/efi").returncode == 1
+    assert system.lsblk(system.machine.disk("backup").by_id, "PTUUID") == scene.backup_id
