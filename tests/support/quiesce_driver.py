@@ -18,7 +18,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, Self, Sequence
 
 from blksync import plan as planning
 from blksync import sync
@@ -84,6 +84,9 @@ class DrivenQuiesce(Driven):
             text=True,
             start_new_session=True,
         )
+
+    def __enter__(self) -> Self:
+        return self
 
     def kill(self, whole_group: bool = False) -> None:
         """SIGKILL, to the sync alone or to its process group."""

@@ -42,18 +42,18 @@ def test_access_times_are_kept_as_they_were(options: str, flags: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "same_group", "flags"),
+    ("fields", "leave", "flags"),
     [
         ((), False, [libc.MS_PRIVATE]),
-        (("shared:7",), False, [libc.MS_PRIVATE, libc.MS_SHARED]),
-        (("shared:7",), True, [libc.MS_SHARED]),
+        (("shared:7",), True, [libc.MS_PRIVATE, libc.MS_SHARED]),
+        (("shared:7",), False, [libc.MS_SHARED]),
         (("master:7",), False, [libc.MS_SLAVE]),
         (("shared:8", "master:7", "propagate_from:2"), False, [libc.MS_SLAVE, libc.MS_SHARED]),
         (("unbindable",), False, [libc.MS_UNBINDABLE]),
     ],
 )
-def test_propagation(fields: tuple[str, ...], same_group: bool, flags: list[int]) -> None:
-    assert Propagation.of(mount("8:1", "/a", propagation=fields)).flags(same_group) == flags
+def test_propagation(fields: tuple[str, ...], leave: bool, flags: list[int]) -> None:
+    assert Propagation.of(mount("8:1", "/a", propagation=fields)).flags(leave) == flags
 
 
 def test_the_command_for_a_person() -> None:

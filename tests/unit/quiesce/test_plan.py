@@ -102,7 +102,7 @@ STEPS: dict[str, tuple[Situation, list[str]]] = {
         Situation(ROOT + "40 20 8:2 /srv/data /export rw - ext4 /dev/sda2 rw\n"),
         ["journal", "freeze /dev/sda2 / /export"],
     ),
-    "an ESP with a bind mount of a folder on itself: parents first": (
+    "an ESP with a bind mount of a folder on itself: parents first, the whole first": (
         Situation(
             ROOT
             + "31 30 8:1 /EFI /boot/efi/copy rw shared:9 - vfat /dev/sda1 rw\n"
@@ -110,7 +110,7 @@ STEPS: dict[str, tuple[Situation, list[str]]] = {
             + "28 20 8:1 /EFI /mnt rw shared:9 - vfat /dev/sda1 rw\n",
             1,
         ),
-        ["unmount /dev/sda1 /mnt /boot/efi /boot/efi/copy"],
+        ["unmount /dev/sda1 /boot/efi /mnt /boot/efi/copy"],
     ),
     "btrfs subvolumes are one file system": (
         Situation(

@@ -59,6 +59,7 @@ class Freeze(Measure):
             _ioctl(self.fd, FIFREEZE)
         except OSError as error:
             if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY):
+                self.close()  # or it could not be unmounted either
                 raise NotPossibleError("it cannot be frozen") from error
             if error.errno == errno.EBUSY:
                 raise QuiesceError(

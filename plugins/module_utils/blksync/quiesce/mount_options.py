@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from ..machine import Mount
@@ -68,14 +69,14 @@ class Propagation:
         """What it is, apart from the groups' numbers, which the kernel gives anew."""
         return (bool(self.shared), bool(self.master), self.unbindable)
 
-    def flags(self, same_group: bool) -> list[int]:
-        """What to set one after the other. ``same_group``: the new mount begins in the group that it belongs to."""
+    def flags(self, leave: bool) -> list[int]:
+        """What to set one after the other. ``leave``: the new mount began in a peer group that is not its own."""
         if self.unbindable:
             return [libc.MS_UNBINDABLE]
         if self.master:
             return [libc.MS_SLAVE, *([libc.MS_SHARED] if self.shared else [])]
         if self.shared:
-            return [libc.MS_SHARED] if same_group else [libc.MS_PRIVATE, libc.MS_SHARED]
+            return [libc.MS_PRIVATE, libc.MS_SHARED] if leave else [libc.MS_SHARED]
         return [libc.MS_PRIVATE]
 
 
@@ -84,6 +85,7 @@ def command(mount: Mount, device: str) -> str:
     options = [word for word in mount.options.split(",") if word in _MOUNT_FLAGS]
     options += [word for word in mount.super_options.split(",") if word and word not in ("rw", *options)]
     asked = " -o %s" % ",".join(options) if options else ""
+    mountpoint = shlex.quote(mount.mountpoint)
     if mount.root != "/":
-        return "mount --bind FOLDER%s %s, where FOLDER is %s of %s" % (mount.root, mount.mountpoint, mount.root, device)
-    return "mount -t %s%s %s %s" % (mount.fstype, asked, device, mount.mountpoint)
+        return "mount --bind FOLDER%s %s, where FOLDER has %s mounted" % (shlex.quote(mount.root), mountpoint, device)
+    return "mount -t %s%s %s %s" % (mount.fstype, asked, device, mountpoint)

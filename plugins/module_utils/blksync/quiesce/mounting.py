@@ -35,14 +35,14 @@ def read_mounts() -> tuple[Mount, ...]:
 def mount_again(step: Step) -> None:
     """Mount what of the step is not mounted now, in its old order. Raises RestoreError with the command to run."""
     for index, wanted in enumerate(step.mounts):
-        there = [mount for mount in read_mounts() if mount.devno == step.devno and _same_place(mount, wanted)]
         # What was mounted twice in the same place must be there twice.
         before = sum(_same_place(mount, wanted) for mount in step.mounts[:index])
-        if len(there) <= before:
-            _mount_one(step, wanted, index)
-        elif Propagation.of(there[before]).kind == Propagation.of(wanted).kind:
-            continue
-        _propagate(step, wanted, index)
+        leave = False
+        if len(_there(step, wanted)) <= before:
+            leave = _mount_one(step, wanted, index)
+        there = _there(step, wanted)[before:]
+        if leave or not there or Propagation.of(there[0]).kind != Propagation.of(wanted).kind:
+            _propagate(wanted, leave)
 
 
 def find_node(step: Step, source: str = "") -> str:
@@ -66,22 +66,26 @@ def find_node(step: Step, source: str = "") -> str:
     )
 
 
-def _mount_one(step: Step, wanted: Mount, index: int) -> None:
+def _mount_one(step: Step, wanted: Mount, index: int) -> bool:
+    """Mount it, from an earlier mount of the step where that gives it its peers. True where they are the wrong ones."""
     node = find_node(step, wanted.source)
+    source = _bind_source(step, wanted, index)
     try:
-        if wanted.root == "/" and _bind_source(step, wanted, index) is None:
-            _mount_device(step, wanted, node)
+        if source is not None:
+            _bind(os.path.join(source.mountpoint, os.path.relpath(wanted.root, source.root)), wanted)
+        elif wanted.root == "/":
+            _mount_device(step, wanted, node, wanted.mountpoint)
         else:
-            _mount_bound(step, wanted, index, node)
+            _mount_folder(step, wanted, node)
     except OSError as error:
         raise RestoreError(
             "Cannot mount %s at %s again: %s." % (node, wanted.mountpoint, os.strerror(error.errno or 0)),
             "Run: %s" % command(wanted, node),
         ) from error
+    return source is not None and not _related(source, wanted)
 
 
-def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str = "") -> None:
-    mountpoint = mountpoint or wanted.mountpoint
+def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str) -> None:
     superblock, flags = superblock_flags(wanted), mount_flags(wanted)
     # A read-only mount of a writable file system needs a second call: mount(2) has one flag for both.
     first = superblock | (flags & ~libc.MS_RDONLY)
@@ -101,12 +105,8 @@ def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str = "") ->
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
 
-def _mount_bound(step: Step, wanted: Mount, index: int, node: str) -> None:
-    """Bind from the mount whose peer or slave it was, or else from a mount of the whole made for the moment."""
-    source = _bind_source(step, wanted, index)
-    if source is not None:
-        _bind(os.path.join(source.mountpoint, os.path.relpath(wanted.root, source.root)), wanted)
-        return
+def _mount_folder(step: Step, wanted: Mount, node: str) -> None:
+    """Bind a folder of the file system from a mount of the whole that is there only for this moment."""
     folder = tempfile.mkdtemp(prefix="blksync-", dir="/run")
     try:
         _mount_device(step, wanted, node, folder)
@@ -125,27 +125,35 @@ def _bind(source: str, wanted: Mount) -> None:
 
 
 def _bind_source(step: Step, wanted: Mount, index: int) -> Mount | None:
-    """An earlier mount of the step that ``wanted`` shared its peer group with, or followed, and that contains it."""
-    ours = Propagation.of(wanted)
-    for other in step.mounts[:index]:
-        theirs = Propagation.of(other)
-        related = theirs.shared and theirs.shared in (ours.shared, ours.master)
-        if related and (other.root == "/" or (wanted.root + "/").startswith(other.root + "/")):
+    """An earlier mount that contains ``wanted`` and is its peer or master, or else is in the same place."""
+    containing = [
+        other for other in step.mounts[:index] if other.root == "/" or (wanted.root + "/").startswith(other.root + "/")
+    ]
+    for other in containing:
+        if _related(other, wanted):
             return other
-    return None
+    # mount(2) refuses the same device twice in one place.
+    return next((other for other in containing if _same_place(other, wanted)), None)
 
 
-def _propagate(step: Step, wanted: Mount, index: int) -> None:
-    source = _bind_source(step, wanted, index)
-    same = source is not None and Propagation.of(source).shared == Propagation.of(wanted).shared
+def _related(source: Mount, wanted: Mount) -> bool:
+    group, ours = Propagation.of(source).shared, Propagation.of(wanted)
+    return bool(group) and group in (ours.shared, ours.master)
+
+
+def _propagate(wanted: Mount, leave: bool) -> None:
     try:
-        for flag in Propagation.of(wanted).flags(same):
+        for flag in Propagation.of(wanted).flags(leave):
             libc.mount(None, wanted.mountpoint, None, flag)
     except OSError as error:
         raise RestoreError(
             "Cannot restore the propagation of %s: %s." % (wanted.mountpoint, os.strerror(error.errno or 0)),
             "See mount(8), --make-shared and its kin.",
         ) from error
+
+
+def _there(step: Step, wanted: Mount) -> list[Mount]:
+    return [mount for mount in read_mounts() if mount.devno == step.devno and _same_place(mount, wanted)]
 
 
 def _same_place(one: Mount, other: Mount) -> bool:

@@ -134,15 +134,16 @@ def _file_systems(machine: Machine, carriers: list[_Carrier]) -> Iterator[_FileS
             seen.add(devno)
             mounts = {mount.mount_id: mount for mount in carrier.mounts if mount.devno == devno}
             mounts.update((mount.mount_id, mount) for mount in machine.mounts if mount.devno == devno)
-            ordered = sorted(mounts.values(), key=lambda mount: (_ancestors(machine, mount), mount.mount_id))
-            yield _FileSystem(carrier, tuple(ordered))
+            # Parents first, then the whole before its folders, which are bound from it.
+            order = sorted(mounts.values(), key=lambda m: (_ancestors(mounts, m), len(m.root), m.mount_id))
+            yield _FileSystem(carrier, tuple(order))
 
 
-def _ancestors(machine: Machine, mount: Mount) -> int:
-    by_id = {each.mount_id: each for each in machine.mounts}
-    count, parent = 0, by_id.get(mount.parent_id)
-    while parent is not None and parent.parent_id != parent.mount_id and count < len(by_id):
-        count, parent = count + 1, by_id.get(parent.parent_id)
+def _ancestors(mounts: dict[int, Mount], mount: Mount) -> int:
+    """On how many of these it lies."""
+    count, parent = 0, mounts.get(mount.parent_id)
+    while parent is not None and count < len(mounts):
+        count, parent = count + 1, mounts.get(parent.parent_id)
     return count
 
 

@@ -1,0 +1,298 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Unmounted and mounted again exactly as before: options, subpaths, order, propagation; and what stands in the way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blksync.device import device_number, open_source
+from blksync.discovery.mounts import parse_mountinfo
+from blksync.errors import DeviceBusyError, QuiesceError, RestoreError
+from blksync.machine import Machine, Mount
+from blksync.quiesce import Quiescer
+from blksync.quiesce.plan import QuiescePlan, steps_for
+from blksync.quiesce.quiescer import Quiesced
+from blksync.quiesce.step import Step
+from tests.support import machines
+from tests.support.disks import MIB, LoopDevice, run
+from tests.support.mounted import comparable, is_frozen
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "mkfs.ext4", "unshare")
+
+
+class Scene:
+    """A shared tmpfs at ``folder`` with an ext4 device to mount below it; the file system holds the folder "sub"."""
+
+    def __init__(self, folder: Path, device: LoopDevice) -> None:
+        self.folder = folder
+        self.device = device
+
+    def prepare(self, *commands: str) -> None:
+        """Run shell commands with $D as the device, in the folder."""
+        for command in commands:
+            run("sh", "-ec", 'cd "$1"; D=$2; ' + command, "sh", str(self.folder), self.device.path)
+
+    def mounts(self) -> list[Mount]:
+        found = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
+        return [mount for mount in found if mount.devno == self.device.devno]
+
+    def picture(self) -> list[tuple[object, ...]]:
+        """The mounts, and which of them share a peer group or follow one, whatever the groups' numbers are."""
+        mounts = sorted(self.mounts(), key=lambda mount: (mount.mountpoint, mount.root))
+        numbers: dict[str, int] = {}
+        groups = []
+        for mount in mounts:
+            for field in mount.propagation:
+                kind, _colon, group = field.partition(":")
+                groups.append((mount.mountpoint, kind, numbers.setdefault(group, len(numbers))))
+        return [*map(comparable, mounts), *groups]
+
+    def plan(self, *unfreezable: str) -> QuiescePlan:
+        mounts = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
+        partition = machines.partition("x", 1, 1, path=self.device.path, devno=self.device.devno, mounts=self.mounts())
+        return steps_for(Machine((), mounts), partition, "auto", unfreezable)
+
+    @contextmanager
+    def quiesced(self, *unfreezable: str, timeout: float = 60) -> Iterator[Quiesced]:
+        plan = self.plan(*unfreezable)
+        with Quiescer(timeout, "a test", str(self.folder / "state")) as quiescer:
+            quiescer.prepare([plan])
+            with quiescer.quiesced(plan) as state:
+                yield state
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    folder = tmp_path / "a folder"  # mountinfo escapes the blank
+    folder.mkdir()
+    with LoopDevice(16 * MIB) as device:
+        run("mkfs.ext4", "-q", device.path)
+        run("mount", "-t", "tmpfs", "scene", str(folder))
+        try:
+            run("mount", "--make-shared", str(folder))
+            scene = Scene(folder, device)
+            scene.prepare("mkdir a b c state; mount $D a; mkdir a/sub a/sub/deep; echo x > a/sub/file; umount a")
+            yield scene
+        finally:
+            run("umount", "-R", str(folder))
+
+
+SITUATIONS = {
+    "one mount": ["mount $D a"],
+    "all kinds of options": ["mount -o nosuid,nodev,noexec,noatime,sync,lazytime,errors=remount-ro,commit=7 $D a"],
+    "access times": ["mount -o strictatime,nodiratime $D a"],
+    "a read-only mount of a writable file system": ["mount $D a", "mount -o remount,bind,ro a"],
+    "twice": ["mount $D a", "mount $D b", "mount -o remount,bind,ro,nosuid b"],
+    "a private mount": ["mount $D a", "mount --make-private a"],
+    "an unbindable mount": ["mount $D a", "mount --make-unbindable a"],
+    "a bind mount of a folder": ["mount $D a", "mount --bind a/sub b", "mount -o remount,bind,noexec b"],
+    "a bind mount of a file": ["mount $D a", "touch file", "mount --bind a/sub/file file"],
+    "only a folder of it": ["mount $D a", "mount --bind a/sub b", "umount a"],
+    "only folders of it": ["mount $D a", "mount --bind a/sub b", "mount --bind a/sub/deep c", "umount a"],
+    "a folder of a folder": ["mount $D a", "mount --bind a/sub b", "umount a", "mount --bind b/deep c"],
+    "bound onto itself": ["mount $D a", "mount --make-private a", "mount --bind a/sub a/sub/deep"],
+    "twice in one place": ["mount $D a", "mount --make-private a", "mount --bind a a"],
+    "one that follows another": ["mount $D a", "mount --bind a b", "mount --make-slave b"],
+    "one that follows and leads": ["mount $D a", "mount --bind a b", "mount --make-slave b", "mount --make-shared b"],
+    "two groups": ["mount $D a", "mount --bind a b", "mount --make-private b", "mount --make-shared b"],
+    "peers of a folder": ["mount $D a", "mount --bind a/sub b", "mount --bind b c", "umount a"],
+    "seen twice through peers": ["mkdir a/m", "mount --bind a b", "mount $D a/m"],
+}
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_mounted_again_as_before(scene: Scene, name: str) -> None:
+    scene.prepare(*SITUATIONS[name])
+    before = scene.picture()
+    assert before
+    with scene.quiesced("ext4") as state:
+        assert [entry["action"] for entry in state.report] == ["unmounted"]
+        assert scene.mounts() == []
+        with pytest.raises(DeviceBusyError):
+            open_source(scene.device.path, exclusive=True)  # so nothing can mount it either
+    assert scene.picture() == before
+    assert not list((scene.folder / "state").iterdir())
+
+
+def test_a_busy_mount_leaves_all_others_where_they_were(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mount --bind a/sub b", "mount --bind b c")
+    before = scene.picture()
+    with open(scene.folder / "a/sub/file", encoding="ascii"), scene.quiesced("ext4") as state:
+        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+        with pytest.raises(OSError, match="Read-only"):
+            (scene.folder / "c/new").touch()
+    assert scene.picture() == before
+    (scene.folder / "c/new").touch()
+
+
+def test_what_others_are_mounted_on_is_made_read_only(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mount -t tmpfs other a/sub")
+    before = scene.picture()
+    with scene.quiesced("ext4") as state:
+        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+    assert scene.picture() == before
+
+
+@contextmanager
+def other_namespace(program: str, cwd: Path | None = None) -> Iterator[subprocess.Popen]:
+    """A process in a private copy of all mounts; it has said that it is ready."""
+    argv = ["unshare", "-m", "--propagation", "private", "sh", "-ec", program + "; echo ready; read end"]
+    with subprocess.Popen(argv, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        try:
+            yield process
+        finally:
+            process.communicate(b"\n")
+
+
+def test_a_file_system_that_a_container_has_mounted_too_is_made_read_only(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    before = scene.picture()
+    with other_namespace(":"), scene.quiesced("ext4") as state:
+        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+    assert scene.picture() == before
+
+
+def test_a_container_that_writes_is_named(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    before = scene.picture()
+    container = other_namespace("exec 3> '%s/a/log'" % scene.folder)
+    with container as process, pytest.raises(QuiesceError) as caught, scene.quiesced("ext4"):
+        pass
+    assert "process %d (sh)" % process.pid in str(caught.value)
+    assert scene.picture() == before
+
+
+@pytest.mark.parametrize("program", ["cd '%s/a'; exec sleep 60", "exec sleep 60 9> '%s/a/log'", "exec '%s/a/sleep' 60"])
+def test_whoever_keeps_it_busy_is_named(scene: Scene, program: str) -> None:
+    scene.prepare("mount $D a", "cp /bin/sleep a/sleep")
+    with subprocess.Popen(["sh", "-c", program % scene.folder]) as process:
+        try:
+            # One that only stands in the folder does not keep it from being read-only: a writer has to be there too.
+            with open(scene.folder / "a/written", "w", encoding="ascii"):
+                message = _message_when_used_by(scene, process)
+        finally:
+            process.kill()
+    assert "process %d (" % process.pid in message
+    assert "process %d (" % os.getpid() in message
+    assert str(scene.folder / "a") in message
+
+
+def _message_when_used_by(scene: Scene, process: subprocess.Popen) -> str:
+    for _attempt in range(30):  # until the shell has got there
+        with pytest.raises(QuiesceError) as caught, scene.quiesced("ext4"):
+            pass
+        if "process %d (" % process.pid in str(caught.value):
+            break
+    return str(caught.value)
+
+
+def test_a_loop_device_on_it_is_named(scene: Scene) -> None:
+    scene.prepare("mount $D a", "truncate -s 1M a/image")
+    loop = run("losetup", "-f", "--show", str(scene.folder / "a/image")).strip()
+    try:
+        with pytest.raises(QuiesceError, match=loop), scene.quiesced("ext4"):
+            pass
+    finally:
+        run("losetup", "-d", loop)
+
+
+def test_what_says_only_when_asked_that_it_cannot_be_frozen_is_unmounted(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    before = scene.picture()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("blksync.quiesce.freeze.FIFREEZE", 0x5877)  # no such request: "Inappropriate ioctl for device"
+        with scene.quiesced() as state:
+            assert [entry["action"] for entry in state.report] == ["unmounted"]
+    assert scene.picture() == before
+
+
+def test_mounts_that_changed_since_they_were_looked_at_are_left_alone(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    plan = scene.plan("ext4")
+    scene.prepare("mount --bind a b")
+    before = scene.picture()
+    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+        quiescer.prepare([plan])
+        with pytest.raises(QuiesceError, match="changed"), quiescer.quiesced(plan):
+            pass
+    assert scene.picture() == before
+
+
+def test_a_file_system_frozen_and_covered_by_another_is_found_through_its_other_mount(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mount --bind a b", "mount --make-private a", "mount -t tmpfs other a")
+    with scene.quiesced() as state:
+        assert [entry["action"] for entry in state.report] == ["frozen"]
+        assert is_frozen(scene.folder / "b")
+    assert not is_frozen(scene.folder / "b")
+
+
+def test_remounting_goes_by_the_remembered_device_and_never_by_a_link_that_udev_may_turn(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    plan = scene.plan("ext4")
+    with LoopDevice(16 * MIB) as backup:
+        run("mkfs.ext4", "-q", backup.path)
+        # As if mounted through a link that leads to the backup by now.
+        step = plan.steps[0]
+        link = scene.folder / "by-uuid"
+        link.symlink_to(backup.path)
+        lent = QuiescePlan(plan.device, (_with_source(step, str(link)),))
+        with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+            quiescer.prepare([lent])
+            with quiescer.quiesced(lent):
+                pass
+    assert device_number(os.stat(scene.device.path)) == scene.device.devno
+    (mount,) = scene.mounts()
+    assert mount.source == scene.device.path
+
+
+def _with_source(step: Step, source: str) -> Step:
+    return replace(step, mounts=tuple(replace(mount, source=source) for mount in step.mounts))
+
+
+def test_a_failing_remount_does_not_keep_the_others_from_being_restored(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mount --bind a/sub b")
+    with pytest.raises(RestoreError, match=r"Run: mount -t ext4 .*/a"), scene.quiesced("ext4"):
+        os.rename(scene.folder / "a", scene.folder / "elsewhere")
+    os.rename(scene.folder / "elsewhere", scene.folder / "a")
+
+
+def test_a_state_folder_on_what_is_frozen_is_not_written(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mkdir a/state")
+    plan = scene.plan()
+    with Quiescer(60, "a test", str(scene.folder / "a/state")) as quiescer:
+        quiescer.prepare([plan])
+        with quiescer.quiesced(plan) as state:
+            assert [entry["action"] for entry in state.report] == ["frozen"]
+        assert any("lies on the source" in note for note in quiescer.notes)
+    assert not is_frozen(scene.folder / "a")
+
+
+def test_a_full_state_folder_is_a_note_and_no_failure(scene: Scene) -> None:
+    scene.prepare("mount $D a", "mkdir full", "mount -t tmpfs -o size=4k,nr_inodes=1 full full")
+    plan = scene.plan()
+    with Quiescer(60, "a test", str(scene.folder / "full/state")) as quiescer:
+        quiescer.prepare([plan])
+        with quiescer.quiesced(plan):
+            pass
+        assert any("Cannot write" in note for note in quiescer.notes)
+
+
+def test_nothing_is_started_where_nothing_is_mounted(scene: Scene) -> None:
+    plan = scene.plan()
+    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+        quiescer.prepare([plan])
+        with quiescer.quiesced(plan) as state:
+            quiescer.check()
+            assert state.report == []
+        assert quiescer._link is None
