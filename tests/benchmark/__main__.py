@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import shutil
 import signal
@@ -36,13 +37,14 @@ def main() -> int:
     if missing:
         print(f"bench: {missing}", file=sys.stderr)
         return 2
+    load = os.getloadavg()[0]
     try:
         sections = [_measure_section(limit, options) for limit in LIMITS]
         overheads = [] if options.no_playbook else _measure_playbooks(options.repeat)
     except KeyboardInterrupt:
         print("\nbench: interrupted", file=sys.stderr)
         return 130
-    page = document(sections, overheads, options.repeat)
+    page = document(sections, overheads, options.repeat, load)
     print(page)
     if options.output:
         options.output.write_text(page, encoding="utf-8")

@@ -30,6 +30,7 @@ over files in memory, in turn. Each number is the median of %s.
 
 - Date: %s
 - Machine: %s
+- Load average of the last minute when it began (an idle machine has 0): %.1f
 - blocksync-fast: %s
 
 An engine's time is that of a whole sync of the pair: comparing, writing, flushing, and reading back what was written \
@@ -57,19 +58,20 @@ class Section:
         return median(ratios) if ratios else None
 
 
-def document(sections: Sequence[Section], overheads: Sequence[Overhead], repeat: int) -> str:
-    """The whole page."""
-    parts = [_introduction(repeat), _targets(sections)]
+def document(sections: Sequence[Section], overheads: Sequence[Overhead], repeat: int, load: float) -> str:
+    """The whole page; ``load`` is what else the machine did: the load average at the start."""
+    parts = [_introduction(repeat, load), _targets(sections)]
     parts += [_section(section) for section in sections]
     parts.append(_overhead(overheads))
     return "\n\n".join(parts) + "\n"
 
 
-def _introduction(repeat: int) -> str:
+def _introduction(repeat: int, load: float) -> str:
     return INTRODUCTION % (
         _rounds(repeat),
         datetime.datetime.now(datetime.UTC).date().isoformat(),
         _machine(),
+        load,
         NOT_INSTALLED or _program_version(),
     )
 
