@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from typing import BinaryIO
 
 READABLE = 0o644
 
@@ -24,7 +26,25 @@ def replace(path: str, text: str) -> None:
     except OSError:
         os.unlink(temporary)
         raise
-    _sync_folder(path)
+    sync_folder(path)
+
+
+def move(source: str, target: str) -> None:
+    """Rename a file whose content is on the medium already, in one step that survives as well. Raises OSError."""
+    os.replace(source, target)
+    sync_folder(target)
+
+
+def remove(path: str) -> None:
+    """Remove a file if it is there. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def discard(file: BinaryIO) -> None:
+    """Close a file that nobody wants any more, whatever cannot be written."""
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 def append_line(path: str, line: str) -> None:
@@ -38,7 +58,7 @@ def append_line(path: str, line: str) -> None:
     finally:
         os.close(fd)
     if not size:
-        _sync_folder(path)
+        sync_folder(path)
 
 
 def _write(fd: int, text: str) -> None:
@@ -48,7 +68,7 @@ def _write(fd: int, text: str) -> None:
     os.fsync(fd)
 
 
-def _sync_folder(path: str) -> None:
+def sync_folder(path: str) -> None:
     """A new name is only on the medium once its folder is."""
     fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

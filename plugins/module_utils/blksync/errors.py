@@ -121,6 +121,22 @@ class CancelledError(BlksyncError):
     kind = "cancelled"
 
 
+class AlgorithmError(InvalidRequestError):
+    """A hash algorithm is unknown, too weak for its purpose, or missing on this host."""
+
+    kind = "algorithm"
+
+
+class FileFormatError(BlksyncError):
+    """A digest or delta file, or what stands beside it, is not what it should be. ``path`` is the file."""
+
+    kind = "bad_file"
+
+    def __init__(self, path: str, problem: str, hint: str = "") -> None:
+        super().__init__("%s cannot be used: %s." % (path, problem), hint)
+        self.path = path
+
+
 class JobError(InvalidRequestError):
     """A job file is missing, not to be trusted or makes no sense. ``problems`` holds everything, a line each."""
 
