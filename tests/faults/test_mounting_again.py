@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from blksync.device import device_number, open_source
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.errors import DeviceBusyError, QuiesceError, RestoreError
 from blksync.machine import Machine, Mount
-from blksync.quiesce import Quiescer
+from blksync.quiesce import Quiescer, libc
 from blksync.quiesce.plan import QuiescePlan, steps_for
 from blksync.quiesce.quiescer import Quiesced
 from blksync.quiesce.step import Step
@@ -41,9 +42,11 @@ class Scene:
         for command in commands:
             run("sh", "-ec", 'cd "$1"; D=$2; ' + command, "sh", str(self.folder), self.device.path)
 
+    def all_mounts(self) -> tuple[Mount, ...]:
+        return parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
+
     def mounts(self) -> list[Mount]:
-        found = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
-        return [mount for mount in found if mount.devno == self.device.devno]
+        return [mount for mount in self.all_mounts() if mount.devno == self.device.devno]
 
     def picture(self) -> list[tuple[object, ...]]:
         """The mounts, and which of them share a peer group or follow one, whatever the groups' numbers are."""
@@ -57,9 +60,8 @@ class Scene:
         return [*map(comparable, mounts), *groups]
 
     def plan(self, *unfreezable: str) -> QuiescePlan:
-        mounts = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
         partition = machines.partition("x", 1, 1, path=self.device.path, devno=self.device.devno, mounts=self.mounts())
-        return steps_for(Machine((), mounts), partition, "auto", unfreezable)
+        return steps_for(Machine((), self.all_mounts()), partition, "auto", unfreezable)
 
     @contextmanager
     def quiesced(self, *unfreezable: str, timeout: float = 60) -> Iterator[Quiesced]:
@@ -121,6 +123,37 @@ def test_mounted_again_as_before(scene: Scene, name: str) -> None:
             open_source(scene.device.path, exclusive=True)  # so nothing can mount it either
     assert scene.picture() == before
     assert not list((scene.folder / "state").iterdir())
+
+
+@contextmanager
+def automount(folder: Path) -> Iterator[int]:
+    """A direct autofs mount as systemd makes it; this process group is its daemon. Yields where requests arrive."""
+    reader, writer = os.pipe()
+    options = "fd=%d,pgrp=%d,minproto=5,maxproto=5,direct" % (writer, os.getpgrp())
+    libc.mount("systemd-1", str(folder), "autofs", 0, options)
+    try:
+        yield reader
+    finally:
+        run("umount", str(folder))
+        os.close(reader)
+        os.close(writer)
+
+
+@pytest.mark.skipif("autofs" not in Path("/proc/filesystems").read_text(), reason="this kernel has no autofs")
+def test_an_automount_below_it_stays_and_is_not_triggered(scene: Scene) -> None:
+    folder = scene.folder / "a"
+    with automount(folder) as requests:
+        scene.prepare("mount $D a")
+        before = scene.picture()
+        with scene.quiesced("ext4") as state:
+            assert [entry["action"] for entry in state.report] == ["unmounted"]
+            last = [mount for mount in scene.all_mounts() if mount.mountpoint == str(folder)][-1]
+            assert last.fstype == "autofs"
+        assert scene.picture() == before
+        (mount,) = scene.mounts()
+        assert mount.parent_id == last.mount_id
+        assert select.select([requests], [], [], 0)[0] == []
+        scene.prepare("umount a")
 
 
 def test_a_busy_mount_leaves_all_others_where_they_were(scene: Scene) -> None:

@@ -19,6 +19,8 @@ from tests.support.writer import Writer
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4", "e2fsck")
 
+ENGINES = ["native", pytest.param("blocksync_fast", marks=pytest.mark.needs("blocksync-fast"))]
+
 
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[MountedPair]:
@@ -44,14 +46,18 @@ def test_a_mounted_source_is_copied_and_put_back(pair: MountedPair) -> None:
     assert 0 < root[0]["seconds"] < first["partitions"][1]["seconds"]
 
 
-def test_a_second_sync_of_a_mounted_source_sees_what_changed_since_the_stale_cache_case(pair: MountedPair) -> None:
-    sync(pair)
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("buffered", [False, True])
+def test_stale_cache_a_second_sync_of_a_mounted_source_sees_what_changed(
+    pair: MountedPair, engine: str, buffered: bool
+) -> None:
+    sync(pair, engine=engine, buffered=buffered)
     # The mounted file system's cache of the device is now what the first sync read.
     (pair.root / "new").write_bytes(b"new" * 1000)
     (pair.root / "system").write_bytes(b"changed")
     (pair.boot / "new").write_bytes(b"boot" * 1000)
     # Nobody has called sync(2): what is only in memory has to be copied as well.
-    second = sync(pair)
+    second = sync(pair, engine=engine, buffered=buffered)
     assert second["changed"]
     pair.assert_copied()
 

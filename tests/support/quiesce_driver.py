@@ -6,7 +6,8 @@
     python -m tests.support.quiesce_driver '{"source": ..., "unfreezable": ["ext2"], "hold_in": "quiesced:2"}'
 
 Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
-"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for.
+"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for, ``buffered`` takes direct I/O
+away.
 """
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     vars(planning)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
     vars(sync)["Quiescer"] = ToldQuiescer
+    if options.pop("buffered", False):
+        vars(os)["O_DIRECT"] = 0
     quiescer.ANSWER_PATIENCE = options.pop("patience", quiescer.ANSWER_PATIENCE)
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
