@@ -166,7 +166,7 @@ def test_whatever_a_command_raises_is_told_without_a_traceback(
     assert words in capsys.readouterr().err
 
 
-COMMAND = [sys.executable, "-m", "blksync"]
+COMMAND = [sys.executable, "-c", "import sys; from blksync.cli import main; sys.exit(main())"]
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "plugins" / "module_utils"), PYTHONDONTWRITEBYTECODE="1")
 
 

@@ -180,9 +180,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def put(folder: Path, name: str, content: Any = SMALLEST, mode: int = 0o644) -> Path:
+def put(folder: Path, name: str, mode: int = 0o644) -> Path:
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(SMALLEST))
     path.chmod(mode)
     return path
 

@@ -128,7 +128,7 @@ def test_a_log_file_is_left_alone_while_the_source_may_be_frozen() -> None:
 def test_a_full_pipe_does_not_hold_us_up() -> None:
     reader, end = os.pipe()
     with writer(end) as out:
-        for _ in range(10_000):
+        for _turn in range(10_000):
             out.write("x" * 100 + "\n")
     assert os.get_blocking(end)
     os.close(end)
@@ -140,7 +140,7 @@ def test_a_full_socket_does_not_hold_us_up() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with writer(ours.fileno()) as out:
-            for _ in range(10_000):
+            for _turn in range(10_000):
                 out.write("x" * 100 + "\n")
         assert ours.getblocking()
         theirs.close()
@@ -153,7 +153,7 @@ def test_a_terminal_that_hangs_does_not_hold_us_up() -> None:
     with writer(terminal) as out:
         assert out.is_terminal
         assert not out.may_freeze
-        for _ in range(10_000):
+        for _turn in range(10_000):
             out.write("\r" + "x" * 100)
         os.close(master)
         out.write("gone")

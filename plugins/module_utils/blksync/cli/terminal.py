@@ -45,10 +45,10 @@ def bar_text(view: View, columns: int) -> str:
         return text[: columns - 1]
     share = view.compared / view.size if view.size else 1.0
     full = int(share * BAR)
-    bar = "[%s%s]" % ("#" * full, "." * (BAR - full))
+    picture = "[%s%s]" % ("#" * full, "." * (BAR - full))
     head, rest = "partition %d " % view.number, " %3d%%  %s" % (int(share * 100), _numbers(view))
     room = columns - 1
-    return (head + bar + rest if len(head + bar + rest) <= room else head + rest)[:room]
+    return (head + picture + rest if len(head + picture + rest) <= room else head + rest)[:room]
 
 
 def line_text(view: View) -> str:
