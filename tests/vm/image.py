@@ -87,7 +87,7 @@ def apt_sources(suite: str | None = None) -> list[str]:
     debian = [target[1:] for target in targets if target[0] == "Debian"]
     if not debian:
         raise CommandError("apt on this machine knows no Debian source (or `apt-get update` never ran)")
-    own = min((codename for _, codename, _ in debian), key=len)
+    own = min((codename for _uri, codename, _component in debian), key=len)
     named = [(uri, codename.replace(own, suite or own), component) for uri, codename, component in debian]
     return sorted(
         {f"deb {uri} {codename} {component}" for uri, codename, component in named},

@@ -1,7 +1,7 @@
+#!/bin/bash
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-#!/bin/bash
 # Runs inside the new Debian tree, once. Everything here refers to file systems by UUID: those travel with a copy
 # of the partitions, identifiers of disks and partitions do not.
 set -euo pipefail

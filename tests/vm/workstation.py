@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .scene import Scene
 
 CORE = REPOSITORY / "plugins" / "module_utils" / "blksync"
+PROGRAM = "import sys; from blksync.cli import main; sys.exit(main())"
 DEPLOYED = "/usr/local/lib/under-test"
 LOAD = """
 n=0
@@ -73,7 +75,7 @@ class Workstation:
 
     def command(self, *words: str) -> str:
         """Return the shell command that runs the deployed `blksync` with these arguments."""
-        return " ".join([f"PYTHONPATH={DEPLOYED} python3 -m blksync", *words])
+        return " ".join([f"PYTHONPATH={DEPLOYED} python3 -c {shlex.quote(PROGRAM)}", *words])
 
     def mounts(self) -> list[str]:
         """Return what is mounted where and how, kernel file systems apart."""
@@ -84,7 +86,7 @@ class Workstation:
         """Write a file in each and flush it; RemoteError if that does not end, as on a frozen file system."""
         for mount_point in mount_points:
             probe = f"{mount_point.rstrip('/')}/probe"
-            self.ssh.run(f"timeout 30 sh -c 'echo probe > {probe} && sync {probe} && rm {probe}'")
+            self.ssh.run(f"timeout 30 sh -c 'echo probe > {probe} && sync {probe} && rm {probe}'", timeout=60)
 
     def start_load(self) -> None:
         """Let something write to / without end; it counts its rounds in /root/load.count."""
