@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.device import device_number, open_source
+from blksync.device import open_source
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.errors import DeviceBusyError, QuiesceError, RestoreError
 from blksync.machine import Machine, Mount
@@ -270,21 +270,26 @@ def test_a_file_system_frozen_and_covered_by_another_is_found_through_its_other_
     assert not is_frozen(scene.folder / "b")
 
 
-def test_remounting_goes_by_the_remembered_device_and_never_by_a_link_that_udev_may_turn(scene: Scene) -> None:
+@pytest.mark.parametrize(("folder", "leads_to_backup"), [("/dev", True), ("/dev/disk/by-uuid", False)])
+def test_remounting_goes_by_the_remembered_device_and_not_by_a_link_that_can_lead_to_the_backup(
+    scene: Scene, folder: str, leads_to_backup: bool
+) -> None:
     scene.prepare("mount $D a")
-    plan = scene.plan("ext4")
+    link = Path(folder, "blksync-test-%d" % os.getpid())
+    link.parent.mkdir(parents=True, exist_ok=True)
     with LoopDevice(16 * MIB) as backup:
         run("mkfs.ext4", "-q", backup.path)
-        # As if mounted through a link that leads to the backup by now.
-        step = plan.steps[0]
-        link = scene.folder / "by-uuid"
-        link.symlink_to(backup.path)
-        lent = QuiescePlan(plan.device, (_with_source(step, str(link)),))
-        with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
-            quiescer.prepare([lent])
-            with quiescer.quiesced(lent):
-                pass
-    assert device_number(os.stat(scene.device.path)) == scene.device.devno
+        link.symlink_to(backup.path if leads_to_backup else scene.device.path)
+        try:
+            # As if it had been mounted through the link.
+            plan = scene.plan("ext4")
+            lent = replace(plan, steps=tuple(_with_source(step, str(link)) for step in plan.steps))
+            with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+                quiescer.prepare([lent])
+                with quiescer.quiesced(lent):
+                    pass
+        finally:
+            link.unlink()
     (mount,) = scene.mounts()
     assert mount.source == scene.device.path
 

@@ -6,8 +6,8 @@
     python -m tests.support.quiesce_driver '{"source": ..., "unfreezable": ["ext2"], "hold_in": "quiesced:2"}'
 
 Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
-"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for, ``buffered`` takes direct I/O
-away.
+"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for,
+``buffered`` takes direct I/O away.
 """
 
 from __future__ import annotations
