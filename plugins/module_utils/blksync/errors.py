@@ -137,6 +137,16 @@ class FileFormatError(BlksyncError):
         self.path = path
 
 
+class StorageError(BlksyncError):
+    """A file of ours cannot be written: the disk that it is on is full, read-only or failing. ``path`` is the file."""
+
+    kind = "storage"
+
+    def __init__(self, path: str, reason: str, hint: str = "") -> None:
+        super().__init__("Cannot write %s: %s." % (path, reason), hint)
+        self.path = path
+
+
 class JobError(InvalidRequestError):
     """A job file is missing, not to be trusted or makes no sense. ``problems`` holds everything, a line each."""
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from typing import Iterator, Sequence
 
-from . import safety, selection
+from . import digest_place, safety, selection
 from .errors import DiskAmbiguousError, DiskNotFoundError, RefusedError
 from .machine import Disk, Machine, Partition
 from .quiesce.plan import QuiescePlan, steps_for
@@ -78,7 +80,16 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                 quiesce = steps_for(machine, ours, request.quiesce)
                 refusals += quiesce.refusals
                 pairs.append(Pair(number, ours, theirs, quiesce))
+    refusals += digest_refusals(machine, request.digest_dir, pairs)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
+
+
+def digest_refusals(machine: Machine, folder: str, pairs: Sequence[Pair]) -> Iterator[Refusal]:
+    """Reasons against keeping digests in ``folder``, which may be empty for none; symbolic links are followed."""
+    if folder:
+        sides = [side for pair in pairs for side in (pair.source, pair.target)]
+        quiesce = [pair.quiesce for pair in pairs]
+        yield from digest_place.refusals(machine, os.path.realpath(folder), sides, quiesce)
 
 
 def _select(

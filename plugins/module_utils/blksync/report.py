@@ -25,6 +25,7 @@ class PairReport:
     bytes_verified: int = 0
     verify: str = "auto"
     quiesce: list[dict[str, Any]] = field(default_factory=list)
+    digest: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = False
@@ -42,6 +43,7 @@ class PairReport:
             "bytes_written": self.bytes_written,
             "bytes_compared": self.bytes_compared,
             "quiesce": self.quiesce,
+            "digest": self.digest,
             "verified": {"mode": self.verify, "bytes_read": self.bytes_verified},
             "notes": self.notes,
             "seconds": round(self.seconds, 3),

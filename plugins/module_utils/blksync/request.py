@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from .errors import InvalidRequestError
@@ -14,24 +15,31 @@ QUIESCE_MODES = ("auto", "freeze", "none")
 VERIFY_MODES = ("auto", "full")
 DEFAULT_PARTITIONS = (1, 2)
 DEFAULT_QUIESCE_TIMEOUT = 3600  # seconds
+BLOCK_SIZES = tuple(4096 << power for power in range(9))  # bytes: to 1 MiB, the native engine's window
+DEFAULT_DIGEST_MAX_AGE = 30 * 24 * 3600  # seconds
+DEFAULT_DIGEST_FULL_EVERY = 100  # runs
 
 
 @dataclass(frozen=True)
-class SyncRequest:
-    """One sync. ``source``, ``target`` and ``protected`` are identifiers as the user wrote them (see selection).
+class CopyRequest:
+    """What partitions and images have in common. ``source`` and ``target`` are as the user wrote them.
 
-    ``quiesce_timeout`` is in seconds and counts for each pair on its own.
+    ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes, ``digest_dir`` a
+    folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no limit.
     """
 
     source: object
     target: object
-    partitions: tuple[int, ...] = DEFAULT_PARTITIONS
     engine: str = "auto"
     quiesce: str = "auto"
     quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
     verify: str = "auto"
-    protected: tuple[object, ...] = ()
-    eject: bool = False
+    block_size: int = BLOCK_SIZES[0]
+    compare: bool = True
+    digest_dir: str = ""
+    digest_max_age: int = DEFAULT_DIGEST_MAX_AGE
+    digest_full_every: int = DEFAULT_DIGEST_FULL_EVERY
+    algorithm: str = "auto"
     check: bool = False
 
     def validate(self) -> None:
@@ -39,9 +47,31 @@ class SyncRequest:
         _one_of("engine", self.engine, ENGINES)
         _one_of("quiesce", self.quiesce, QUIESCE_MODES)
         _one_of("verify", self.verify, VERIFY_MODES)
-        check_partitions(self.partitions)
+        if self.block_size not in BLOCK_SIZES:
+            raise InvalidRequestError(
+                "block_size is %d; choose one of %s." % (self.block_size, ", ".join(map(str, BLOCK_SIZES)))
+            )
         if self.quiesce_timeout < 1:
             raise InvalidRequestError("quiesce_timeout is %d; give at least 1 second." % self.quiesce_timeout)
+        if self.digest_dir and not os.path.isabs(self.digest_dir):
+            raise InvalidRequestError("digest_dir is %r; give an absolute path." % self.digest_dir)
+        for option in ("digest_max_age", "digest_full_every"):
+            if getattr(self, option) < 0:
+                raise InvalidRequestError("%s is %d; give 0 for no limit." % (option, getattr(self, option)))
+
+
+@dataclass(frozen=True)
+class SyncRequest(CopyRequest):
+    """One sync of disks. ``source``, ``target`` and ``protected`` are identifiers (see selection)."""
+
+    partitions: tuple[int, ...] = DEFAULT_PARTITIONS
+    protected: tuple[object, ...] = ()
+    eject: bool = False
+
+    def validate(self) -> None:
+        """See CopyRequest."""
+        super().validate()
+        check_partitions(self.partitions)
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

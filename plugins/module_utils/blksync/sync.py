@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import ExitStack
 from typing import Callable
 
@@ -14,13 +13,13 @@ from . import device, discovery, disk_lock, eject, engines
 from . import plan as planning
 from .cancellation import Cancellation
 from .device import Device
-from .engines.base import Engine, Monitor, Outcome, whole
 from .errors import BlksyncError, DeviceBusyError, RefusedError
 from .machine import Disk, Machine
+from .pair_sync import PairSync, Sides
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
-from .report import PairReport, SyncReport
+from .report import SyncReport
 from .request import SyncRequest
 
 Observe = Callable[[], Machine]
@@ -41,7 +40,8 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     report = SyncReport(plan, engine.name, engine.version, request.check, warnings=list(plan.warnings))
     try:
         with Cancellation() as cancellation:
-            sync = _Sync(request, plan, engine, report, progress or Progress(), cancellation)
+            pairs = PairSync(request, engine, report, progress or Progress(), cancellation, Sides(plan))
+            sync = _Sync(request, plan, pairs, report)
             if request.check:
                 sync.predict()
             else:
@@ -58,34 +58,19 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
 class _Sync:
     """One run over the pairs of one plan."""
 
-    def __init__(
-        self,
-        request: SyncRequest,
-        plan: Plan,
-        engine: Engine,
-        report: SyncReport,
-        progress: Progress,
-        cancellation: Cancellation,
-    ) -> None:
+    def __init__(self, request: SyncRequest, plan: Plan, pairs: PairSync, report: SyncReport) -> None:
         self.request = request
         self.plan = plan
-        self.engine = engine
+        self.pairs = pairs
         self.report = report
-        self.progress = progress
-        self.cancellation = cancellation
 
     def predict(self) -> None:
         """Compare all pairs, with every device open for reading only."""
         for pair in self.plan.pairs:
-            entry = self._begin(pair)
-            started = time.monotonic()
             with ExitStack() as opened:
                 source = opened.enter_context(device.open_source(pair.source.path, pair.source.devno))
                 target = opened.enter_context(device.open_source(pair.target.path, pair.target.devno, exclusive=True))
-                for side in (source, target):
-                    side.drop_cache()
-                outcome = self.engine.compare(source, target, whole(pair.size), self._watch(entry))
-            self._finish(entry, outcome, started)
+                self.pairs.predict(pair, source, target)
 
     def carry_out(self, observe: Observe) -> None:
         """Claim all that will be written before the first write, hold it to the end, and sync pair after pair."""
@@ -101,80 +86,8 @@ class _Sync:
             quiescer = held.enter_context(Quiescer(timeout=self.request.quiesce_timeout, label=purpose))
             quiescer.prepare([pair.quiesce for pair in self.plan.pairs])
             for pair, source, target in zip(self.plan.pairs, sources, targets):
-                self._sync_pair(pair, source, target, quiescer)
+                self.pairs.copy(pair, source, target, quiescer)
             self.report.warnings += quiescer.notes
-
-    def _sync_pair(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
-        """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
-        entry = self._begin(pair)
-        started = time.monotonic()
-        with quiescer.quiesced(pair.quiesce) as state:
-            entry.quiesce = state.report
-            # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
-            source.drop_cache()
-            target.drop_cache()
-            watch = self._watch(entry, quiescer)
-            outcome = self.engine.copy(source, target, whole(pair.size), watch, self.request.verify)
-            quiescer.check()
-        entry.quiesce = state.report
-        if outcome.evidence:
-            target.drop_cache()
-            entry.bytes_verified = outcome.evidence.verify(
-                target, _VerifyWatch(entry, self.progress, self.cancellation)
-            )
-        self._finish(entry, outcome, started)
-
-    def _begin(self, pair: Pair) -> PairReport:
-        entry = PairReport(pair, verify=self.request.verify)
-        self.report.pairs.append(entry)
-        self.progress.pair_started(pair, self.engine.name)
-        return entry
-
-    def _watch(self, entry: PairReport, quiescer: Quiescer | None = None) -> Monitor:
-        return _CopyWatch(entry, self.progress, self.cancellation, quiescer)
-
-    def _finish(self, entry: PairReport, outcome: Outcome, started: float) -> None:
-        entry.block_size = outcome.block
-        entry.blocks_total = outcome.blocks_total
-        entry.blocks_changed = outcome.blocks_changed
-        entry.bytes_written = outcome.bytes_written
-        entry.notes = list(outcome.notes)
-        entry.seconds = time.monotonic() - started
-        entry.complete = True
-        self.progress.pair_finished(entry.pair, outcome.blocks_changed, outcome.bytes_written)
-
-
-class _CopyWatch(Monitor):
-    """Passes an engine's progress on, and ends the copy when it was cancelled or the source no longer holds still."""
-
-    def __init__(
-        self, entry: PairReport, progress: Progress, cancellation: Cancellation, quiescer: Quiescer | None
-    ) -> None:
-        self.entry = entry
-        self.progress = progress
-        self.cancellation = cancellation
-        self.quiescer = quiescer
-
-    def advanced(self, compared: int, changed: int) -> None:
-        self.cancellation.check()
-        if self.quiescer:
-            self.quiescer.check()
-        self.entry.bytes_compared = compared
-        self.entry.bytes_written = changed
-        self.progress.advanced(self.entry.pair, compared, changed)
-
-
-class _VerifyWatch(Monitor):
-    """Passes on how much of the target was read back; the source is in use again by then."""
-
-    def __init__(self, entry: PairReport, progress: Progress, cancellation: Cancellation) -> None:
-        self.entry = entry
-        self.progress = progress
-        self.cancellation = cancellation
-
-    def advanced(self, compared: int, changed: int) -> None:
-        self.cancellation.check()
-        self.progress.verifying(self.entry.pair, compared)
 
 
 def _open_source(pair: Pair) -> Device:

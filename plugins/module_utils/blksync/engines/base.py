@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Sequence
+from typing import Collection, Sequence
 
 from ..device import Device
+from ..errors import EngineError
+from .checksums import Checksums
 
 BLOCK = 4096  # bytes: what is compared and counted; a larger logical sector takes its place
 
 
-def block_size(*devices: Device) -> int:
-    """The block in bytes that changes are counted and written in: 4096, or the largest logical sector."""
-    return max([BLOCK] + [device.sector for device in devices])
+def block_size(*devices: Device, least: int = BLOCK) -> int:
+    """The block in bytes that changes are counted and written in: ``least``, or the largest logical sector."""
+    return max([least] + [device.sector for device in devices])
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,32 @@ class Range:
 
     offset: int
     length: int
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a pair is compared: in blocks of ``block`` bytes (a larger logical sector takes its place), a power of two.
+
+    ``compare`` False: nothing is compared and everything written. ``checksums``: with a known digest the target is
+    not read; they are for the whole pair, in the same blocks.
+    """
+
+    block: int = BLOCK
+    compare: bool = True
+    checksums: Checksums | None = None
+
+    @property
+    def reads_target(self) -> bool:
+        """Whether both sides are read to find out what differs."""
+        return self.compare and not (self.checksums and self.checksums.known)
+
+    def check(self, ranges: Sequence[Range], size: int, block: int) -> None:
+        """Raise EngineError unless the checksums fit a pair of ``size`` bytes in blocks of ``block`` bytes."""
+        if self.checksums and (tuple(ranges) != whole(size) or self.checksums.block != block):
+            raise EngineError("The digest is for the whole pair in blocks of %d bytes." % self.checksums.block)
+
+
+AS_USUAL = Method()
 
 
 class Monitor:
@@ -73,13 +101,25 @@ class Engine(ABC):
     version = ""
     whole_pair_only = False  # True: takes the whole pair as its one range and nothing else
 
+    def algorithms(self) -> Collection[str] | None:
+        """The names of the hash algorithms that others who use this engine's files have; None: the same as we."""
+        return None
+
     @abstractmethod
-    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
+    def compare(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+    ) -> Outcome:
         """Predict: what ``copy`` would write. Both devices are open for reading only."""
 
     @abstractmethod
     def copy(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+        self,
+        source: Device,
+        target: Device,
+        ranges: Sequence[Range],
+        monitor: Monitor,
+        evidence: str = "auto",
+        method: Method = AS_USUAL,
     ) -> Outcome:
         """Make the target's ranges equal to the source's and flush the target.
 

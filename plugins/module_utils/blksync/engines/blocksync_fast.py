@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Sequence
+from typing import Collection, Sequence
 
 from ..device import Device, allocate
 from ..errors import DeviceReadError, EngineError, EngineMissingError
-from .base import Engine, Monitor, Outcome, Range, block_size, whole
+from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size, whole
 from .native import NativeEngine
-from .program_argv import sync_argv, version_argv
+from .program_argv import list_algorithms_argv, sync_argv, version_argv
 from .program_geometry import MAX_BUFFER, Geometry, geometry
-from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_sync, parse_version
+from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_algorithms, parse_sync, parse_version
 from .program_passes import FirstPass, RepairedTarget, SecondPass
 from .program_run import environment, run_watched
 
@@ -29,7 +29,7 @@ PROGRAM = "blocksync-fast"
 VARIABLE = "BLOCKSYNC_FAST"  # environment: the program's path, instead of a search
 FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # besides PATH
 
-_VERSION_PATIENCE = 10  # seconds
+_PATIENCE = 10  # seconds
 _SCAN = 1024 * 1024  # bytes read at once when looking for a read error
 
 
@@ -54,31 +54,52 @@ class BlocksyncFastEngine(Engine):
         version = _ask_version(os.path.abspath(found)) if found else ""
         return cls(os.path.abspath(found), version) if found and version else None
 
-    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
+    def algorithms(self) -> Collection[str] | None:
+        """See Engine: what the program lists."""
+        return parse_algorithms(_ask(list_algorithms_argv(self.path)))
+
+    def compare(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+    ) -> Outcome:
         """Predict with the native engine, in the same blocks; the program does not run.
 
         Its own dry run (--dont-write) opens the target for writing, and counts what a stale cache or a short read
         shows it.
         """
         _check_whole(source, target, ranges)
-        return NativeEngine().compare(source, target, ranges, monitor)
+        return NativeEngine().compare(source, target, ranges, monitor, method)
 
     def copy(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+        self,
+        source: Device,
+        target: Device,
+        ranges: Sequence[Range],
+        monitor: Monitor,
+        evidence: str = "auto",
+        method: Method = AS_USUAL,
     ) -> Outcome:
         """Run the program on the whole pair, then write what it left different, and count both together.
+
+        Where the target shall not be read the native engine works alone: after a short read the program writes stale
+        memory anywhere and may lose its place in the digest, so what it did could only be proved by reading it all.
 
         Raises what Engine.copy() does; EngineError for any end of the program but a clean one.
         """
         _check_whole(source, target, ranges)
-        plan = geometry(source.size, block_size(source, target), self._buffer)
+        if not method.reads_target:
+            outcome = NativeEngine().copy(source, target, ranges, monitor, evidence, method)
+            outcome.notes.append(
+                "The native engine did this alone: only it can prove a copy without reading the target."
+            )
+            return outcome
+        plan = geometry(source.size, block_size(source, target, least=method.block), self._buffer)
         if not plan.blocks:
             return Outcome(block=plan.block, blocks_total=0)
         summary = self._run(source, target, plan, monitor)
         repaired = RepairedTarget(target, plan)
         second = SecondPass(monitor, source.size, summary)
         try:
-            outcome = NativeEngine().copy(source, repaired, ranges, second, evidence)
+            outcome = NativeEngine().copy(source, repaired, ranges, second, evidence, method)
         except DeviceReadError as error:
             # The program ignores a read that ends early, and writes what its buffer held before.
             error.hint = "blocksync-fast may have written wrong data in its place. %s" % UNKNOWN
@@ -172,16 +193,21 @@ def _find_read_error(source: Device, watch: FirstPass, plan: Geometry) -> None:
 
 def _ask_version(path: str) -> str:
     """What the program answers to -V; empty where it is not that program."""
+    return parse_version(_ask(version_argv(path)))
+
+
+def _ask(argv: Sequence[str]) -> str:
+    """What the program prints; empty where it does not end well."""
     try:
         answer = subprocess.run(
-            version_argv(path),
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_VERSION_PATIENCE,
+            timeout=_PATIENCE,
             env=environment(),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return parse_version(answer.stdout.decode("utf-8", "replace")) if answer.returncode == 0 else ""
+    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else ""

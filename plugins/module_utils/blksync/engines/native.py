@@ -11,7 +11,7 @@ from typing import Iterator, Sequence
 
 from .. import __version__
 from ..device import Device
-from .base import Engine, Monitor, Outcome, Range, block_size
+from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size
 from .evidence import REPORT, BlockEvidence
 from .layout import WINDOW, Layout
 from .reader import Job, ParallelReader, Window
@@ -28,32 +28,43 @@ class NativeEngine(Engine):
     def __init__(self, window: int = WINDOW) -> None:
         self._window = window
 
-    def compare(self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor) -> Outcome:
-        """See Engine."""
-        return _Pass(source, target, self._layout(source, target, ranges), monitor).run()
-
-    def copy(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, evidence: str = "auto"
+    def compare(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
     ) -> Outcome:
         """See Engine."""
-        layout = self._layout(source, target, ranges)
+        return _Pass(source, target, self._layout(source, target, ranges, method), monitor, method).run()
+
+    def copy(
+        self,
+        source: Device,
+        target: Device,
+        ranges: Sequence[Range],
+        monitor: Monitor,
+        evidence: str = "auto",
+        method: Method = AS_USUAL,
+    ) -> Outcome:
+        """See Engine."""
+        layout = self._layout(source, target, ranges, method)
         proof = BlockEvidence(layout)
         with _Writer(target, layout) as writer:
-            outcome = _Pass(source, target, layout, monitor).run(writer, proof, everything=evidence == "full")
+            outcome = _Pass(source, target, layout, monitor, method).run(writer, proof, everything=evidence == "full")
         target.flush()
         outcome.evidence = None if proof.empty else proof
         return outcome
 
-    def _layout(self, source: Device, target: Device, ranges: Sequence[Range]) -> Layout:
-        return Layout(ranges, min(source.size, target.size), block_size(source, target), self._window)
+    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: Method) -> Layout:
+        size, block = min(source.size, target.size), block_size(source, target, least=method.block)
+        method.check(ranges, size, block)
+        return Layout(ranges, size, block, max(self._window, block))
 
 
 class _Pass:
     """One pass over the ranges of a pair."""
 
-    def __init__(self, source: Device, target: Device, layout: Layout, monitor: Monitor) -> None:
-        self._devices = (source, target)
+    def __init__(self, source: Device, target: Device, layout: Layout, monitor: Monitor, method: Method) -> None:
+        self._devices = (source, target) if method.reads_target else (source,)
         self._layout, self._monitor = layout, monitor
+        self._method, self._checksums = method, method.checksums
 
     def run(
         self, writer: _Writer | None = None, proof: BlockEvidence | None = None, everything: bool = False
@@ -65,12 +76,12 @@ class _Pass:
         for device in self._devices:
             if not device.direct:
                 device.drop_cache()
-        with ParallelReader(self._devices, self._jobs(), self._layout.window) as reader:
+        checksums = self._checksums.of if self._checksums else None
+        with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums) as reader:
             for window in reader:
-                data, other = window.buffers
-                runs = changed_runs(data, other, block)
+                runs = self._changed(window)
                 if proof and (runs or everything):
-                    proof.record(window.position, data, [(0, window.length)] if everything else runs)
+                    proof.record(window.position, window.buffers[0], [(0, window.length)] if everything else runs)
                 if writer and runs:
                     writer.submit(reader, window, runs)
                 else:
@@ -87,9 +98,20 @@ class _Pass:
                 writer.finish()
         if proof:
             proof.seal()
-        outcome.bytes_read = 2 * compared
+        outcome.bytes_read = len(self._devices) * compared
         self._monitor.advanced(compared, outcome.bytes_written)
         return outcome
+
+    def _changed(self, window: Window) -> list[Run]:
+        """What is to be written of a window, and the checksums taken down."""
+        if self._checksums:
+            self._checksums.take_down(window.checksums)
+            if self._checksums.known:
+                return self._checksums.changed(window.position, window.length, window.checksums)
+        if not self._method.compare:
+            return [(0, window.length)]
+        data, other = window.buffers
+        return changed_runs(data, other, self._layout.block)
 
     def _jobs(self) -> Iterator[Job]:
         for position, length in self._layout.windows():

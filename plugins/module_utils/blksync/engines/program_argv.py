@@ -15,6 +15,11 @@ def version_argv(program: str) -> list[str]:
     return [program, "-V"]
 
 
+def list_algorithms_argv(program: str) -> list[str]:
+    """Ask for the hash algorithms."""
+    return [program, "--list-algos"]
+
+
 def sync_argv(program: str, source: str, target: str, geometry: Geometry) -> list[str]:
     """Compare two devices of equal size and copy what differs.
 

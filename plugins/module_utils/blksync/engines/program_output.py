@@ -56,6 +56,11 @@ def parse_version(text: str) -> str:
     return ".".join(short.groups()) if short else match.group(1)
 
 
+def parse_algorithms(text: str) -> list[str]:
+    """The names in the output of ``--list-algos``, one of each line that begins with two blanks."""
+    return re.findall(r"^ {2}(\w+) - ", text, re.MULTILINE | re.ASCII)
+
+
 def parse_progress(text: str) -> float:
     """The last percentage printed, from 0 to 100; -1 where there is none yet."""
     percentages = _PROGRESS.findall(text[-_PROGRESS_TAIL:])

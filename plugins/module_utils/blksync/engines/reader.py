@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from ..device import Device, allocate
 from .layout import Piece
@@ -38,20 +38,29 @@ class Window:
         self.buffers = [buffer[: self.length] for buffer in slot]
         self.pending = len(slot)
         self.error: BaseException | None = None
+        self.checksums = b""  # of the first device's bytes, where somebody wants them
 
 
 class ParallelReader:
     """A context manager that yields windows in the order of ``jobs``, each read from every device.
 
-    ``capacity`` is the length in bytes of the longest job.
+    ``capacity`` is the length in bytes of the longest job. ``checksums`` makes those of a window of the first device,
+    in the thread that has read it.
     Every window is given back by ``release`` when its buffers may be overwritten (any thread may call it).
     An error of a device is raised in the iterating thread when its window's turn comes: everything before it
     has been yielded. No thread outlives the context.
     """
 
-    def __init__(self, devices: Sequence[Device], jobs: Iterable[Job], capacity: int) -> None:
+    def __init__(
+        self,
+        devices: Sequence[Device],
+        jobs: Iterable[Job],
+        capacity: int,
+        checksums: Callable[[memoryview], bytes] | None = None,
+    ) -> None:
         self._devices = devices
         self._capacity = capacity
+        self._checksums = checksums
         self._jobs = iter(jobs)
         self._next: Job | None = next(self._jobs, None)
         self._unused = SLOTS  # slots that are still to be allocated: a small pair needs few
@@ -100,7 +109,8 @@ class ParallelReader:
                 slot = self._free.get(block=wait)
             except Empty:
                 return False
-        assert self._next is not None
+        if self._next is None:
+            raise AssertionError("called with no job left")
         window = Window(self._next, slot)
         self._next = next(self._jobs, None)
         ahead.append(window)
@@ -121,6 +131,8 @@ class ParallelReader:
                 for piece in window.pieces:
                     device.read(window.buffers[index][done : done + piece.length], piece.offset)
                     done += piece.length
+                if self._checksums and not index:
+                    window.checksums = self._checksums(window.buffers[0])
                 self._done.put((window, None))
             except BaseException as error:  # noqa: BLE001 - raised again where the window is used
                 self._done.put((window, error))

@@ -1,0 +1,164 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One pair of a sync: compared or copied, proved, reported; the same for partitions and for images."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+from . import digest_record
+from .cancellation import Cancellation
+from .device import Device
+from .digest_record import Binding, Facts
+from .digest_store import DigestStore, PairDigest
+from .engines.base import Engine, Method, Monitor, Outcome, block_size, whole
+from .plan import Pair, Plan
+from .progress import Progress
+from .quiesce import Quiescer
+from .report import PairReport, SyncReport
+from .request import CopyRequest
+
+
+class Sides:
+    """What a digest is bound to: here the partitions of two disks."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    def binding(self, pair: Pair, block: int) -> Binding:
+        """As both sides were planned."""
+        source = digest_record.partition_identity(self._plan.source_disk, pair.source)
+        target = digest_record.partition_identity(self._plan.target_disk, pair.target)
+        holds = digest_record.partition_content(pair.target)
+        return Binding(source, target, holds, pair.size, block, engine="")
+
+    def settled(self, pair: Pair, outcome: Outcome) -> Facts:
+        """The target is proved. Returns what it looks like from now on: like the source."""
+        return digest_record.partition_content(pair.source)
+
+
+class PairSync:
+    """Works on one pair after the other and adds each to the report."""
+
+    def __init__(
+        self,
+        request: CopyRequest,
+        engine: Engine,
+        report: SyncReport,
+        progress: Progress,
+        cancellation: Cancellation,
+        sides: Sides,
+    ) -> None:
+        self.request = request
+        self.engine = engine
+        self.report = report
+        self.progress = progress
+        self.cancellation = cancellation
+        self.sides = sides
+        self.digests = _digest_store(request, engine)
+
+    def predict(self, pair: Pair, source: Device, target: Device) -> None:
+        """Compare, with both devices open for reading only."""
+        entry = self._begin(pair)
+        started = time.monotonic()
+        for side in (source, target):
+            side.drop_cache()
+        with self._digest(pair, source, target) as digest:
+            watch = _CopyWatch(entry, self.progress, self.cancellation)
+            outcome = self.engine.compare(source, target, whole(pair.size), watch, self._method(digest))
+        self._finish(entry, outcome, digest, started)
+
+    def copy(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
+        """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
+        entry = self._begin(pair)
+        started = time.monotonic()
+        with self._digest(pair, source, target) as digest:
+            with quiescer.quiesced(pair.quiesce) as state:
+                entry.quiesce = state.report
+                # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
+                source.drop_cache()
+                target.drop_cache()
+                digest.begin()
+                watch = _CopyWatch(entry, self.progress, self.cancellation, quiescer)
+                outcome = self.engine.copy(
+                    source, target, whole(pair.size), watch, self.request.verify, self._method(digest)
+                )
+                quiescer.check()
+            entry.quiesce = state.report
+            if outcome.evidence:
+                target.drop_cache()
+                entry.bytes_verified = outcome.evidence.verify(
+                    target, _VerifyWatch(entry, self.progress, self.cancellation)
+                )
+            digest.keep(self.sides.settled(pair, outcome))
+        self._finish(entry, outcome, digest, started)
+
+    def _digest(self, pair: Pair, source: Device, target: Device) -> AbstractContextManager[PairDigest]:
+        if not self.digests:
+            return nullcontext(PairDigest())
+        block = block_size(source, target, least=self.request.block_size)
+        return self.digests.opened(self.sides.binding(pair, block), self.request.check, self.request.compare)
+
+    def _method(self, digest: PairDigest) -> Method:
+        return Method(self.request.block_size, self.request.compare, digest.checksums)
+
+    def _begin(self, pair: Pair) -> PairReport:
+        entry = PairReport(pair, verify=self.request.verify)
+        self.report.pairs.append(entry)
+        self.progress.pair_started(pair, self.engine.name)
+        return entry
+
+    def _finish(self, entry: PairReport, outcome: Outcome, digest: PairDigest, started: float) -> None:
+        entry.block_size = outcome.block
+        entry.blocks_total = outcome.blocks_total
+        entry.blocks_changed = outcome.blocks_changed
+        entry.bytes_written = outcome.bytes_written
+        entry.digest = digest.report()
+        entry.notes = list(outcome.notes)
+        if digest.reason:
+            entry.notes.append("The digest was not used: %s." % digest.reason.rstrip("."))
+        entry.seconds = time.monotonic() - started
+        entry.complete = True
+        self.progress.pair_finished(entry.pair, outcome.blocks_changed, outcome.bytes_written)
+
+
+class _CopyWatch(Monitor):
+    """Passes an engine's progress on, and ends the copy when it was cancelled or the source no longer holds still."""
+
+    def __init__(
+        self, entry: PairReport, progress: Progress, cancellation: Cancellation, quiescer: Quiescer | None = None
+    ) -> None:
+        self.entry = entry
+        self.progress = progress
+        self.cancellation = cancellation
+        self.quiescer = quiescer
+
+    def advanced(self, compared: int, changed: int) -> None:
+        self.cancellation.check()
+        if self.quiescer:
+            self.quiescer.check()
+        self.entry.bytes_compared = compared
+        self.entry.bytes_written = changed
+        self.progress.advanced(self.entry.pair, compared, changed)
+
+
+class _VerifyWatch(Monitor):
+    """Passes on how much of the target was read back; the source is in use again by then."""
+
+    def __init__(self, entry: PairReport, progress: Progress, cancellation: Cancellation) -> None:
+        self.entry = entry
+        self.progress = progress
+        self.cancellation = cancellation
+
+    def advanced(self, compared: int, changed: int) -> None:
+        self.cancellation.check()
+        self.progress.verifying(self.entry.pair, compared)
+
+
+def _digest_store(request: CopyRequest, engine: Engine) -> DigestStore | None:
+    if not request.digest_dir:
+        return None
+    trust = digest_record.Trust(request.digest_max_age, request.digest_full_every)
+    return DigestStore(request.digest_dir, engine, request.algorithm, trust)
