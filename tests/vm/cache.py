@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .host import run
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -41,14 +43,23 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     with _locked(kind):
         if not finished.exists():
             building = finished.with_suffix(".building")
-            shutil.rmtree(building, ignore_errors=True)
+            _remove(building)
             building.mkdir()
             build(building)
             for outdated in cache_folder().glob(f"{kind}-*"):
                 if outdated != building:
-                    shutil.rmtree(outdated)
+                    _remove(outdated)
             building.rename(finished)
     return finished
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; what an interrupted build left mounted in it, such as /proc, is unmounted first."""
+    mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for mount_point in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+        run("umount", mount_point)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def source_key(*names: str) -> str:
