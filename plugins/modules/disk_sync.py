@@ -236,12 +236,14 @@ kind:
   type: str
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core
 from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync
 
 
-def synced(module: AnsibleModule) -> dict:
+def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
     options = module.params
     report = sync.run(

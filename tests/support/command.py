@@ -21,6 +21,7 @@ from typing import Any
 from tests.tooling.paths import ROOT
 
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "plugins" / "module_utils"), PYTHONDONTWRITEBYTECODE="1")
+PROGRAM = "import sys; from blksync.cli import main; sys.exit(main())"
 PATIENCE = 60  # seconds
 
 
@@ -42,7 +43,7 @@ class Command:
     def argv(self, *arguments: str) -> list[str]:
         """The command line of a call."""
         folders = [f"--config-folder={self.config}", f"--state-folder={self.state}"]
-        return [sys.executable, "-m", "blksync", *folders, *arguments]
+        return [sys.executable, "-c", PROGRAM, *folders, *arguments]
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run it to its end and check its exit code."""

@@ -103,7 +103,7 @@ class Driven:
 
     def end(self) -> dict[str, Any]:
         """The result or error, the last line that the sync printed; empty for a sync that was killed."""
-        out, _ = self.process.communicate(timeout=60)
+        out, _err = self.process.communicate(timeout=60)
         lines = out.strip().splitlines()
         return json.loads(lines[-1]) if lines else {}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -180,5 +181,5 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:
-    command = f"exec {' '.join(COMMAND)} --config-folder={tmp_path}/none status >&- 2>&- <&-"
+    command = f"exec {shlex.join(COMMAND)} --config-folder={tmp_path}/none status >&- 2>&- <&-"
     assert subprocess.run(["sh", "-c", command], env=ENVIRONMENT, check=False).returncode == OK
