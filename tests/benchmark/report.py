@@ -89,7 +89,7 @@ def _targets(sections: Sequence[Section]) -> str:
                 ratio = section.ratio("nothing", other, "nothing", NATIVE)
                 rows.append("| at least 2 x the speed of %s, no limit | %s |" % (other.name, _times(ratio)))
     peaks = [
-        one.memory for section in sections for of in section.rounds for (_, who), one in of.items() if who == NATIVE
+        one.memory for section in sections for of in section.rounds for (_run, who), one in of.items() if who == NATIVE
     ]
     rows.append("| below 64 MiB of memory, in any run | %s |" % ("%.0f MiB" % (max(peaks) / MIB) if peaks else "-"))
     return "\n".join(rows)

@@ -121,7 +121,7 @@ def test_second_gpt_header_where_the_first_is_gone(cleanup: ExitStack) -> None:
 
 
 def test_a_partition_of_which_nothing_is_known_hides_no_other(cleanup: ExitStack) -> None:
-    disks = [cleanup.enter_context(PartitionedDisk(new_identifier(), SIZES)) for _ in range(3)]
+    disks = [cleanup.enter_context(PartitionedDisk(new_identifier(), SIZES)) for _turn in range(3)]
     run("dd", "if=/dev/zero", "of=" + disks[1].path, "bs=1M", "count=1", "conv=fsync", "status=none")
     found = [observed(disk) for disk in disks]
     assert [disk.ptuuid for disk in found] == [disks[0].identifier, None, disks[2].identifier]
@@ -203,7 +203,7 @@ def test_swap_on_a_partition_and_in_a_file(
 @pytest.mark.skipif(not os.path.isdir("/sys/fs/btrfs"), reason="the kernel has no btrfs")
 def test_btrfs_on_two_disks(cleanup: ExitStack, mount: Callable[..., Path]) -> None:
     size = 150 * MIB // SECTOR
-    disks = [cleanup.enter_context(PartitionedDisk(new_identifier(), [size])) for _ in range(2)]
+    disks = [cleanup.enter_context(PartitionedDisk(new_identifier(), [size])) for _turn in range(2)]
     paths = [disk.partition(1) for disk in disks]
     run("mkfs.btrfs", "--quiet", "--data", "raid1", "--metadata", "raid1", *paths)
     run("btrfs", "device", "scan", *paths)
@@ -243,7 +243,7 @@ def test_devices_come_and_go_meanwhile(disk: PartitionedDisk) -> None:
     other = threading.Thread(target=plug_and_unplug)
     other.start()
     try:
-        for _ in range(30):
+        for _turn in range(30):
             assert len(observed(disk).partitions) == 2
     finally:
         stop.set()
@@ -252,7 +252,7 @@ def test_devices_come_and_go_meanwhile(disk: PartitionedDisk) -> None:
 
 def test_it_is_quick(disk: PartitionedDisk) -> None:
     durations = []
-    for _ in range(5):
+    for _turn in range(5):
         start = time.monotonic()
         discovery.observe()
         durations.append(time.monotonic() - start)

@@ -16,6 +16,9 @@ COLLECTIONS = BUILD / "collections"
 """Where the built collection is installed: ANSIBLE_COLLECTIONS_PATH of the tests and the demo."""
 
 SOURCE_TREE = BUILD / "ansible_collections" / "blksync" / "backup"
-"""A copy of the sources under the path by which ansible-test and mypy know a collection."""
+"""A copy of the sources under the path by which mypy knows a collection."""
+
+SANITY_TREE = BUILD / "sanity" / "ansible_collections" / "blksync" / "backup"
+"""The same for ansible-test alone, which takes its time and must not see the files change."""
 
 VENV_BIN = ROOT / ".venv" / "bin"

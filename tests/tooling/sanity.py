@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every test of ansible-test sanity that runs on this machine, with every supported Python found here.
 
-ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SOURCE_TREE. It keeps
+ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SANITY_TREE. It keeps
 virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here it
 gets a home directory in build/, and in its cache the same version of pip from the package index, so that one source of
 packages is enough.
@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.tooling.collection import OUTPUT, copy_sources, locked
-from tests.tooling.paths import BUILD, RESULTS, SOURCE_TREE, VENV_BIN
+from tests.tooling.paths import BUILD, RESULTS, SANITY_TREE, VENV_BIN
 from tests.tooling.pythons import search_path
 from tests.tooling.results import Case, read_junit, write_junit
 
-HOME = BUILD / "sanity-home"
+HOME = BUILD / "sanity" / "home"
 PIP_CACHE = HOME / ".ansible" / "test" / "cache"
 
 NOTHING_TO_TEST = "No tests applicable."
@@ -72,21 +72,21 @@ def seed_pip() -> None:
 def prepare_tree() -> None:
     """Copy the sources, and make the copy a git repository since the one around it ignores build/."""
     with locked():
-        copy_sources(SOURCE_TREE)
-    subprocess.run(["git", "init", "--quiet", "--template=", SOURCE_TREE], check=True)
-    shutil.rmtree(SOURCE_TREE / OUTPUT, ignore_errors=True)
+        copy_sources(SANITY_TREE)
+    subprocess.run(["git", "init", "--quiet", "--template=", SANITY_TREE], check=True)
+    shutil.rmtree(SANITY_TREE / OUTPUT, ignore_errors=True)
 
 
 def run_ansible_test() -> int:
     """Run all sanity tests on the copy and return the exit status."""
     environment = {**os.environ, "HOME": str(HOME), "PATH": os.pathsep.join([str(VENV_BIN), search_path()])}
     command = [str(VENV_BIN / "ansible-test"), "sanity", "--local", "--junit"]
-    return subprocess.run(command, cwd=SOURCE_TREE, env=environment, check=False).returncode
+    return subprocess.run(command, cwd=SANITY_TREE, env=environment, check=False).returncode
 
 
 def collect() -> list[Case]:
     """Return what ansible-test wrote about its tests, without those that found no file of their kind."""
-    reports = sorted((SOURCE_TREE / OUTPUT / "junit").glob("*.xml"))
+    reports = sorted((SANITY_TREE / OUTPUT / "junit").glob("*.xml"))
     cases = [case for report in reports for case in read_junit(report)]
     return [replace(case, name=case.name.removeprefix("sanity::")) for case in cases if case.reason != NOTHING_TO_TEST]
 

@@ -85,7 +85,7 @@ class FaultyDisk:
     def _accept(self) -> None:
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _address = self._listener.accept()
             except OSError:  # the listener was closed
                 return
             with client, contextlib.suppress(EOFError, ConnectionError):
