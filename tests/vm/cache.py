@@ -43,7 +43,8 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     with _locked(kind):
         if not finished.exists():
             building = finished.with_suffix(".building")
-            _remove(building)
+            for interrupted in cache_folder().glob(f"{kind}-*.building"):
+                _remove(interrupted)
             building.mkdir()
             build(building)
             for outdated in cache_folder().glob(f"{kind}-*"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -48,13 +49,28 @@ def missing() -> list[str]:
 
 
 def run(*argv: str | Path, input: str | None = None, timeout: float = 600) -> str:
-    """Run a program, return its standard output; raise CommandError with all its output when it fails."""
+    """Run a program, return its standard output; raise CommandError with all its output when it fails.
+
+    Whatever ends the wait before the program has ended, also Ctrl-C, ends it and all that it started.
+    """
     words = [str(word) for word in argv]
     words[0] = _which(words[0]) or words[0]
-    done = subprocess.run(words, input=input, capture_output=True, text=True, timeout=timeout, check=False)
-    if done.returncode != 0:
-        raise CommandError(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"[-6000:])
-    return done.stdout
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as program:
+        try:
+            output, errors = program.communicate(input, timeout)
+        except BaseException:
+            os.killpg(program.pid, signal.SIGTERM)
+            raise
+    if program.returncode != 0:
+        raise CommandError(f"{' '.join(words)} ended with {program.returncode}:\n{output}{errors}"[-6000:])
+    return output
 
 
 def _which(name: str) -> str | None:
