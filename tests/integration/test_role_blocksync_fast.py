@@ -9,13 +9,13 @@ Packages are installed in a virtual machine: extensions/molecule/blocksync_fast.
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.ansible import PlaybookRun, run_playbook
+from tests.support.ansible import PlaybookRun
+from tests.support.roles import apply_role, changed_tasks
 
 pytestmark = pytest.mark.needs("root")
 
@@ -46,16 +46,7 @@ class Host:
             "__blocksync_fast_apt_keys": str(self.folder / "keys"),
             "__blocksync_fast_apt_source": str(self.folder / "apt.sources"),
         }
-        play = {
-            "name": "Install or remove the stand-in",
-            "hosts": "localhost",
-            "gather_facts": False,
-            "roles": ["blksync.backup.blocksync_fast"],
-            "post_tasks": [{"name": "Tell", "ansible.builtin.debug": {"msg": "{{ blocksync_fast_info }}"}}],
-        }
-        playbook = self.folder / "play.yml"
-        playbook.write_text(json.dumps([play]))
-        return run_playbook(playbook, {**places, **variables}, check=check)
+        return apply_role("blocksync_fast", "blocksync_fast_info", check=check, local=True, **{**places, **variables})
 
 
 @pytest.fixture
@@ -65,11 +56,6 @@ def host(tmp_path: Path) -> Host:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def changed(run: PlaybookRun) -> list[str]:
-    assert run.returncode == 0, run.output
-    return [task.task for task in run.tasks if task.result.get("changed")]
 
 
 def info(run: PlaybookRun) -> dict[str, Any]:
@@ -83,23 +69,23 @@ def from_url(program: Path, **more: Any) -> dict[str, Any]:
 
 def test_program_from_an_url_and_again_and_away(host: Host) -> None:
     wanted = from_url(host.program())
-    assert changed(host.apply(check=True, **wanted))
+    assert changed_tasks(host.apply(check=True, **wanted))
     assert not host.installed.exists()
     assert not host.cache.exists()
     first = host.apply(**wanted)
-    assert changed(first)
+    assert changed_tasks(first)
     assert info(first) == {"installed": True, "path": str(host.installed), "version": "1.07", "loses_last_run": True}
-    assert changed(host.apply(**wanted)) == []
-    assert changed(host.apply(blocksync_fast_state="absent"))
+    assert changed_tasks(host.apply(**wanted)) == []
+    assert changed_tasks(host.apply(blocksync_fast_state="absent"))
     assert not host.installed.exists()
     assert not host.cache.exists()
-    assert changed(host.apply(blocksync_fast_state="absent")) == []
+    assert changed_tasks(host.apply(blocksync_fast_state="absent")) == []
 
 
 @pytest.mark.full
 def test_program_without_the_defect_from_the_controller(host: Host) -> None:
     run = host.apply(blocksync_fast_source=str(host.program("1.08", loses_last_run=False)))
-    assert changed(run)
+    assert changed_tasks(run)
     assert info(run)["loses_last_run"] is False
 
 
@@ -107,7 +93,7 @@ def test_program_without_the_defect_from_the_controller(host: Host) -> None:
 def test_a_newer_program_takes_the_place_of_the_old_one(host: Host) -> None:
     host.apply(**from_url(host.program("1.07")))
     run = host.apply(**from_url(host.program("1.08")), blocksync_fast_version="1.0.8")
-    assert changed(run)
+    assert changed_tasks(run)
     assert info(run)["version"] == "1.08"
 
 
@@ -151,7 +137,7 @@ def test_one_that_is_there_already_is_good_enough(host: Host) -> None:
     host.installed.write_text(host.program().read_text())
     host.installed.chmod(0o755)
     run = host.apply(blocksync_fast_version="1.0.7")
-    assert changed(run) == []
+    assert changed_tasks(run) == []
     assert info(run)["version"] == "1.07"
 
 

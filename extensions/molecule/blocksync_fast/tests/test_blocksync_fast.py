@@ -6,16 +6,14 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from testinfra.host import Host
 
-from tests.support.ansible import PlaybookRun, run_playbook
+from tests.support.ansible import PlaybookRun
+from tests.support.roles import apply_role, changed_tasks, ephemeral_folder
 
-EPHEMERAL = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
-SUMS = json.loads((EPHEMERAL / "repository" / "sha256.json").read_text())
+SUMS = json.loads((ephemeral_folder() / "repository" / "sha256.json").read_text())
 PACKAGE = "standin-blocksync-fast"
 NEWER = f"{PACKAGE}_1.0.8-1_all.deb"
 LEFTOVERS = (
@@ -28,28 +26,9 @@ LEFTOVERS = (
 
 def apply(check: bool = False, **variables: Any) -> PlaybookRun:
     """Run the role on the machine."""
-    play = {
-        "name": "Install or remove the stand-in",
-        "hosts": "workstation",
-        "gather_facts": False,
-        "roles": ["blksync.backup.blocksync_fast"],
-        "post_tasks": [{"name": "Tell", "ansible.builtin.debug": {"msg": "{{ blocksync_fast_info }}"}}],
-    }
-    playbook = EPHEMERAL / "play.yml"
-    playbook.write_text(json.dumps([play]))
-    return run_playbook(
-        playbook,
-        {"blocksync_fast_package": PACKAGE, **variables},
-        check=check,
-        inventory=EPHEMERAL / "inventory.yml",
-        environment={"ANSIBLE_PIPELINING": "true"},
+    return apply_role(
+        "blocksync_fast", "blocksync_fast_info", check=check, **{"blocksync_fast_package": PACKAGE, **variables}
     )
-
-
-def changed(run: PlaybookRun) -> list[str]:
-    """Return the names of the tasks that changed something in a run that succeeded."""
-    assert run.returncode == 0, run.output
-    return [task.task for task in run.tasks if task.result.get("changed")]
 
 
 def test_pinned_version_came_from_the_repository(host: Host) -> None:
@@ -67,7 +46,7 @@ def test_package_file_with_a_wrong_checksum_changes_nothing(host: Host) -> None:
 
 def test_package_file_from_an_url(host: Host) -> None:
     run = apply(blocksync_fast_source=f"http://127.0.0.1:8000/{NEWER}", blocksync_fast_sha256=SUMS[NEWER])
-    assert changed(run)
+    assert changed_tasks(run)
     assert run.result("Tell")["msg"] == {
         "installed": True,
         "path": "/usr/bin/blocksync-fast",
@@ -78,15 +57,15 @@ def test_package_file_from_an_url(host: Host) -> None:
 
 
 def test_removal_in_check_mode(host: Host) -> None:
-    assert changed(apply(check=True, blocksync_fast_state="absent"))
+    assert changed_tasks(apply(check=True, blocksync_fast_state="absent"))
     assert all(host.file(path).exists for path in LEFTOVERS)
 
 
 def test_removal_leaves_nothing_and_a_second_one_changes_nothing(host: Host) -> None:
-    assert changed(apply(blocksync_fast_state="absent"))
+    assert changed_tasks(apply(blocksync_fast_state="absent"))
     assert not host.package(PACKAGE).is_installed
     assert [path for path in LEFTOVERS if host.file(path).exists] == []
-    assert changed(apply(blocksync_fast_state="absent")) == []
+    assert changed_tasks(apply(blocksync_fast_state="absent")) == []
 
 
 def test_package_that_no_repository_has() -> None:
@@ -101,5 +80,5 @@ def test_package_that_no_repository_has() -> None:
 def test_package_that_no_repository_has_and_nobody_requires() -> None:
     missing = {"blocksync_fast_package": "standin-blocksync-fast-of-no-repository"}
     run = apply(**missing, blocksync_fast_required=False)
-    assert changed(run) == []
+    assert changed_tasks(run) == []
     assert run.result("Tell")["msg"]["installed"] is False

@@ -1,0 +1,289 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A workstation after the role ran: its timer copies a running system, plugging in does, and all can be removed.
+
+The tests are one story and run in this order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from testinfra.host import Host
+
+from tests.support.ansible import PlaybookRun
+from tests.support.roles import apply_role, changed_tasks
+from tests.vm import __main__ as vm
+from tests.vm.cache import cache_folder
+from tests.vm.machine import Machine
+from tests.vm.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[4]
+CORE = ROOT / "plugins" / "module_utils" / "blksync"
+MAIN, BACKUP = "11111111", "22222222"
+SERVICE, TIMER, INHIBITOR = "blksync@travel.service", "blksync@travel.timer", "blksync-inhibit@travel.service"
+COPY_LIMIT = 900  # seconds for a copy under software emulation on a busy machine
+
+
+@pytest.fixture
+def machine() -> Machine:
+    found = Machine.load(cache_folder() / "machines" / os.environ["MOLECULE_SCENARIO_NAME"])
+    assert found
+    return found
+
+
+def jobs(**changes: Any) -> list[dict[str, Any]]:
+    return [{"name": "travel", "source": MAIN, "target": BACKUP, "schedule": "weekly", **changes}]
+
+
+def apply(check: bool = False, **variables: Any) -> PlaybookRun:
+    return apply_role("backup_disk", check=check, **{"backup_disk_random_delay": "1s", **variables})
+
+
+def runs(host: Host, job: str = "travel") -> list[dict[str, Any]]:
+    """Return the history of a job."""
+    history = host.run(f"cat /var/lib/blksync/{job}.jsonl").stdout
+    return [json.loads(line) for line in history.splitlines()]
+
+
+def state(host: Host, unit: str, name: str = "ActiveState") -> str:
+    return str(host.check_output(f"systemctl show --property={name} --value {unit}"))
+
+
+def traces(host: Host) -> set[str]:
+    places = "/etc /usr/local /var /run"
+    return set(host.check_output(f"find {places} -xdev -name '*blksync*' -not -path '/run/systemd/*'").split())
+
+
+def disk_of(host: Host, link: str) -> str:
+    """Return the identifier of the disk below a device."""
+    return str(
+        host.check_output(
+            f"lsblk --inverse --list --noheadings --output TYPE,PTUUID {link} | awk '$1==\"disk\"{{print $2}}'"
+        )
+    )
+
+
+@pytest.fixture
+def before_ours(host: Host) -> Iterator[None]:
+    """Keep the clock of the machine as it is for the test."""
+    offset = int(host.check_output("date +%s")) - int(host.check_output("cut -d. -f1 /proc/uptime"))
+    yield
+    host.check_output(f"date --set=@$(( {offset} + $(cut -d. -f1 /proc/uptime) ))")
+
+
+def test_command_is_the_collections_core_byte_for_byte(host: Host) -> None:
+    listing = host.check_output("cd /usr/local/lib/blksync/blksync && find -type f | xargs sha256sum")
+    installed = {name.removeprefix("./"): digest for digest, name in (line.split() for line in listing.splitlines())}
+    core = {str(path.relative_to(CORE)): hashlib.sha256(path.read_bytes()).hexdigest() for path in CORE.rglob("*.py")}
+    assert installed == core
+
+
+def test_version_is_the_collections(host: Host) -> None:
+    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    assert version in host.check_output("blksync --version").split()
+    assert host.run("find /usr/local/lib/blksync -name '__pycache__'").stdout == ""
+
+
+def test_timer_is_enabled_and_waits(host: Host) -> None:
+    assert host.service(TIMER).is_enabled
+    assert host.service(TIMER).is_running
+    assert state(host, TIMER, "Persistent") == "yes"
+    assert state(host, TIMER, "RandomizedDelayUSec") == "1s"
+
+
+def test_jobs_are_valid_and_roots(host: Host) -> None:
+    assert host.run("blksync check-config").rc == 0
+    for name in ("travel", "lost"):
+        file = host.file(f"/etc/blksync/{name}.json")
+        assert (file.user, file.group, file.mode) == ("root", "root", 0o644)
+
+
+def test_units_are_sound(host: Host) -> None:
+    found = host.run(f"systemd-analyze verify {SERVICE} {TIMER} {INHIBITOR}")
+    assert (found.rc, found.stdout, found.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("unit", "most"), [(SERVICE, 5.0), (INHIBITOR, 2.0)])
+def test_exposure(host: Host, unit: str, most: float) -> None:
+    report = host.check_output(f"systemd-analyze security --no-pager {unit}")
+    verdict = report.splitlines()[-1]
+    print(verdict)
+    assert float(verdict.split(":")[1].split()[0]) <= most
+
+
+def test_udev_rules_are_applied_to_disks_that_were_there(host: Host) -> None:
+    for number in (1, 2):
+        backup = host.check_output(f"udevadm info --query=property /dev/disk/by-partuuid/{BACKUP}-0{number}")
+        main = host.check_output(f"udevadm info --query=property /dev/disk/by-partuuid/{MAIN}-0{number}")
+        assert "UDISKS_IGNORE=1" in backup
+        assert "UDISKS_IGNORE" not in main
+    third = host.check_output(f"udevadm info --query=property /dev/disk/by-partuuid/{BACKUP}-03")
+    assert "UDISKS_IGNORE" not in third
+
+
+def test_a_job_without_its_disk_fails_if_it_shall_and_tells(host: Host) -> None:
+    assert host.run("systemctl start blksync@lost.service").rc != 0
+    assert state(host, "blksync@lost.service", "ExecMainStatus") == "3"
+    wait_for("the failure was told", lambda: host.file("/run/told-of-failure").exists, 30)
+
+
+def test_the_timer_copies_the_running_system(host: Host, before_ours: None) -> None:
+    assert runs(host) == []
+    elapse = int(
+        host.check_output(f'date --date="$(systemctl show --property=NextElapseUSecRealtime --value {TIMER})" +%s')
+    )
+    host.check_output(f"date --set=@{elapse - 3}")
+    wait_for("the timer fired", lambda: state(host, SERVICE) == "activating", 60)
+    inhibitors = wait_for(
+        "sleep is inhibited", lambda: host.run("systemd-inhibit --list --no-pager | grep blksync").stdout, 60
+    )
+    assert "shutdown:sleep" in inhibitors or "sleep:shutdown" in inhibitors
+    # Unmounting must be seen by everyone, so there must be no mounts of its own.
+    main_pid = state(host, SERVICE, "MainPID")
+    assert len(set(host.check_output(f"readlink /proc/1/ns/mnt /proc/{main_pid}/ns/mnt").split())) == 1
+    wait_for("the copy ended", lambda: state(host, SERVICE) in ("inactive", "failed"), COPY_LIMIT, every=2)
+    print(host.check_output(f"journalctl --no-pager --output=cat --unit={SERVICE}"))
+    assert state(host, SERVICE, "Result") == "success"
+    (run,) = runs(host)
+    assert run["changed"]
+    assert all(pair["complete"] for pair in run["partitions"])
+    wait_for("success was told", lambda: host.file("/run/told-of-success").exists, 30)
+    wait_for("sleep is allowed again", lambda: state(host, INHIBITOR) == "inactive", 30)
+
+
+def test_everything_is_as_before(host: Host) -> None:
+    assert host.mount_point("/boot/efi").exists
+    assert disk_of(host, host.mount_point("/boot/efi").device) == MAIN
+    host.check_output("touch /root/not-frozen")
+    assert "Nothing is left" in host.check_output("blksync restore-state")
+
+
+def test_the_copy_is_the_main_disks_system(host: Host) -> None:
+    uuids = "blkid --probe --output value --match-tag UUID /dev/disk/by-partuuid"
+    for number in (1, 2):
+        copy, original = (host.check_output(f"{uuids}/{disk}-0{number}") for disk in (BACKUP, MAIN))
+        assert copy == original
+    host.check_output(f"mkdir /run/esp && mount -o ro /dev/disk/by-partuuid/{BACKUP}-01 /run/esp")
+    sums = host.check_output(
+        "sha256sum < /run/esp/vmlinuz; sha256sum < /boot/efi/vmlinuz; umount /run/esp; rmdir /run/esp"
+    )
+    assert len(set(sums.splitlines())) == 1
+
+
+def test_links_stay_with_the_main_disk(host: Host) -> None:
+    for number in (1, 2):
+        uuid = host.check_output(
+            f"blkid --probe --output value --match-tag UUID /dev/disk/by-partuuid/{MAIN}-0{number}"
+        )
+        assert disk_of(host, f"/dev/disk/by-uuid/{uuid}") == MAIN
+
+
+def test_links_stay_with_the_main_disk_when_the_copy_is_opened(host: Host) -> None:
+    uuid = host.check_output("findmnt --noheadings --output UUID /")
+    host.check_output(f"cryptsetup open --key-file /etc/keys/root.key /dev/disk/by-partuuid/{BACKUP}-02 copy")
+    try:
+        host.check_output("udevadm settle")
+        assert disk_of(host, "/dev/mapper/copy") == BACKUP
+        assert disk_of(host, f"/dev/disk/by-uuid/{uuid}") == MAIN
+        assert "UDISKS_IGNORE=1" in host.check_output("udevadm info --query=property /dev/mapper/copy")
+    finally:
+        host.check_output("cryptsetup close copy")
+
+
+def test_status(host: Host) -> None:
+    found = host.run("blksync status")
+    print(found.stdout)
+    assert found.rc == 0
+    job = json.loads(host.check_output("blksync status --json"))["jobs"][1]
+    assert (job["job"], job["state"], job["max_age"]) == ("travel", "ok", 864000)
+    assert job["next_run"]
+
+
+def test_plugging_in_starts_the_job_once(host: Host, machine: Machine) -> None:
+    vm.unplug(machine, "backup")
+    wait_for("the disk is gone", lambda: not host.file(f"/dev/disk/by-partuuid/{BACKUP}-01").exists, 60)
+    before = len(runs(host))
+    vm.plug(machine, "backup")
+    wait_for("the job started", lambda: state(host, SERVICE) == "activating", 60)
+    wait_for("the copy ended", lambda: state(host, SERVICE) in ("inactive", "failed"), COPY_LIMIT, every=2)
+    assert state(host, SERVICE, "Result") == "success"
+    # Writing makes udev look at the disk again; that must not start it again.
+    host.check_output("udevadm settle && udevadm trigger --action=change --subsystem-match=block --settle")
+    assert state(host, SERVICE) == "inactive"
+    assert len(runs(host)) == before + 1
+
+
+def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine: Machine) -> None:
+    vm.unplug(machine, "backup")
+    wait_for("the disk is gone", lambda: not host.file(f"/dev/disk/by-partuuid/{BACKUP}-01").exists, 60)
+    host.check_output(f"systemctl start {SERVICE}")
+    assert state(host, SERVICE, "Result") == "success"
+
+
+def test_nonsense_is_refused_with_all_reasons_and_nothing_is_touched(host: Host) -> None:
+    before = host.check_output(
+        "find /etc -newer /proc/1/cmdline -name '*blksync*' | xargs ls -lad --time-style=full-iso"
+    )
+    wrong = [
+        {"name": "travel", "source": 11111111, "target": "22222222", "schedule": "sometimes"},
+        {"name": "travel", "source": "11111111", "target": "/dev/sdb", "max_age": "long", "on_success": ["bell"]},
+    ]
+    run = apply(backup_disk_jobs=wrong, backup_disk_random_delay="a while")
+    assert run.returncode != 0
+    told = "\n".join(run.result("Stop if anything is wrong")["msg"])
+    for complaint in (
+        "Two jobs have the name travel",
+        'quote it: "11111111"',
+        '"sometimes"',
+        "/dev/sdb is a name",
+        "max_age is long",
+        "bell is no name",
+        '"a while"',
+    ):
+        assert complaint in told
+    after = host.check_output(
+        "find /etc -newer /proc/1/cmdline -name '*blksync*' | xargs ls -lad --time-style=full-iso"
+    )
+    assert after == before
+
+
+def test_a_job_off_the_list_is_removed_and_no_other(host: Host) -> None:
+    assert host.file("/var/tmp/blksync_lost.prom").exists is False  # it never got to run
+    wanted = {"backup_disk_jobs": jobs(schedule="monthly")}
+    assert changed_tasks(apply(**wanted))
+    assert not [path for path in traces(host) if "lost" in path and not path.startswith("/var/lib/blksync")]
+    assert state(host, "blksync@lost.service", "ActiveState") == "inactive"
+    assert host.service(TIMER).is_running
+    assert "monthly" in state(host, TIMER, "TimersCalendar") or "*-*-01" in state(host, TIMER, "TimersCalendar")
+    assert "blksync@travel.service" not in host.check_output("cat /etc/udev/rules.d/90-blksync.rules")
+
+
+def test_a_job_without_a_schedule_has_no_timer(host: Host) -> None:
+    without = jobs()
+    del without[0]["schedule"]
+    assert changed_tasks(apply(backup_disk_jobs=without))
+    assert not host.file(f"/etc/systemd/system/{TIMER}").exists
+    assert state(host, TIMER, "LoadState") == "not-found"
+
+
+def test_absent_in_check_mode_removes_nothing(host: Host) -> None:
+    before = traces(host)
+    assert changed_tasks(apply(check=True, backup_disk_state="absent"))
+    assert traces(host) == before
+
+
+def test_absent_leaves_no_trace_but_the_history(host: Host) -> None:
+    assert changed_tasks(apply(backup_disk_state="absent"))
+    assert traces(host) == {"/var/lib/blksync"}
+    assert host.file("/var/lib/blksync").listdir() == ["travel.jsonl"]
+    assert host.check_output("systemctl list-units --all --no-legend --plain 'blksync*'") == ""
+    assert changed_tasks(apply(backup_disk_state="absent")) == []
