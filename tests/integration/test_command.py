@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -145,7 +146,7 @@ def test_disks(disks: Disks, command: Command) -> None:
 
 
 def test_a_reader_of_the_table_may_leave(command: Command) -> None:
-    piped = "%s | head -1 >/dev/null; exit ${PIPESTATUS[0]}" % " ".join(command.argv("disks"))
+    piped = "%s | head -1 >/dev/null; exit ${PIPESTATUS[0]}" % shlex.join(command.argv("disks"))
     done = subprocess.run(["bash", "-c", piped], env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (OK, "")
 
