@@ -229,33 +229,6 @@ def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine:
     assert state(host, SERVICE, "Result") == "success"
 
 
-def test_nonsense_is_refused_with_all_reasons_and_nothing_is_touched(host: Host) -> None:
-    before = host.check_output(
-        "find /etc -newer /proc/1/cmdline -name '*blksync*' | xargs ls -lad --time-style=full-iso"
-    )
-    wrong = [
-        {"name": "travel", "source": 11111111, "target": "22222222", "schedule": "sometimes"},
-        {"name": "travel", "source": "11111111", "target": "/dev/sdb", "max_age": "long", "on_success": ["bell"]},
-    ]
-    run = apply(backup_disk_jobs=wrong, backup_disk_random_delay="a while")
-    assert run.returncode != 0
-    told = "\n".join(run.result("Stop if anything is wrong")["msg"])
-    for complaint in (
-        "Two jobs have the name travel",
-        'quote it: "11111111"',
-        '"sometimes"',
-        "/dev/sdb is a name",
-        "max_age is long",
-        "bell is no name",
-        '"a while"',
-    ):
-        assert complaint in told
-    after = host.check_output(
-        "find /etc -newer /proc/1/cmdline -name '*blksync*' | xargs ls -lad --time-style=full-iso"
-    )
-    assert after == before
-
-
 def test_a_job_off_the_list_is_removed_and_no_other(host: Host) -> None:
     assert host.file("/var/tmp/blksync_lost.prom").exists is False  # it never got to run
     wanted = {"backup_disk_jobs": jobs(schedule="monthly")}
