@@ -12,6 +12,45 @@ from ansible.module_utils.basic import AnsibleModule
 
 from .blksync.errors import BlksyncError, RefusedError
 
+# Every module that copies has these (see doc_fragments/comparison.py); the core's requests have them by the same names.
+COMPARISON = {
+    "engine": {"type": "str", "choices": ["auto", "native", "blocksync_fast"], "default": "auto"},
+    "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
+    "block_size": {
+        "type": "int",
+        "choices": [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576],
+        "default": 4096,
+    },
+    "compare": {"type": "bool", "default": True},
+    "digest_dir": {"type": "path"},
+    "digest_max_age": {"type": "int", "default": 2592000},
+    "digest_full_every": {"type": "int", "default": 100},
+    "algorithm": {
+        "type": "str",
+        "choices": [
+            "auto",
+            "XXH128",
+            "BLAKE2B_256",
+            "BLAKE2B_384",
+            "BLAKE2B_512",
+            "BLAKE2S_256",
+            "SHA256",
+            "SHA384",
+            "SHA512",
+            "SHA3_256",
+            "SHA3_384",
+            "SHA3_512",
+        ],
+        "default": "auto",
+    },
+}
+
+
+def comparison_options(module: AnsibleModule) -> dict[str, Any]:
+    """The options of COMPARISON as a request takes them."""
+    options = {name: module.params[name] for name in COMPARISON}
+    return dict(options, digest_dir=options["digest_dir"] or "")
+
 
 def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]]) -> None:
     """End the module with the result of ``operation(module)``.

@@ -23,6 +23,7 @@ requirements:
 extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.disk
+  - blksync.backup.comparison
 attributes:
   check_mode:
     support: full
@@ -41,16 +42,6 @@ options:
     type: list
     elements: int
     default: [1, 2]
-  engine:
-    description:
-      - What compares and copies the blocks.
-      - V(native) needs nothing but Python on the managed host, and is the faster one.
-      - V(blocksync_fast) runs the program of that name; everything it did is read again and repaired where needed,
-        since the program can report success over lost data.
-      - V(auto) is V(blocksync_fast) where the program is installed, else V(native).
-    type: str
-    choices: [auto, native, blocksync_fast]
-    default: auto
   quiesce:
     description:
       - How a source partition that is in use is made to hold still while it is copied.
@@ -67,14 +58,6 @@ options:
         and the task fails, since the copy is then inconsistent.
     type: int
     default: 3600
-  verify:
-    description:
-      - How much is read back from the target before success is reported.
-      - V(auto) is everything that was written; what was not written has been compared on the medium already.
-      - V(full) is every byte of every pair.
-    type: str
-    choices: [auto, full]
-    default: auto
   protected:
     description:
       - A list of disks that are never written, whatever else is said, by the same identifiers as O(target).
@@ -106,6 +89,13 @@ EXAMPLES = r"""
       - 6f9619ff-8b86-d011-b42d-00c04fc964ff
     verify: full
     eject: true
+
+- name: Read the backup disk no more than needed, and compare in full every week
+  blksync.backup.disk_sync:
+    source: "11111111"
+    target: "22222222"
+    digest_dir: /mnt/data/blksync
+    digest_max_age: 604800
 
 - name: A long first run in the background, looked after every minute
   blksync.backup.disk_sync:
@@ -198,6 +188,27 @@ partitions:
       description: What was frozen, unmounted or remounted, and for how long.
       type: list
       elements: dict
+    digest:
+      description:
+        - The pair's digest, C(null) without O(digest_dir).
+        - C(used) says whether it took the target's place in the comparison; C(reason) why not.
+      type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+        algorithm:
+          description: Its checksums.
+          type: str
+        block_size:
+          description: The bytes of a block.
+          type: int
+        used:
+          description: Whether the source was compared with it, and the target not read.
+          type: bool
+        reason:
+          description: Why it was not used; empty where it was.
+          type: str
     verified:
       description: How the copy was proved, C(mode) and C(bytes_read) from the target.
       type: dict
@@ -239,7 +250,11 @@ kind:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
+    COMPARISON,
+    comparison_options,
+    run_core,
+)
 from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync
 
 
@@ -251,13 +266,12 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
             source=options["source"],
             target=options["target"],
             partitions=tuple(options["partitions"]),
-            engine=options["engine"],
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
-            verify=options["verify"],
             protected=selection.parse_identifiers(options["protected"], "protected"),
             eject=options["eject"],
             check=module.check_mode,
+            **comparison_options(module),
         )
     )
     for warning in report.warnings:
@@ -272,12 +286,11 @@ def main() -> None:
             "source": {"type": "raw", "required": True},
             "target": {"type": "raw", "required": True},
             "partitions": {"type": "list", "elements": "int", "default": [1, 2]},
-            "engine": {"type": "str", "choices": ["auto", "native", "blocksync_fast"], "default": "auto"},
             "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
             "quiesce_timeout": {"type": "int", "default": 3600},
-            "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
             "protected": {"type": "raw"},
             "eject": {"type": "bool", "default": False},
+            **COMPARISON,
         },
         supports_check_mode=True,
     )

@@ -37,8 +37,8 @@ class Binding:
 
     @property
     def identified(self) -> bool:
-        """Whether both sides can be told from others at all."""
-        return all(any(side.get(key) for key in _NAMES) for side in (self.source, self.target))
+        """Whether the target can be told from any other, also from one that was given the same partition table."""
+        return any(self.target.get(key) for key in _HARDWARE) and self.source != self.target
 
     @property
     def name(self) -> str:
@@ -97,7 +97,7 @@ def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
     was = record.binding
     reasons = (
         (record.state != FINISHED, "the last run with it did not come to its end"),
-        (not binding.identified, "nothing tells these disks from others"),
+        (not binding.identified, "the target has no serial number that tells it from other disks"),
         (was.source != binding.source, "it belongs to another source"),
         (was.target != binding.target, "it belongs to another target"),
         ((was.size, was.block) != (binding.size, binding.block), "it is for another size or block size"),
@@ -129,12 +129,14 @@ def finished(before: Record, holds: Facts, content: str, now: int, believed: boo
 
 
 def partition_identity(disk: Disk, partition: Partition) -> Facts:
-    """What tells a partition from all others, as far as it is known."""
+    """What tells a partition from all others, as far as it is known. Some adapters make up a serial number."""
+    made_up = disk.serial is None or len(set(disk.serial.strip())) < 3 or disk.serial.upper() in _MADE_UP
     return {
         "ptuuid": disk.ptuuid,
         "partuuid": partition.partuuid,
-        "serial": disk.serial,
+        "serial": None if made_up else disk.serial,
         "wwn": disk.wwn,
+        "backing_file": disk.backing_file,
         "disk_size": disk.size,
         "number": partition.number,
         "start": partition.start,
@@ -146,7 +148,8 @@ def partition_content(partition: Partition) -> Facts:
     return {"fstype": partition.fstype, "uuid": partition.uuid}
 
 
-_NAMES = ("ptuuid", "partuuid", "serial", "wwn", "file")
+_HARDWARE = ("serial", "wwn", "backing_file", "file")
+_MADE_UP = ("0123456789ABCDEF", "123456789ABC", "1234567890", "0123456789", "123456789012", "DEADBEEF")
 
 
 def _slug(side: Facts) -> str:
