@@ -107,7 +107,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether bytes on the target differ from before (in check mode, would differ).
+  description:
+    - Whether bytes on the target differ from before (in check mode, would differ).
+    - After a failure, whether they may.
   returned: always
   type: bool
 source:

@@ -11,11 +11,14 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from blksync.machine import Disk
 from tests.support.blocks import assert_equal, content, fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 from tests.support.sync_driver import ROOT, Driven
@@ -116,6 +119,18 @@ def test_a_second_sync_of_the_same_disks_is_refused_and_told_of_the_first(
     assert_equal(*disks)
 
 
+def test_udev_is_kept_from_probing_the_target_while_it_is_written(
+    disks: tuple[PartitionedDisk, PartitionedDisk],
+) -> None:
+    shared = ["flock", "--nonblock", "--shared", disks[1].path, "true"]  # as systemd-udevd does before it probes
+    with Driven(**REQUEST, hold_at="advanced:1") as driven:
+        driven.wait_for("holding")
+        assert subprocess.run(shared, check=False).returncode == 1
+        driven.go_on()
+        assert driven.end()["step"] == "done"
+    assert subprocess.run(shared, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_copy_cleanly_and_a_rerun_ends_equal(
     disks: tuple[PartitionedDisk, PartitionedDisk], number: signal.Signals
@@ -127,6 +142,7 @@ def test_a_signal_ends_the_copy_cleanly_and_a_rerun_ends_equal(
         end = driven.end()
         assert driven.process.returncode == 1
     assert end["kind"] == "cancelled"
+    assert end["report"]["changed"]
     first = end["report"]["partitions"][0]
     assert not first["complete"]
     assert 0 < first["bytes_compared"] <= first["size"]
@@ -182,14 +198,29 @@ def test_a_read_error_on_the_source_is_reported_with_its_offset(
 
 def test_a_disk_that_was_swapped_after_planning_is_noticed(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
     with pytest.raises(Exception, match="changed while the sync was about to begin") as caught:
-        _sync_while_looking_twice(disks[1])
+        _sync_while_looking_twice(disks[1], lambda disk: replace(disk, serial="OTHER"))
     assert getattr(caught.value, "kind", "") == "device_busy"
 
 
-def _sync_while_looking_twice(target: PartitionedDisk) -> None:
-    """A sync in this process whose second look at the machine sees another serial number in the target's place."""
-    from dataclasses import replace
+def test_a_target_partition_that_moved_after_planning_is_noticed(
+    disks: tuple[PartitionedDisk, PartitionedDisk],
+) -> None:
+    with pytest.raises(Exception, match="changed while the sync was about to begin"):
+        _sync_while_looking_twice(disks[1], lambda disk: _with_partitions(disk, start=7 * MIB))
 
+
+def test_names_that_udev_learns_after_planning_stop_nothing(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
+    late = {"label": "late", "uuid": "1234-ABCD", "fstype": "vfat", "partuuid": "late", "links": ("/dev/late",)}
+    _sync_while_looking_twice(disks[1], lambda disk: _with_partitions(disk, **late))
+    assert_equal(*disks)
+
+
+def _with_partitions(disk: Disk, **fields: Any) -> Disk:
+    return replace(disk, partitions=tuple(replace(partition, **fields) for partition in disk.partitions))
+
+
+def _sync_while_looking_twice(target: PartitionedDisk, changed: Callable[[Disk], Disk]) -> None:
+    """A sync in this process whose second look at the machine sees the target changed."""
     from blksync import discovery
     from blksync import sync as story
     from blksync.request import SyncRequest
@@ -201,7 +232,6 @@ def _sync_while_looking_twice(target: PartitionedDisk) -> None:
         looks.append(machine)
         if len(looks) == 1:
             return machine
-        swapped = tuple(replace(d, serial="OTHER") if d.path == target.path else d for d in machine.disks)
-        return replace(machine, disks=swapped)
+        return replace(machine, disks=tuple(changed(d) if d.path == target.path else d for d in machine.disks))
 
     story.run(SyncRequest("5ca1ab1e", "0ddba11e", engine="native", quiesce="none"), observe=observe)

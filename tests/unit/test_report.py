@@ -32,6 +32,12 @@ def test_changed_is_true_exactly_when_a_block_differed(blocks: tuple[int, int], 
     assert report(*blocks).changed is changed
 
 
+def test_a_pair_that_was_being_written_counts_as_changed() -> None:
+    failed = report(0, 0)
+    failed.pairs[1].writing = True
+    assert failed.changed
+
+
 def test_diff_is_empty_where_nothing_differs() -> None:
     diff = report(0, 0).diff()
     assert diff["before"] == diff["after"]

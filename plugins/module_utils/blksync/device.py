@@ -175,7 +175,10 @@ def lock_disk(path: str) -> int:
     Fact: systemd's block device locking protocol (systemd.io, "Locking Block Device Access").
     Raises DeviceBusyError after LOCK_PATIENCE seconds.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise DeviceBusyError("Cannot open %s: %s." % (path, os.strerror(error.errno or 0))) from error
     deadline = time.monotonic() + LOCK_PATIENCE
     while True:
         try:

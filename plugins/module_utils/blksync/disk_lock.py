@@ -22,9 +22,15 @@ def hold(disk: Disk, purpose: str) -> Iterator[None]:
 
     Raises DeviceBusyError naming the process that holds it already.
     """
-    os.makedirs(RUN_FOLDER, mode=0o700, exist_ok=True)
     path = os.path.join(RUN_FOLDER, "disk-%s.lock" % disk.devno.replace(":", "-"))
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.makedirs(RUN_FOLDER, mode=0o700, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise DeviceBusyError(
+            "Cannot lock %s with %s: %s." % (disk.path, path, os.strerror(error.errno or 0)),
+            "A sync needs root (become: true) and a writable /run.",
+        ) from error
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

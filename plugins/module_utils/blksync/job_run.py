@@ -27,12 +27,16 @@ Observe = Callable[[], Machine]
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one target: the report as data, or the error. ``warnings`` are sentences for the user."""
+    """What came of one target: the report as data, or the error. ``warnings`` are sentences for the user.
+
+    ``interrupted``: a signal asked for the end, perhaps when this target was as good as done.
+    """
 
     identifier: str
     report: dict[str, Any]
     error: BlksyncError | None = None
     warnings: tuple[str, ...] = ()
+    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def carry_out(
             duration = time.monotonic() - clock
             run = history.run_of(target.identifier, started, time.time(), duration, result.error or result.report)
             unrecorded = _record(job.name, folder, run) or unrecorded
-            if isinstance(result.error, CancelledError):
+            if result.interrupted:
                 break
         mark.end()
     finally:
@@ -90,8 +94,8 @@ def _one(job: Job, target: JobTarget, check: bool, progress: Progress, observe: 
     try:
         report = sync.run(job.request(target, check), progress, presence.without_strangers(observe, target))
     except BlksyncError as error:
-        return Result(target.identifier, error.report or {}, error)
-    return Result(target.identifier, report.as_dict(), None, tuple(report.warnings))
+        return Result(target.identifier, error.report or {}, error, (), isinstance(error, CancelledError))
+    return Result(target.identifier, report.as_dict(), None, tuple(report.warnings), bool(report.interrupted))
 
 
 def _record(name: str, folder: str, run: history.Run) -> str:

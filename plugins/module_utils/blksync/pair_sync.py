@@ -72,6 +72,7 @@ class PairSync:
 
     def copy(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
         """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
+        self.cancellation.check()
         entry = self._begin(pair)
         started = time.monotonic()
         with self._digest(pair, source, target) as digest:
@@ -82,6 +83,7 @@ class PairSync:
                 target.drop_cache()
                 digest.begin()
                 watch = _CopyWatch(entry, self.progress, self.cancellation, quiescer)
+                entry.writing = True
                 outcome = self.engine.copy(
                     source, target, whole(pair.size), watch, self.request.verify, self._method(digest)
                 )
@@ -120,6 +122,7 @@ class PairSync:
         if digest.reason:
             entry.notes.append("The digest was not used: %s." % digest.reason.rstrip("."))
         entry.seconds = time.monotonic() - started
+        entry.writing = False
         entry.complete = True
         self.progress.pair_finished(entry.pair, outcome.blocks_changed, outcome.bytes_written)
 

@@ -28,6 +28,7 @@ class PairReport:
     digest: dict[str, Any] | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    writing: bool = False  # from the moment that the engine may write until the pair is complete
     complete: bool = False
 
     def as_dict(self) -> dict[str, Any]:
@@ -53,7 +54,8 @@ class PairReport:
 
 @dataclass
 class SyncReport:
-    """What a sync did (in check mode: would do) so far; ``pairs`` grows while it runs."""
+    """What a sync did (in check mode: would do) so far; ``pairs`` grows while it runs. ``created``: of an image file,
+    that it was not there before."""
 
     plan: Plan
     engine: str
@@ -61,12 +63,14 @@ class SyncReport:
     check: bool
     pairs: list[PairReport] = field(default_factory=list)
     ejected: bool = False
+    created: bool = False
+    interrupted: str = ""  # a signal that came when nothing was left to end
     warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
-        """True exactly when bytes on the target differ (would differ) from before."""
-        return any(pair.blocks_changed for pair in self.pairs)
+        """True exactly when bytes on the target differ (would differ) from before; after a failure, when they may."""
+        return any(pair.blocks_changed or pair.writing for pair in self.pairs)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data: the documented result of disk_sync."""
@@ -79,6 +83,12 @@ class SyncReport:
             "bytes_written": sum(pair.bytes_written for pair in self.pairs),
             "ejected": self.ejected,
         }
+
+    def as_image_dict(self) -> dict[str, Any]:
+        """The documented result of image_sync: what belongs to whole disks left out."""
+        result = dict(self.as_dict(), created=self.created)
+        del result["ejected"]
+        return result
 
     def diff(self) -> dict[str, str]:
         """Before and after, one line a pair, for ``--diff``."""
@@ -118,14 +128,19 @@ def _disk(disk: Disk | None) -> dict[str, Any]:
 
 
 def _equal(report: PairReport) -> str:
-    return "partition %d: %s is equal to %s\n" % (report.pair.number, report.pair.target.path, report.pair.source.path)
+    return "%s: %s is equal to %s\n" % (_name(report), report.pair.target.path, report.pair.source.path)
+
+
+def _name(report: PairReport) -> str:
+    """Images have no number."""
+    return "partition %d" % report.pair.number if report.pair.number else "image"
 
 
 def _before(report: PairReport) -> str:
     if not report.blocks_changed:
         return _equal(report)
-    return "partition %d: %s differs from %s in %d of %d blocks (%s)\n" % (
-        report.pair.number,
+    return "%s: %s differs from %s in %d of %d blocks (%s)\n" % (
+        _name(report),
         report.pair.target.path,
         report.pair.source.path,
         report.blocks_changed,

@@ -14,7 +14,7 @@ from . import plan as planning
 from .cancellation import Cancellation
 from .device import Device
 from .errors import BlksyncError, DeviceBusyError, RefusedError
-from .machine import Disk, Machine
+from .machine import Disk, Machine, Partition
 from .pair_sync import PairSync, Sides
 from .plan import Pair, Plan
 from .progress import Progress
@@ -46,6 +46,7 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
                 sync.predict()
             else:
                 sync.carry_out(observe)
+        report.interrupted = cancellation.reason
         if request.eject and not request.check:
             eject.power_off(plan.target_disk)
             report.ejected = True
@@ -100,15 +101,22 @@ def _check_nothing_moved(planned: Plan, now: Plan) -> None:
     """What was claimed must be what was planned: disks can be swapped between looking and claiming."""
     if now.refusals:
         raise RefusedError(now.refusals)
-    if [_identity(planned.source_disk), _identity(planned.target_disk), planned.pairs] != [
-        _identity(now.source_disk),
-        _identity(now.target_disk),
-        now.pairs,
-    ]:
+    if _essence(planned) != _essence(now):
         raise DeviceBusyError(
             "The disks or their mounts changed while the sync was about to begin.", "Nothing was written; run again."
         )
 
 
+def _essence(plan: Plan) -> list[object]:
+    """What must not change. Labels, links and the like may: udev learns them late, after a plug-in above all."""
+    pairs = [(_place_and_use(pair.source), _place_and_use(pair.target), pair.quiesce.steps) for pair in plan.pairs]
+    return [_identity(plan.source_disk), _identity(plan.target_disk), pairs]
+
+
 def _identity(disk: Disk) -> tuple[object, ...]:
     return (disk.devno, disk.ptuuid, disk.serial, disk.wwn, disk.size)
+
+
+def _place_and_use(side: Partition) -> tuple[object, ...]:
+    place = (side.devno, side.number, side.start, side.size, side.read_only)
+    return (*place, side.mounts, side.swap, side.holders)

@@ -25,6 +25,9 @@ class FakeReport:
 
     warnings = ("mind the gap",)
 
+    def __init__(self, interrupted: str = "") -> None:
+        self.interrupted = interrupted
+
     def as_dict(self) -> dict[str, Any]:
         return {"changed": True, "target": {"ptuuid": "22222222"}, "bytes_written": 5, "partitions": []}
 
@@ -70,6 +73,18 @@ def test_each_target_gets_its_line_after_its_sync(monkeypatch: pytest.MonkeyPatc
     assert [bool(result.error) for result in outcome.results] == [True, False]
     assert outcome.results[1].warnings == ("mind the gap",)
     assert running.read("travel", str(tmp_path)) is None
+
+
+def test_a_signal_at_the_very_end_of_a_sync_ends_the_job_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = []
+
+    def run(request: Any, _progress: Progress, _observe: Any) -> FakeReport:
+        asked.append(request.target)
+        return FakeReport(interrupted="Ended by SIGTERM.")
+
+    monkeypatch.setattr(sync, "run", run)
+    carry_out(tmp_path)
+    assert asked == ["22222222"]
 
 
 def test_nothing_is_written_while_something_is_not_put_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

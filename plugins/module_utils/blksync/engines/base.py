@@ -66,6 +66,9 @@ class Monitor:
     def advanced(self, compared: int, changed: int) -> None:
         """``compared`` bytes of the pair are done so far, ``changed`` of them differed."""
 
+    def source_done(self) -> None:
+        """The source has been read for the last time; what is left is writing and flushing the target."""
+
 
 class Evidence(ABC):
     """What is needed to prove later, from the target alone, that it holds what the source held."""

@@ -94,6 +94,7 @@ class _Pass:
                 if compared - reported >= REPORT:
                     reported = compared
                     self._monitor.advanced(compared, outcome.bytes_written)
+            self._monitor.source_done()
             if writer:
                 writer.finish()
         if proof:

@@ -38,6 +38,10 @@ class SecondPass(Monitor):
         """Add what the program did to what the native pass did."""
         self._monitor.advanced((self._size + compared) // 2, self._summary.size + changed)
 
+    def source_done(self) -> None:
+        """Pass it on: the first pass is over by now."""
+        self._monitor.source_done()
+
 
 class RepairedTarget(Device):
     """The same open target, remembering which blocks of the last window were written: ``last_window``.
