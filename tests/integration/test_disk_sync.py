@@ -15,11 +15,11 @@ import pytest
 
 from tests.support.ansible import run_module, run_playbook
 from tests.support.blocks import assert_equal, content, fill
-from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, run
+from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, identifiers, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (4 * MIB // SECTOR, 16 * MIB // SECTOR + 3)
-SOURCE, TARGET = "0badcafe", "0badf00d"
+SOURCE, TARGET = identifiers()
 ENGINES = [
     "native",
     pytest.param(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -20,17 +21,18 @@ import pytest
 
 from blksync.machine import Disk
 from tests.support.blocks import assert_equal, content, fill
-from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.sync_driver import ROOT, Driven
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (8 * MIB // SECTOR, 24 * MIB // SECTOR + 7)
-REQUEST = {"source": "5ca1ab1e", "target": "0ddba11e", "engine": "native"}
+SOURCE, TARGET = ("%08x" % random.getrandbits(32) for _ in range(2))  # two test runs may share a machine
+REQUEST = {"source": SOURCE, "target": TARGET, "engine": "native"}
 
 
 @pytest.fixture
 def disks() -> Iterator[tuple[PartitionedDisk, PartitionedDisk]]:
-    with PartitionedDisk("5ca1ab1e", SIZES) as source, PartitionedDisk("0ddba11e", SIZES, gap=4096) as target:
+    with PartitionedDisk(SOURCE, SIZES) as source, PartitionedDisk(TARGET, SIZES, gap=4096) as target:
         for number in (1, 2):
             fill(source.partition(number))
         yield source, target
@@ -234,4 +236,4 @@ def _sync_while_looking_twice(target: PartitionedDisk, changed: Callable[[Disk],
             return machine
         return replace(machine, disks=tuple(changed(d) if d.path == target.path else d for d in machine.disks))
 
-    story.run(SyncRequest("5ca1ab1e", "0ddba11e", engine="native", quiesce="none"), observe=observe)
+    story.run(SyncRequest(SOURCE, TARGET, engine="native", quiesce="none"), observe=observe)

@@ -116,6 +116,11 @@ class PartitionedDisk(LoopDevice):
         raise LookupError("%s has no partition %d" % (self.path, number))
 
 
+def identifiers() -> tuple[str, str]:
+    """PTUUIDs for a source and a target that no other test process of this machine uses at the same time."""
+    return "5c%06x" % (os.getpid() % 2**24), "7a%06x" % (os.getpid() % 2**24)
+
+
 def drop_partitions(path: str) -> None:
     """Make the kernel forget a loop device's partitions, those that its last user left behind included.
 
