@@ -21,7 +21,7 @@ import pytest
 
 from blksync.machine import Disk
 from tests.support.blocks import assert_equal, content, fill
-from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 from tests.support.sync_driver import ROOT, Driven
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -204,11 +204,11 @@ def test_a_disk_that_was_swapped_after_planning_is_noticed(disks: tuple[Partitio
     assert getattr(caught.value, "kind", "") == "device_busy"
 
 
-def test_a_target_partition_that_moved_after_planning_is_noticed(
+def test_a_target_partition_that_is_another_device_after_planning_is_noticed(
     disks: tuple[PartitionedDisk, PartitionedDisk],
 ) -> None:
     with pytest.raises(Exception, match="changed while the sync was about to begin"):
-        _sync_while_looking_twice(disks[1], lambda disk: _with_partitions(disk, start=7 * MIB))
+        _sync_while_looking_twice(disks[1], lambda disk: _with_partitions(disk, devno="259:99"))
 
 
 def test_names_that_udev_learns_after_planning_stop_nothing(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
