@@ -63,6 +63,10 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
         replace(main_and_backup(), mounts=(mount("9:3", "/"),), ancestry={"9:3": ("9:0",)}),
         ("target_runs_system",),
     ),
+    "the firmware partition of a Raspberry Pi is on the target": (
+        replace(main_and_backup(), mounts=(mount("9:1", "/boot/firmware"),), ancestry={"9:1": ("9:0",)}),
+        ("target_runs_system",),
+    ),
     "half of the running system is on the target, through LUKS": (
         machine(
             disk("sda", 8, "11111111"),

@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 from .machine import Disk, Machine, Mount, Partition
 
 # Where a running Linux keeps itself: a disk that carries one of these is in use by the system, not a backup.
-SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/efi", "/usr", "/var", "/etc", "/nix"))
+SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/etc", "/nix"))
 EXTENDED_TYPES = frozenset(("0x5", "0xf", "0x85"))  # MBR types of extended partitions (UEFI specification, 5.2.2)
 
 
@@ -52,8 +52,8 @@ def disk_refusals(machine: Machine, source: Disk, target: Disk, protected: Seque
             "Target %s is listed in protected." % target.describe(),
             "Name another target, or take the disk off that list.",
         )
-    yield from _running_system(machine, target)
-    yield from _in_use("Target disk", target.path, target.mounts, target.swap, target)
+    yield from running_system(machine, target)
+    yield from in_use("Target disk", target.path, target.mounts, target.swap, target)
 
 
 def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
@@ -82,7 +82,7 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
     if theirs:
         if theirs.read_only and not target.read_only:
             yield Refusal("target_read_only", "Target partition %s is read-only." % theirs.path)
-        yield from _in_use("Target partition", theirs.path, theirs.mounts, theirs.swap, theirs)
+        yield from in_use("Target partition", theirs.path, theirs.mounts, theirs.swap, theirs)
 
 
 def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:
@@ -104,7 +104,7 @@ def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[
                 )
 
 
-def _running_system(machine: Machine, target: Disk) -> Iterator[Refusal]:
+def running_system(machine: Machine, target: Disk) -> Iterator[Refusal]:
     """The running system, or half of it, on the target: then it is no backup but what we stand on."""
     found = [
         mount
@@ -119,7 +119,8 @@ def _running_system(machine: Machine, target: Disk) -> Iterator[Refusal]:
         )
 
 
-def _in_use(role: str, path: str, mounts: Sequence[Mount], swap: bool, device: Disk | Partition) -> Iterator[Refusal]:
+def in_use(role: str, path: str, mounts: Sequence[Mount], swap: bool, device: Disk | Partition) -> Iterator[Refusal]:
+    """Reasons not to write to a device: something is mounted from it, swaps to it or is stacked on it."""
     if mounts:
         yield Refusal(
             "target_mounted",
