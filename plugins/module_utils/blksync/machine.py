@@ -10,7 +10,7 @@ cannot share or lend: paths and links are for people.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Iterator
 
 
@@ -44,7 +44,8 @@ class Holder:
     """A block device stacked on another: a LUKS mapping, a logical volume, an md array, multipath, a loop device.
 
     ``kind`` is "crypt", "lvm", "raid", "mpath", "loop" (its backing file lies on the device), "bcache",
-    "partition" (of such a holder) or "dm" (any other mapping).
+    "partition" (of such a holder) or "dm" (any other mapping). ``fstype`` is what blkid calls its content; it does not
+    count when two are compared, because udev may learn it late.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Holder:
     mounts: tuple[Mount, ...] = ()
     swap: bool = False
     holders: tuple[Holder, ...] = ()
+    fstype: str | None = field(default=None, compare=False)
 
     def tree(self) -> Iterator[Holder]:
         """This device and everything stacked on it, depth first."""

@@ -65,6 +65,7 @@ def told(plan: QuiescePlan) -> list[str]:
     return [" ".join([step.kind, step.device, *step.mountpoints]).rstrip() for step in plan.steps]
 
 
+SWAP_VOLUME = Holder("dm-1", "/dev/mapper/vg-swap", "253:1", "lvm")
 LOOP = Holder("loop0", "/dev/loop0", "7:0", "loop")
 HOME = "40 20 253:1 / /home rw - xfs /dev/mapper/vg-home rw\n"
 VG_ROOT = "20 1 253:2 / / rw - xfs /dev/mapper/vg-root rw\n"
@@ -173,6 +174,12 @@ REFUSALS: dict[str, tuple[Situation, str, str, list[str]]] = {
         Situation(ROOT, 1, fields={"fstype": "swsuspend"}),
         "auto",
         "hibernated",
+        ["source_hibernation"],
+    ),
+    "a hibernation image in a volume inside LUKS": (
+        Situation(TMPFS_ROOT, holders=(replace(CRYPT, holders=(replace(SWAP_VOLUME, fstype="swsuspend"),)),)),
+        "auto",
+        "mkswap /dev/mapper/vg-swap",
         ["source_hibernation"],
     ),
     "btrfs on two partitions": (

@@ -63,10 +63,12 @@ class _Describer:
             self.links.setdefault(devno, []).append(path)
 
     def _ask_blkid(self) -> dict[str, Facts]:
-        """blkid's facts on partitions that lsblk knows nothing of, as where no udev runs, or without a known start."""
+        """blkid's facts on what lsblk knows nothing of, as where no udev runs, or on partitions without a known start."""
         disks = [name for name in self.stack.devices if self.stack.is_disk(name)]
         partitions = [partition for name in disks for partition in self.stack.partitions(name)]
         unknown = [part.path for part in partitions if part.start is None or not self._from_lsblk(part).partuuid]
+        mappings = [device for device in self.stack.devices.values() if device.below and device.kind != "partition"]
+        unknown += [mapping.path for mapping in mappings if not self._from_lsblk(mapping).fstype]
         # One by one: blkid stops at the first that it recognises nothing on.
         outputs = (self.system.run(*BLKID, path) or "" for path in unknown)
         return {path: facts for output in outputs for path, facts in parse_blkid(output).items()}
@@ -149,6 +151,7 @@ class _Describer:
                 mounts=self.stack.mounts(upper.name),
                 swap=self.stack.is_swap(upper.name),
                 holders=self.holders(upper.name),
+                fstype=self.facts(upper).fstype,
             )
             for upper in uppers
             if with_partitions or upper.kind != "partition"

@@ -213,13 +213,15 @@ def _swap_refusals(
                 % (path, partition.path),
                 "Run swapoff %s for the time of the copy." % path,
             )
-    if partition.fstype in HIBERNATION:
-        yield Refusal(
-            "source_hibernation",
-            "%s holds the image of a hibernated system: a copy would wake up with file systems that have moved on."
-            % partition.path,
-            "Start that system, or remove the image with mkswap %s." % partition.path,
-        )
+    contents = {partition.path: partition.fstype, **{each.path: each.fstype for each in partition.all_holders()}}
+    for path, fstype in contents.items():
+        if fstype in HIBERNATION:
+            yield Refusal(
+                "source_hibernation",
+                "%s holds the image of a hibernated system: a copy would wake up with file systems that have moved on."
+                % _where(partition, path),
+                "Start that system, or remove the image with mkswap %s." % path,
+            )
 
 
 def _spanning(machine: Machine, partition: Partition) -> Iterator[Refusal]:
