@@ -45,6 +45,12 @@ COMPARISON = {
     },
 }
 
+# Every module that reads a source which may be in use has these (see doc_fragments/quiescing.py).
+QUIESCING = {
+    "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
+    "quiesce_timeout": {"type": "int", "default": 3600},
+}
+
 
 def comparison_options(module: AnsibleModule) -> dict[str, Any]:
     """The options of COMPARISON as a request takes them."""

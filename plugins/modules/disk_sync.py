@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.disk
   - blksync.backup.comparison
+  - blksync.backup.quiescing
 attributes:
   check_mode:
     support: full
@@ -42,22 +43,6 @@ options:
     type: list
     elements: int
     default: [1, 2]
-  quiesce:
-    description:
-      - How a source partition that is in use is made to hold still while it is copied.
-      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
-        for its own copy, and puts everything back afterwards.
-      - V(none) refuses a source partition that is mounted read-write.
-      - V(auto) is V(freeze) where something is mounted read-write, and nothing at all elsewhere.
-    type: str
-    choices: [auto, freeze, none]
-    default: auto
-  quiesce_timeout:
-    description:
-      - The number of seconds that one partition may be frozen or unmounted at most. Past it everything is put back
-        and the task fails, since the copy is then inconsistent.
-    type: int
-    default: 3600
   protected:
     description:
       - A list of disks that are never written, whatever else is said, by the same identifiers as O(target).
@@ -254,6 +239,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
     COMPARISON,
+    QUIESCING,
     comparison_options,
     run_core,
 )
@@ -288,10 +274,9 @@ def main() -> None:
             "source": {"type": "raw", "required": True},
             "target": {"type": "raw", "required": True},
             "partitions": {"type": "list", "elements": "int", "default": [1, 2]},
-            "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
-            "quiesce_timeout": {"type": "int", "default": 3600},
             "protected": {"type": "raw"},
             "eject": {"type": "bool", "default": False},
+            **QUIESCING,
             **COMPARISON,
         },
         supports_check_mode=True,

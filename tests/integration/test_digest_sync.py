@@ -226,7 +226,7 @@ def test_old_digest_new_disk_upstream_issue_18(disks: Disks) -> None:
 
     def one_sync(target: PartitionedDisk) -> dict[str, Any]:
         machine = discovery.observe()
-        options = {"quiesce": "none", "engine": "native", "digest_dir": str(disks.folder)}
+        options: dict[str, Any] = {"quiesce": "none", "engine": "native", "digest_dir": str(disks.folder)}
         result = sync.run(SyncRequest(SOURCE, identifier, **options), observe=lambda: machine).as_dict()
         assert_equal(disks.source, target)
         return result

@@ -74,6 +74,32 @@ class SyncRequest(CopyRequest):
         check_partitions(self.partitions)
 
 
+@dataclass(frozen=True)
+class ImageRequest(CopyRequest):
+    """One sync of images or devices. ``source`` and ``target`` are paths, ``keep`` counts former generations."""
+
+    create: bool = False
+    punch_zeros: bool = False
+    keep: int = 0
+    protected: tuple[object, ...] = ()
+
+    def validate(self) -> None:
+        """See CopyRequest."""
+        super().validate()
+        for option in ("source", "target"):
+            check_path(option, getattr(self, option))
+        if self.keep < 0:
+            raise InvalidRequestError("keep is %d; give 0 to keep no former generation." % self.keep)
+        if self.punch_zeros and self.engine == "blocksync_fast":
+            raise InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native for punch_zeros.")
+
+
+def check_path(option: str, value: object) -> None:
+    """Raise InvalidRequestError unless it is an absolute path."""
+    if not isinstance(value, str) or not os.path.isabs(value):
+        raise InvalidRequestError("%s is %r; give an absolute path." % (option, value))
+
+
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InvalidRequestError("%s is %r; choose one of %s." % (option, value, ", ".join(choices)))

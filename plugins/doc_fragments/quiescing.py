@@ -1,0 +1,27 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  quiesce:
+    description:
+      - How a source that is in use is made to hold still while it is copied.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
+        for its own copy, and puts everything back afterwards.
+      - V(none) refuses a source that is mounted read-write.
+      - V(auto) is V(freeze) where something is mounted read-write, and nothing at all elsewhere.
+    type: str
+    choices: [auto, freeze, none]
+    default: auto
+  quiesce_timeout:
+    description:
+      - The number of seconds that a source may be frozen or unmounted at most. Past it everything is put back
+        and the task fails, since the copy is then inconsistent.
+    type: int
+    default: 3600
+"""

@@ -1,0 +1,183 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""From two paths and the machine to the one pair that is copied, or the reasons not to. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Iterator, Sequence
+
+from . import image_end, safety, selection
+from .image_end import End
+from .machine import Disk, Holder, Machine, Mount, Partition
+from .plan import Pair, Plan, digest_refusals
+from .quiesce.plan import QuiescePlan, mount_of, steps_for
+from .request import ImageRequest
+from .safety import Refusal
+
+STABLE_NAMES = ("/dev/disk/", "/dev/mapper/")
+
+
+def make(machine: Machine, source: End, target: End, request: ImageRequest) -> Plan:
+    """The pair has number 0. Raises InvalidRequestError for a protected identifier that cannot be one."""
+    source_disk, source_part = locate(machine, source)
+    target_disk, target_part = locate(machine, target)
+    if target.kind == image_end.MISSING:
+        target_part = replace(target_part, size=source.size)
+    quiesce = QuiescePlan(source.path)
+    if source.kind == image_end.BLOCK:
+        quiesce = steps_for(machine, source_part, request.quiesce)
+    pair = Pair(0, source_part, target_part, quiesce)
+    refusals = [
+        *source_refusals(machine, source),
+        *quiesce.refusals,
+        *target_refusals(machine, target, target_disk, target_part, request.create),
+        *_pair_refusals(machine, source, source_part, target, target_part),
+        *_option_refusals(target, request.punch_zeros, request.keep),
+        *protected_refusals(machine, target, request.protected),
+        *digest_refusals(machine, request.digest_dir, [pair]),
+    ]
+    warnings = tuple(words for end in (source, target) for words in bare_name(end))
+    return Plan(source_disk, target_disk, (pair,), tuple(refusals), warnings)
+
+
+def locate(machine: Machine, end: End) -> tuple[Disk, Partition]:
+    """The disk of an end for the report, and the end itself in a partition's shape with everything stacked on it."""
+    plain = Disk(end.real.rpartition("/")[2], end.path, end.devno, end.size)
+    shape = Partition(0, plain.name, end.real, end.devno, 0, end.size)
+    if end.kind != image_end.BLOCK:
+        return plain, shape
+    for disk in machine.disks:
+        if disk.devno == end.devno:
+            parts = tuple(
+                Holder(p.name, p.path, p.devno, "partition", p.mounts, p.swap, p.holders) for p in disk.partitions
+            )
+            holders = (*disk.holders, *parts)
+            whole = replace(shape, mounts=disk.mounts, swap=disk.swap, holders=holders, read_only=disk.read_only)
+            return disk, whole
+        for partition in disk.partitions:
+            if partition.devno == end.devno:
+                return disk, partition
+    for holder in _all_holders(machine):
+        if holder.devno == end.devno:
+            return plain, replace(shape, mounts=holder.mounts, swap=holder.swap, holders=holder.holders)
+    return plain, shape
+
+
+def bare_name(end: End) -> Iterator[str]:
+    """A warning for a name that the kernel gives to another device after the next restart."""
+    if end.kind == image_end.BLOCK and end.path == end.real and not end.path.startswith(STABLE_NAMES):
+        yield (
+            "%s is the kernel's own name, which may be another device's after the next restart. "
+            "Use a link in /dev/disk/by-id, or /dev/mapper." % end.path
+        )
+
+
+def source_refusals(machine: Machine, source: End) -> Iterator[Refusal]:
+    """Reasons that lie in what is to be read."""
+    if source.kind == image_end.MISSING:
+        yield Refusal("source_missing", "There is no %s." % source.path, "Name a device or an image file.")
+    elif source.kind == image_end.OTHER:
+        yield Refusal("source_kind", "%s is neither a block device nor a regular file." % source.path)
+    elif not source.size:
+        yield Refusal("source_empty", "%s is empty." % source.path)
+    for loop in _attached(machine, source):
+        yield Refusal(
+            "source_attached",
+            "The image %s is attached to %s, which may hold newer content in memory." % (source.path, loop.path),
+            "Detach it, or name %s as the source." % loop.path,
+        )
+
+
+def target_refusals(machine: Machine, target: End, disk: Disk, shape: Partition, create: bool) -> Iterator[Refusal]:
+    """Reasons that lie in what is to be written."""
+    if target.kind == image_end.OTHER:
+        yield Refusal("target_kind", "%s is neither a block device nor a regular file." % target.path)
+    if target.kind in (image_end.MISSING, image_end.FILE) and target.real.startswith("/dev/"):
+        if not target.real.startswith("/dev/shm/"):
+            yield Refusal(
+                "target_under_dev",
+                "%s is no block device, and image files do not belong into /dev." % target.path,
+                "Look for a typing error in the name, or plug the disk in.",
+            )
+    elif target.kind == image_end.MISSING and not create:
+        yield Refusal("target_missing", "There is no %s." % target.path, "Set create to true if it shall be made.")
+    elif target.kind == image_end.MISSING and not target.folder:
+        yield Refusal("target_folder_missing", "The folder of %s does not exist." % target.path, "Make it first.")
+    if target.kind == image_end.BLOCK:
+        yield from _device_refusals(machine, target, disk, shape)
+    for loop in _attached(machine, target):
+        yield Refusal(
+            "target_attached", "The image %s is attached to %s." % (target.path, loop.path), "Detach it and run again."
+        )
+
+
+def _device_refusals(machine: Machine, target: End, disk: Disk, shape: Partition) -> Iterator[Refusal]:
+    if shape.read_only or disk.read_only:
+        yield Refusal("target_read_only", "%s is read-only." % target.path)
+    if disk.devno != target.devno:
+        yield from safety.in_use("Target", shape.path, shape.mounts, shape.swap, shape)
+        return
+    yield from safety.running_system(machine, disk)
+    yield from safety.in_use("Target disk", disk.path, disk.mounts, disk.swap, disk)
+    for partition in disk.partitions:
+        yield from safety.in_use("Target partition", partition.path, partition.mounts, partition.swap, partition)
+
+
+def _pair_refusals(machine: Machine, source: End, ours: Partition, target: End, theirs: Partition) -> Iterator[Refusal]:
+    """Reasons that lie in the two together."""
+    same_file = target.kind == image_end.FILE and (source.device, source.inode) == (target.device, target.inode)
+    if same_file or (target.devno and source.devno == target.devno):
+        yield Refusal("same_image", "Source and target are the same, %s." % source.real, "Name two different ones.")
+        return
+    above = {holder.devno for holder in ours.all_holders()} | {mount.devno for mount in ours.all_mounts()}
+    below = {holder.devno for holder in theirs.all_holders()}
+    mount = mount_of(machine.mounts, target.real) if target.kind != image_end.BLOCK else None
+    if target.devno in above or source.devno in below or (mount is not None and mount.devno in above):
+        yield Refusal(
+            "target_on_source",
+            "%s and %s lie on each other." % (source.path, target.path),
+            "Keep the copy on another file system or disk than what is copied.",
+        )
+    if target.kind in (image_end.BLOCK, image_end.FILE) and source.size != target.size:
+        yield Refusal(
+            "size_differs",
+            "%s has %d bytes, %s has %d bytes." % (source.path, source.size, target.path, target.size),
+            "Both must be equal to the byte; remove the image to have it made anew with create."
+            if target.kind == image_end.FILE
+            else "Use a target of equal size.",
+        )
+
+
+def _option_refusals(target: End, punch_zeros: bool, keep: int) -> Iterator[Refusal]:
+    if target.kind == image_end.BLOCK:
+        for option, wanted in (("punch_zeros", punch_zeros), ("keep", keep)):
+            if wanted:
+                yield Refusal("needs_image_file", "%s is for image files, and %s is a device." % (option, target.path))
+
+
+def protected_refusals(machine: Machine, target: End, protected: Sequence[object]) -> Iterator[Refusal]:
+    """A target on a disk that is never to be written: the device itself, or the disk that an image file lies on."""
+    mount: Mount | None = None if target.kind == image_end.BLOCK else mount_of(machine.mounts, target.real)
+    under = machine.disks_under(mount.devno if mount else target.devno)
+    for identifier in protected:
+        for disk in selection.matches(machine, selection.parse_identifier(identifier, "protected")):
+            if disk.devno in under:
+                yield Refusal(
+                    "target_protected",
+                    "%s lies on %s, which is listed in protected." % (target.path, disk.describe()),
+                    "Name another target, or take the disk off that list.",
+                )
+
+
+def _attached(machine: Machine, end: End) -> Iterator[Disk]:
+    if end.kind == image_end.FILE:
+        yield from (disk for disk in machine.disks if disk.backing_file == end.real)
+
+
+def _all_holders(machine: Machine) -> Iterator[Holder]:
+    for disk in machine.disks:
+        bases = [*disk.holders, *(holder for partition in disk.partitions for holder in partition.holders)]
+        for holder in bases:
+            yield from holder.tree()

@@ -1,0 +1,217 @@
+#!/usr/bin/python
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_sync
+short_description: Make a device or image file equal to another one
+version_added: 0.1.0
+description:
+  - Copies one block device or image file to another on the same host, writing only the blocks that differ.
+  - It is M(blksync.backup.disk_sync) for one pair of any kind, with the same refusals, the same proof of what was
+    written, and the same results. The pair's number is 0.
+  - Holes of an image stay holes, and what is zero in a new image takes no room.
+requirements:
+  - Python 3.8 or later and Linux on the managed host, and root for devices.
+  - The C(blocksync-fast) program only for O(engine=blocksync_fast).
+extends_documentation_fragment:
+  - blksync.backup.attributes
+  - blksync.backup.comparison
+  - blksync.backup.quiescing
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Opens everything for reading only, makes no file, and predicts blocks and bytes exactly for a source that holds
+        still.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+    details:
+      - A second run on an unchanged source is unchanged, unless O(compare=false).
+options:
+  source:
+    description:
+      - The absolute path of the block device or image file that is read.
+      - An image file that is written to meanwhile is noticed and makes the task fail.
+    type: path
+    required: true
+  target:
+    description:
+      - The absolute path of the block device or image file that is written. It is as large as the source, or a file
+        that does not exist yet.
+    type: path
+    required: true
+  create:
+    description:
+      - Make the image file O(target) where it is missing. A file is never made under C(/dev).
+      - It appears under its name when all of it is proved.
+    type: bool
+    default: false
+  punch_zeros:
+    description:
+      - Make a hole in the image where a block that is written has become zero. The native engine alone can.
+    type: bool
+    default: false
+  keep:
+    description:
+      - The number of former generations of an image that stay as C(NAME.1) (the latest), C(NAME.2) and so on. A
+        generation is made only when something changes; blocks that did not change are shared by all.
+      - The image is then changed as a clone and put in place when it is proved, so that there is always a whole one.
+      - It needs a file system that clones files, such as btrfs, or xfs with reflink.
+    type: int
+    default: 0
+  protected:
+    description:
+      - A list of disks that are never written, as the identifiers that M(blksync.backup.disk_sync) takes. An image file
+        on such a disk is refused too.
+    type: raw
+notes:
+  - Name devices by what does not change, a link in C(/dev/disk/by-id) or a name in C(/dev/mapper). A bare kernel name
+    works with a warning.
+seealso:
+  - module: blksync.backup.disk_sync
+  - module: blksync.backup.image_delta
+author:
+  - blksync.backup contributors (@blksync)
+"""
+
+EXAMPLES = r"""
+- name: Keep an image of the system partition, and four older ones, where the file system can share blocks
+  blksync.backup.image_sync:
+    source: /dev/mapper/vg-system
+    target: /srv/images/system.img
+    create: true
+    keep: 4
+
+- name: Put an image back onto a volume
+  blksync.backup.image_sync:
+    source: /srv/images/system.img
+    target: /dev/mapper/vg-system
+
+- name: Keep a sparse copy of a virtual machine's disk, with a digest beside it
+  blksync.backup.image_sync:
+    source: /var/lib/machines/web.raw
+    target: /mnt/backup/web.raw
+    create: true
+    punch_zeros: true
+    digest_dir: /mnt/backup/digests
+"""
+
+RETURN = r"""
+changed:
+  description: Whether bytes of the target differ from before, or it was made (in check mode, would).
+  returned: always
+  type: bool
+source:
+  description: What was read.
+  returned: success
+  type: dict
+  contains: &end
+    path:
+      description: The disk that a device is on, else the path as given.
+      type: str
+    ptuuid:
+      description: The identifier of the disk's partition table.
+      type: str
+    model:
+      description: What the disk calls itself.
+      type: str
+    serial:
+      description: The disk's serial number.
+      type: str
+    size:
+      description: The size in bytes of the disk or file.
+      type: int
+target:
+  description: What was written.
+  returned: success
+  type: dict
+  contains: *end
+engine:
+  description: What compared and copied, its C(name) and C(version).
+  returned: success
+  type: dict
+bytes_written:
+  description: The bytes that were written to the target (in check mode, would be).
+  returned: success
+  type: int
+partitions:
+  description:
+    - What happened to the pair, a list with one element of the same form as
+      that of M(blksync.backup.disk_sync). After a failure, how far it came.
+  returned: when the copy (or comparison) had begun
+  type: list
+  elements: dict
+created:
+  description: Whether the image file was made (in check mode, would be).
+  returned: success
+  type: bool
+refusals:
+  description: Every reason why nothing was touched, each with C(code), C(message) and C(hint).
+  returned: when the task was refused
+  type: list
+  elements: dict
+kind:
+  description: The class of the error, a stable word for programs, for example V(refused), V(read_error), V(storage).
+  returned: failure
+  type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
+    COMPARISON,
+    QUIESCING,
+    comparison_options,
+    run_core,
+)
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import image, request, selection
+
+
+def synced(module: AnsibleModule) -> dict[str, Any]:
+    """The result of one sync, as exit_json takes it."""
+    options = module.params
+    report = image.run(
+        request.ImageRequest(
+            source=options["source"],
+            target=options["target"],
+            create=options["create"],
+            punch_zeros=options["punch_zeros"],
+            keep=options["keep"],
+            protected=selection.parse_identifiers(options["protected"], "protected"),
+            quiesce=options["quiesce"],
+            quiesce_timeout=options["quiesce_timeout"],
+            check=module.check_mode,
+            **comparison_options(module),
+        )
+    )
+    for warning in report.warnings:
+        module.warn(warning)
+    return dict(report.as_image_dict(), diff=report.diff())
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "source": {"type": "path", "required": True},
+            "target": {"type": "path", "required": True},
+            "create": {"type": "bool", "default": False},
+            "punch_zeros": {"type": "bool", "default": False},
+            "keep": {"type": "int", "default": 0},
+            "protected": {"type": "raw"},
+            **QUIESCING,
+            **COMPARISON,
+        },
+        supports_check_mode=True,
+    )
+    run_core(module, synced)
+
+
+if __name__ == "__main__":
+    main()
