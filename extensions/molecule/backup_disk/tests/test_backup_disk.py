@@ -21,13 +21,14 @@ from testinfra.host import Host
 
 from tests.support.ansible import PlaybookRun
 from tests.support.roles import apply_role, changed_tasks
+from tests.tooling.paths import COLLECTIONS
 from tests.vm import __main__ as vm
 from tests.vm.cache import cache_folder
 from tests.vm.machine import Machine
 from tests.vm.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[4]
-CORE = ROOT / "plugins" / "module_utils" / "blksync"
+GALAXY = Path(__file__).resolve().parents[4] / "galaxy.yml"
+CORE = COLLECTIONS / "ansible_collections" / "blksync" / "backup" / "plugins" / "module_utils" / "blksync"
 MAIN, BACKUP = "11111111", "22222222"
 SERVICE, TIMER, INHIBITOR = "blksync@travel.service", "blksync@travel.timer", "blksync-inhibit@travel.service"
 COPY_LIMIT = 900  # seconds for a copy under software emulation on a busy machine
@@ -88,7 +89,7 @@ def test_command_is_the_collections_core_byte_for_byte(host: Host) -> None:
 
 
 def test_version_is_the_collections(host: Host) -> None:
-    version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
+    version = yaml.safe_load(GALAXY.read_text())["version"]
     assert version in host.check_output("blksync --version").split()
     assert host.run("find /usr/local/lib/blksync -name '__pycache__'").stdout == ""
 
