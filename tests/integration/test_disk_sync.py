@@ -91,7 +91,7 @@ def test_disks_of_different_tables_and_layout(disks: tuple[PartitionedDisk, Part
         ({"partitions": [2, 2]}, "invalid_request", "more than once"),
         ({"partitions": []}, "invalid_request", "empty"),
         ({"protected": [TARGET]}, "refused", "listed in protected"),
-        ({"eject": True}, "invalid_request", "cannot be powered off"),
+        ({"eject": True}, "refused", "cannot be powered off"),
     ],
 )
 def test_refused(

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from blksync import plan
-from blksync.machine import Holder, Machine
+from blksync.machine import Holder, Machine, Switch
 from blksync.request import SyncRequest
 from tests.support.machines import MIB, disk, machine, mount, partition
 
@@ -105,6 +105,38 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
 def test_reasons(case: str) -> None:
     situation, expected = CASES[case]
     assert [refusal.code for refusal in plan.make(situation, REQUEST).refusals] == list(expected)
+
+
+SINGLE, DUAL = Switch("/sys/1-2/remove"), Switch("/sys/1-2/remove", ("sda",))
+THIRD = (partition("sdb", 1, 9), partition("sdb", 2, 9), partition("sdb", 3, 9))
+EJECT: dict[str, tuple[Machine, tuple[str, ...]]] = {
+    "nothing wrong": (main_and_backup(switch=SINGLE), ()),
+    "no switch": (main_and_backup(), ("eject_not_possible",)),
+    "the main disk sits in the same dock": (main_and_backup(switch=DUAL), ("eject_shared_device",)),
+    "another partition is mounted": (
+        main_and_backup(switch=SINGLE, partitions=(*THIRD[:2], replace(THIRD[2], mounts=(mount("9:3", "/data"),)))),
+        ("eject_target_in_use",),
+    ),
+    "another partition is swap and held": (
+        main_and_backup(switch=SINGLE, partitions=(*THIRD[:2], replace(THIRD[2], swap=True, holders=(crypt(),)))),
+        ("eject_target_in_use", "eject_target_in_use"),
+    ),
+    "a synced partition is mounted: told once": (
+        main_and_backup(switch=SINGLE, partitions=(replace(THIRD[0], mounts=(mount("9:1", "/mnt"),)), *THIRD[1:])),
+        ("target_mounted",),
+    ),
+    "together with every other reason": (
+        main_and_backup(partitions=(THIRD[0], replace(THIRD[2], mounts=(mount("9:3", "/data"),)))),
+        ("partition_missing", "eject_not_possible", "eject_target_in_use"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", EJECT)
+def test_reasons_against_powering_off(case: str) -> None:
+    situation, expected = EJECT[case]
+    assert [refusal.code for refusal in plan.make(situation, replace(REQUEST, eject=True)).refusals] == list(expected)
+    assert not any("eject" in refusal.code for refusal in plan.make(situation, REQUEST).refusals)
 
 
 def test_same_disk() -> None:

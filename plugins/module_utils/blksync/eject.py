@@ -1,51 +1,45 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Power a disk off through sysfs, so that it can be pulled out.
-
-Facts: writing 1 to a USB device's ``remove`` (Documentation/ABI/testing/sysfs-bus-usb) or to a SCSI device's
-``delete`` flushes its cache and takes it off the bus; what udisks does to power a drive off.
-"""
+"""Power a disk off, so that it can be pulled out."""
 
 from __future__ import annotations
 
 import os
 
-from .errors import BlksyncError, InvalidRequestError
-from .machine import Disk
-
-SYSFS_BLOCK = "/sys/class/block"
-
-
-def check(disk: Disk) -> None:
-    """Raise InvalidRequestError where the disk is of a kind that cannot be powered off."""
-    if _switch(disk) is None:
-        raise InvalidRequestError(
-            "eject: %s cannot be powered off by software." % disk.describe(), "Leave eject out for this disk."
-        )
+from . import device, safety
+from .errors import BlksyncError, DeviceBusyError
+from .machine import Disk, Machine
 
 
-def power_off(disk: Disk) -> None:
-    """Take the disk off its bus. Everything must have been flushed, and nothing may hold it any more."""
-    switch = _switch(disk)
-    if switch is None:
-        return
+def power_off(target: Disk, now: Machine) -> None:
+    """Take the disk off its bus. Everything must have been flushed, and the caller's claims released.
+
+    ``now`` is the machine after that. The disk is claimed while it is switched off: the claim also fails for what
+    ``now`` cannot show, a mount in another mount namespace. Raises BlksyncError, and the disk is then left alone.
+    """
+    found = [disk for disk in now.disks if _identity(disk) == _identity(target)]
+    if not found:
+        raise _not_powered_off(target, "it is no longer there")
+    disk = found[0]
+    reasons = [refusal.message.rstrip(".") for refusal in safety.eject_refusals(disk)]
+    if reasons or disk.switch is None:
+        raise _not_powered_off(disk, "; ".join(reasons))
     try:
-        with open(switch, "w", encoding="ascii") as file:
-            file.write("1")
+        with device.open_source(disk.path, disk.devno, exclusive=True), open(disk.switch.path, "wb", 0) as file:
+            file.write(b"1")
+    except DeviceBusyError as error:
+        raise _not_powered_off(disk, error.message.rstrip(".")) from error
     except OSError as error:
-        raise BlksyncError(
-            "The copy is complete, but %s could not be powered off: %s." % (disk.path, error.strerror),
-            "Run udisksctl power-off -b %s before you unplug it." % disk.path,
-        ) from error
+        raise _not_powered_off(disk, os.strerror(error.errno or 0)) from error
 
 
-def _switch(disk: Disk) -> str | None:
-    """The sysfs file that powers the disk off, or None."""
-    at = os.path.realpath(os.path.join(SYSFS_BLOCK, disk.name, "device"))
-    scsi = os.path.join(at, "delete")
-    while len(at) > len("/sys/devices"):
-        if os.path.exists(os.path.join(at, "idVendor")) and os.path.exists(os.path.join(at, "remove")):
-            return os.path.join(at, "remove")
-        at = os.path.dirname(at)
-    return scsi if os.path.exists(scsi) else None
+def _identity(disk: Disk) -> tuple[object, ...]:
+    return (disk.devno, disk.ptuuid, disk.serial, disk.wwn, disk.size)
+
+
+def _not_powered_off(disk: Disk, reason: str) -> BlksyncError:
+    return BlksyncError(
+        "The copy is complete, but %s was not powered off: %s." % (disk.path, reason),
+        "Unmount and close what uses it, and run udisksctl power-off -b %s before you unplug it." % disk.path,
+    )

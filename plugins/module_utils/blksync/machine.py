@@ -101,11 +101,20 @@ class Partition:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """What powers a disk off: a file of sysfs to write 1 to, and the names of the other disks that go with it."""
+
+    path: str
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Disk:
     """A whole disk. ``mounts``, ``swap`` and ``holders`` are those of the whole-disk device itself.
 
     ``table`` is the partition table's kind ("dos", "gpt"), ``ptuuid`` its identifier in lower case,
     ``links`` are the symbolic links to the disk in /dev/disk/by-id, /dev/disk/by-path and /dev.
+    ``switch`` is None for a disk that software cannot power off.
     """
 
     name: str
@@ -130,6 +139,7 @@ class Disk:
     swap: bool = False
     holders: tuple[Holder, ...] = ()
     backing_file: str | None = None
+    switch: Switch | None = None
 
     def partition(self, number: int) -> Partition | None:
         """The partition of that number, or None."""

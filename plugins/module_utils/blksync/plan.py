@@ -80,6 +80,8 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                 quiesce = steps_for(machine, ours, request.quiesce)
                 refusals += quiesce.refusals
                 pairs.append(Pair(number, ours, theirs, quiesce))
+    if target and request.eject:
+        refusals += safety.eject_refusals(target, request.partitions)
     refusals += digest_refusals(machine, request.digest_dir, pairs)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
 

@@ -85,6 +85,34 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
         yield from in_use("Target partition", theirs.path, theirs.mounts, theirs.swap, theirs)
 
 
+def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusal]:
+    """Reasons against powering the target off, its switch and its uses.
+
+    Where ``checked`` is given, uses of the disk itself and of the partitions of these numbers are left out: those
+    ``disk_refusals`` and ``pair_refusals`` tell.
+    """
+    if target.switch is None:
+        yield Refusal(
+            "eject_not_possible",
+            "Target disk %s cannot be powered off by software." % target.describe(),
+            "Leave eject out for this disk.",
+        )
+    elif target.switch.others:
+        yield Refusal(
+            "eject_shared_device",
+            "Target disk %s shares its USB device with %s, which would be powered off as well."
+            % (target.describe(), ", ".join(target.switch.others)),
+            "Leave eject out for this disk.",
+        )
+    devices: list[Disk | Partition] = [] if checked else [target]
+    devices += [partition for partition in target.partitions if partition.number not in checked]
+    for device in devices:
+        for use in in_use(
+            "Target disk" if device is target else "Target partition", device.path, device.mounts, device.swap, device
+        ):
+            yield Refusal("eject_target_in_use", use.message, use.hint)
+
+
 def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:
     """Reasons from a partition table in which a chosen partition shares bytes with any other."""
     for number in numbers:

@@ -35,8 +35,6 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     if plan.refusals:
         raise RefusedError(plan.refusals)
     engine = engines.choose(request.engine)
-    if request.eject:
-        eject.check(plan.target_disk)
     report = SyncReport(plan, engine.name, engine.version, request.check, warnings=list(plan.warnings))
     try:
         with Cancellation() as cancellation:
@@ -48,7 +46,7 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
                 sync.carry_out(observe)
         report.interrupted = cancellation.reason
         if request.eject and not request.check:
-            eject.power_off(plan.target_disk)
+            eject.power_off(plan.target_disk, observe())
             report.ejected = True
     except BlksyncError as error:
         error.report = report.as_dict()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ..errors import BlksyncError
 from ..machine import Disk, Holder, Machine, Partition
 from .mounts import parse_mountinfo, parse_swaps
+from .power import find_switch
 from .probes import BLKID, LSBLK, Facts, merge, parse_blkid, parse_lsblk
 from .stack import Evidence, Stack
 from .sysfs import BlockDevice, read_devices
@@ -63,7 +64,7 @@ class _Describer:
             self.links.setdefault(devno, []).append(path)
 
     def _ask_blkid(self) -> dict[str, Facts]:
-        """blkid's facts on what lsblk knows nothing of, as where no udev runs, or on partitions without a known start."""
+        """blkid's facts on what lsblk knows nothing of, as without udev, or on partitions without a known start."""
         disks = [name for name in self.stack.devices if self.stack.is_disk(name)]
         partitions = [partition for name in disks for partition in self.stack.partitions(name)]
         unknown = [part.path for part in partitions if part.start is None or not self._from_lsblk(part).partuuid]
@@ -116,6 +117,7 @@ class _Describer:
             swap=self.stack.is_swap(device.name),
             holders=self.holders(device.name, with_partitions=False),
             backing_file=device.backing_file,
+            switch=find_switch(self.system, device, self.stack.devices.values()),
         )
 
     def partition(self, device: BlockDevice) -> Partition:

@@ -25,7 +25,7 @@ class BlockDevice:
     """One block device. Sizes and offsets are bytes; ``below`` are names of the devices that it is made of.
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
-    ``machine.Holder``. ``number`` is a partition's, else 0.
+    ``machine.Holder``. ``number`` is a partition's, else 0. ``folder`` is its own in sysfs, links resolved.
     """
 
     name: str
@@ -47,6 +47,7 @@ class BlockDevice:
     wwn: str | None = None
     transport: str | None = None
     backing_file: str | None = None
+    folder: str = ""
 
 
 def read_devices(system: System) -> dict[str, BlockDevice]:
@@ -87,6 +88,7 @@ def read_device(system: System, name: str) -> BlockDevice | None:
         wwn=_wwn(attributes.text("wwid") or attributes.text("device/wwid") or ""),
         transport=next((word for part, word in _TRANSPORTS if part in real), None),
         backing_file=attributes.text("loop/backing_file"),
+        folder=real,
     )
     # A device that went away in between would look like another kind of device.
     return device if attributes.text("dev") == devno else None

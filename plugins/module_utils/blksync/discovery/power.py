@@ -1,0 +1,33 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""How a disk can be powered off through sysfs, and which other disks would go with it.
+
+Facts: a USB device's ``remove`` (Documentation/ABI/testing/sysfs-bus-usb) takes all that hangs below that device off
+the bus, a SCSI device's ``delete`` only that one; it is what udisks does to power a drive off.
+"""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+from ..machine import Switch
+from .sysfs import BLOCK, BlockDevice
+from .system import System
+
+DEVICES = "/sys/devices"
+
+
+def find_switch(system: System, device: BlockDevice, devices: Iterable[BlockDevice]) -> Switch | None:
+    """The switch of ``device``, one of ``devices``; None where it has none.
+
+    Optical drives do not count as others: USB disks bring a virtual one with their software on it.
+    """
+    at = device.folder
+    while at.startswith(DEVICES + "/"):
+        if {"idVendor", "remove"}.issubset(system.names(at)):
+            below = (other for other in devices if other.folder.startswith(at + "/") and other.kind == "disk")
+            return Switch("%s/remove" % at, tuple(other.name for other in below if other.name != device.name))
+        at = at.rpartition("/")[0]
+    scsi = system.realpath("%s/%s/device" % (BLOCK, device.name))
+    return Switch("%s/delete" % scsi) if "delete" in system.names(scsi) else None
