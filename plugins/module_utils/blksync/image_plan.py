@@ -27,7 +27,7 @@ def make(machine: Machine, source: End, target: End, request: ImageRequest) -> P
         target_part = replace(target_part, size=source.size)
     quiesce = QuiescePlan(source.path)
     if source.kind == image_end.BLOCK:
-        quiesce = steps_for(machine, source_part, request.quiesce)
+        quiesce = steps_for(_seen_from(machine, source, source_part), source_part, request.quiesce)
     pair = Pair(0, source_part, target_part, quiesce)
     refusals = [
         *source_refusals(machine, source),
@@ -63,6 +63,15 @@ def locate(machine: Machine, end: End) -> tuple[Disk, Partition]:
         if holder.devno == end.devno:
             return plain, replace(shape, mounts=holder.mounts, swap=holder.swap, holders=holder.holders)
     return plain, shape
+
+
+def _seen_from(machine: Machine, end: End, shape: Partition) -> Machine:
+    """The machine to look for what else a source's file systems lie on: of a whole disk or a volume, the disks below
+    are no other place."""
+    if shape.number:
+        return machine
+    under = machine.disks_under(end.devno)
+    return replace(machine, disks=tuple(disk for disk in machine.disks if disk.devno not in under))
 
 
 def bare_name(end: End) -> Iterator[str]:
@@ -116,7 +125,7 @@ def target_refusals(machine: Machine, target: End, disk: Disk, shape: Partition,
 def _device_refusals(machine: Machine, target: End, disk: Disk, shape: Partition) -> Iterator[Refusal]:
     if shape.read_only or disk.read_only:
         yield Refusal("target_read_only", "%s is read-only." % target.path)
-    if disk.devno != target.devno:
+    if disk.devno != target.devno or disk not in machine.disks:
         yield from safety.in_use("Target", shape.path, shape.mounts, shape.swap, shape)
         return
     yield from safety.running_system(machine, disk)

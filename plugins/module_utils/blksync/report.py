@@ -70,7 +70,7 @@ class SyncReport:
     @property
     def changed(self) -> bool:
         """True exactly when bytes on the target differ (would differ) from before; after a failure, when they may."""
-        return any(pair.blocks_changed or pair.writing for pair in self.pairs)
+        return self.created or any(pair.blocks_changed or pair.writing for pair in self.pairs)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data: the documented result of disk_sync."""
