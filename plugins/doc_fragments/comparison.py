@@ -42,15 +42,16 @@ options:
   digest_dir:
     description:
       - A folder for digests, which hold a checksum of every block of the target. With one the target is not read
-        any more, but for the blocks that were written.
+        any more, but for the blocks that were written and a sample of a few MiB.
       - It must be on a file system that this task neither copies, freezes nor unmounts, and writable by root alone.
         It is created where it is missing.
       - A digest is believed only where it belongs to these two sides, the last run with it came to its end, and the
         target was not changed by anything else as far as that can be seen. Otherwise everything is compared and the
         digest made anew, and the result says so.
       - A target disk without a serial number of its own is always compared, since nothing tells it from another one.
-      - Whoever else writes to the target partitions leaves their digest wrong until the next full comparison. Remove
-        the folder's files, or use O(digest_full_every=1) once, if that has happened.
+      - A run without a digest, and mounting the backup for writing, are noticed. Whoever else writes a few blocks to
+        the target on another machine may leave its digest wrong until the next full comparison. Remove the folder's
+        files, or use O(digest_full_every=1) once, if that has happened.
     type: path
   digest_max_age:
     description:

@@ -19,6 +19,7 @@ import pytest
 
 from blksync import discovery, sync
 from blksync.digest import DigestReader
+from blksync.digest_witness import places
 from blksync.engines.blocksync_fast import BlocksyncFastEngine
 from blksync.errors import BlksyncError
 from blksync.plan import Pair
@@ -133,16 +134,18 @@ def sectors_read(sync_once: Callable[[Progress], object], expected: list[int]) -
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("check", [False, True])
-def test_the_target_is_not_read_with_a_digest(disks: Disks, engine: str, check: bool) -> None:
+def test_with_a_digest_only_a_sample_of_the_target_is_read(disks: Disks, engine: str, check: bool) -> None:
     disks.sync(engine=engine)
+    # Before it is believed, and again for the next run.
+    sampled = [sum(length for _at, length in places(size * SECTOR)) // SECTOR * (1 if check else 2) for size in SIZES]
     again = lambda counter: disks.sync(counter, engine=engine, check=check)  # noqa: E731
-    assert sectors_read(again, [0, 0]) == [0, 0]
+    assert sectors_read(again, sampled) == sampled
 
     def changed(counter: Progress) -> None:
         fill(disks.source.partition(2), 8192, 1)
         assert disks.sync(counter, engine=engine, check=check)["bytes_written"] == 4096
 
-    written = [0, 0 if check else 4096 // SECTOR]  # which is read back
+    written = [sampled[0], sampled[1] + (0 if check else 4096 // SECTOR)]  # which is read back
     assert sectors_read(changed, written) == written
     without = lambda counter: disks.sync(counter, engine=engine, digest_dir="", check=check)  # noqa: E731
     assert sum(sectors_read(without, [])) >= sum(SIZES)
@@ -175,7 +178,7 @@ def test_whatever_does_not_fit_means_a_full_comparison_and_a_new_digest(
     disks: Disks, damage: Callable[[Disks], object], words: str
 ) -> None:
     disks.sync()
-    fill(disks.target.partition(2), 3 * MIB, 10 * 4096)  # a believed digest would miss it
+    fill(disks.target.partition(2), 4 * MIB + 8192, 10 * 4096)  # a believed digest would miss it
     damage(disks)
     result = disks.sync()
     assert used(result) == [True, False]
@@ -218,6 +221,35 @@ def test_other_options_mean_a_full_comparison(disks: Disks) -> None:
 def test_every_nth_run_compares_in_full(disks: Disks) -> None:
     assert [used(disks.sync(digest_full_every=3))[0] for _run in range(7)] == [False, True, True] * 2 + [False]
     assert [used(disks.sync(digest_full_every=1))[0] for _run in range(2)] == [False, False]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_without_the_digest_takes_the_belief_from_it(disks: Disks, engine: str) -> None:
+    before = content(disks.source.partition(2))[8 * MIB + 8192 : 8 * MIB + 12288]
+    disks.sync(engine=engine)
+    fill(disks.source.partition(2), 8 * MIB + 8192, 4096)
+    disks.sync(engine="native", digest_dir="")
+    with open(disks.source.partition(2), "r+b") as device:  # what the digest knows, but the target no longer holds
+        device.seek(8 * MIB + 8192)
+        device.write(before)
+    third = disks.sync(engine=engine)
+    assert "changed by something else" in third["partitions"][1]["digest"]["reason"]
+    assert third["bytes_written"] == 4096
+    assert_equal(disks.source, disks.target)
+
+
+def test_a_backup_that_was_mounted_for_writing_is_compared_again(disks: Disks, tmp_path: Path) -> None:
+    run("mkfs.ext4", "-q", disks.source.partition(2))
+    disks.sync()
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+    run("mount", disks.target.partition(2), str(folder))
+    run("umount", str(folder))
+    again = disks.sync()
+    assert used(again) == [True, False]
+    assert again["changed"]
+    assert_equal(disks.source, disks.target)
+    fill(disks.target.partition(2))  # the next test's view of the machine shall not show a file system here
 
 
 def test_old_digest_new_disk_upstream_issue_18(disks: Disks) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 
-from . import digest_record
+from . import digest_record, digest_witness
 from .cancellation import Cancellation
 from .device import Device
 from .digest_record import Binding, Facts
 from .digest_store import DigestStore, PairDigest
+from .digest_witness import WriteMark
 from .engines.base import Engine, Method, Monitor, Outcome, block_size, whole
 from .plan import Pair, Plan
 from .progress import Progress
@@ -76,6 +78,7 @@ class PairSync:
         entry = self._begin(pair)
         started = time.monotonic()
         with self._digest(pair, source, target) as digest:
+            self._mark_written(pair, target, entry)
             with quiescer.quiesced(pair.quiesce) as state:
                 entry.quiesce = state.report
                 # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
@@ -94,14 +97,32 @@ class PairSync:
                 entry.bytes_verified = outcome.evidence.verify(
                     target, _VerifyWatch(entry, self.progress, self.cancellation)
                 )
-            digest.keep(self.sides.settled(pair, outcome))
+            digest.keep(self._holds(pair, target, self.sides.settled(pair, outcome)))
         self._finish(entry, outcome, digest, started)
 
     def _digest(self, pair: Pair, source: Device, target: Device) -> AbstractContextManager[PairDigest]:
         if not self.digests:
             return nullcontext(PairDigest())
         block = block_size(source, target, least=self.request.block_size)
-        return self.digests.opened(self.sides.binding(pair, block), self.request.check, self.request.compare)
+        binding = self.sides.binding(pair, block)
+        binding = replace(binding, holds=self._holds(pair, target, binding.holds))
+        return self.digests.opened(binding, self.request.check, self.request.compare)
+
+    def _holds(self, pair: Pair, target: Device, facts: Facts) -> Facts:
+        """What the target looks like, with the witnesses of a device; a file's times tell of every write."""
+        if not (self.digests and target.is_block):
+            return facts
+        return dict(facts, sample=digest_witness.sample(target), written=self._mark(pair).read())
+
+    def _mark(self, pair: Pair) -> WriteMark:
+        return WriteMark(self.sides.binding(pair, block=0).target)
+
+    def _mark_written(self, pair: Pair, target: Device, entry: PairReport) -> None:
+        problem = self._mark(pair).renew() if target.is_block else ""
+        if problem:
+            entry.notes.append(
+                "Could not note that %s is written (%s): remove its digests, if there are any." % (target.path, problem)
+            )
 
     def _method(self, digest: PairDigest) -> Method:
         return Method(self.request.block_size, self.request.compare, digest.checksums)
@@ -118,7 +139,7 @@ class PairSync:
         entry.blocks_changed = outcome.blocks_changed
         entry.bytes_written = outcome.bytes_written
         entry.digest = digest.report()
-        entry.notes = list(outcome.notes)
+        entry.notes += outcome.notes
         if digest.reason:
             entry.notes.append("The digest was not used: %s." % digest.reason.rstrip("."))
         entry.seconds = time.monotonic() - started
