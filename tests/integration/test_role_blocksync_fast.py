@@ -32,7 +32,12 @@ class Host:
         self.cache = folder / "cache"
 
     def program(self, version: str = "1.07", loses_last_run: bool = True) -> Path:
-        text = STANDIN.read_text().replace("@VERSION@", version).replace("@LOSES_LAST_RUN@", str(loses_last_run))
+        text = (
+            STANDIN.read_text()
+            .replace("@SHEBANG@", "#!/usr/bin/env python3")
+            .replace("@VERSION@", version)
+            .replace("@LOSES_LAST_RUN@", str(loses_last_run))
+        )
         path = self.folder / f"standin-{version}"
         path.write_text(text)
         return path

@@ -72,12 +72,12 @@ def parse(text: str) -> Record | None:
         record = Record(binding, **content)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
-    numbers = (record.generation, record.compared, record.runs, binding.size, binding.block)
+    numbers: tuple[object, ...] = (record.generation, record.compared, record.runs, binding.size, binding.block)
     texts = (record.state, record.content, binding.engine, binding.algorithm)
     sides = (binding.source, binding.target, binding.holds)
     sound = (
         record.format == FORMAT
-        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
         and all(isinstance(text, str) for text in texts)
         and all(isinstance(side, dict) for side in sides)
     )

@@ -29,7 +29,8 @@ SIGNER = "Test Repository <test@example.invalid>"
 def write_program(path: Path, version: str) -> None:
     """Write the stand-in of a version."""
     name, defect = VERSIONS[version]
-    path.write_text(STANDIN.read_text().replace("@VERSION@", name).replace("@LOSES_LAST_RUN@", str(defect)))
+    text = STANDIN.read_text().replace("@SHEBANG@", "#!/usr/bin/env python3")
+    path.write_text(text.replace("@VERSION@", name).replace("@LOSES_LAST_RUN@", str(defect)))
     path.chmod(0o755)
 
 
