@@ -52,6 +52,20 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
     ),
     "sizes differ by one sector": (with_target_partition(size=64 * MIB + 512), ("size_differs",)),
     "an extended partition": (with_target_partition(parttype="0x5"), ("extended_partition",)),
+    "the kernel goes by an older table of the target": (main_and_backup(stale=(2,)), ("partition_table_stale",)),
+    "the kernel goes by older tables of both": (
+        machine(disk("sda", 8, "11111111", stale=(1,)), disk("sdb", 9, "22222222", stale=(1, 2))),
+        ("partition_table_stale", "partition_table_stale"),
+    ),
+    "the kernel does not show a partition that is not synced: no reason": (main_and_backup(stale=(3,)), ()),
+    "the kernel does not show a partition that is synced": (
+        main_and_backup(partitions=(partition("sdb", 1, 9),), stale=(2,)),
+        ("partition_table_stale", "partition_missing"),
+    ),
+    "the table does not have a partition that the kernel shows and nobody syncs": (
+        main_and_backup(partitions=tuple(partition("sdb", number, 9) for number in (1, 2, 3)), stale=(3,)),
+        ("partition_table_stale",),
+    ),
     "target partitions overlap": (with_target_partition(start=100 * MIB + 512), ("overlapping_partitions",)),
     "a target partition overlaps one that is not synced": (
         main_and_backup(

@@ -114,7 +114,8 @@ class Disk:
 
     ``table`` is the partition table's kind ("dos", "gpt"), ``ptuuid`` its identifier in lower case,
     ``links`` are the symbolic links to the disk in /dev/disk/by-id, /dev/disk/by-path and /dev.
-    ``switch`` is None for a disk that software cannot power off.
+    ``switch`` is None for a disk that software cannot power off. ``stale`` are the numbers of the partitions whose
+    place the kernel and the table on the medium do not agree on, those that only one of them has included.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Disk:
     holders: tuple[Holder, ...] = ()
     backing_file: str | None = None
     switch: Switch | None = None
+    stale: tuple[int, ...] = ()
 
     def partition(self, number: int) -> Partition | None:
         """The partition of that number, or None."""

@@ -72,6 +72,7 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
     if source and target:
         refusals += safety.disk_refusals(machine, source, target, protected)
         for role, disk in (("Source", source), ("Target", target)):
+            refusals += safety.stale_table_refusals(role, disk, request.partitions)
             refusals += safety.overlap_refusals(role, disk, request.partitions)
         for number in request.partitions:
             refusals += safety.pair_refusals(source, target, number)

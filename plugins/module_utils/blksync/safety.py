@@ -113,6 +113,21 @@ def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusa
             yield Refusal("eject_target_in_use", use.message, use.hint)
 
 
+def stale_table_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:
+    """A kernel that still goes by an older partition table would read and write at the older places.
+
+    Partitions that only the table has count where they are in ``numbers``.
+    """
+    stale = [number for number in disk.stale if disk.partition(number) or number in numbers]
+    if stale:
+        yield Refusal(
+            "partition_table_stale",
+            "%s disk %s: the kernel does not have partition %s as the partition table says."
+            % (role, disk.describe(), ", ".join(map(str, stale))),
+            "Run partprobe %s or blockdev --rereadpt %s, or replug the disk." % (disk.path, disk.path),
+        )
+
+
 def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:
     """Reasons from a partition table in which a chosen partition shares bytes with any other."""
     for number in numbers:

@@ -59,7 +59,9 @@ def use_lines(device: Disk | Partition | Holder, indent: str) -> Iterator[str]:
 def known(device: Disk | Partition | Holder, hidden: tuple[str, ...]) -> str:
     """The facts of a device as "name=value"; a flag by its name alone."""
     facts = [(name, value) for name, value in vars(device).items() if name not in hidden]
-    shown = (name if value is True else "%s=%s" % (name, value) for name, value in facts if value not in (None, False))
+    shown = (
+        name if value is True else "%s=%s" % (name, value) for name, value in facts if value not in (None, False, ())
+    )
     return " ".join(shown)
 
 

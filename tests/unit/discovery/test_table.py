@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-from blksync.discovery.table import gpt_identifier, read_table
+from blksync.discovery.table import Table, gpt_identifier, read_table
 
 GUID = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
 SIZE = 64 * 1024 * 1024
@@ -45,7 +45,8 @@ def table(*parts: tuple[int, bytes], sector: int = 512, size: int = SIZE) -> tup
                 found[at - offset : at - offset + len(content)] = content
         return bytes(found)
 
-    return read_table(read, sector, size)
+    found = read_table(read, sector, size)
+    return found.kind, found.identifier
 
 
 def test_mbr_signature_is_lower_case_hexadecimal_with_leading_zeros() -> None:
@@ -94,7 +95,7 @@ def test_boot_code_where_the_entries_would_be_is_no_table() -> None:
 
 def test_nothing_there_and_nothing_readable() -> None:
     assert table() == (None, None)
-    assert read_table(lambda offset, length: None, 512, SIZE) == (None, None)
+    assert read_table(lambda offset, length: None, 512, SIZE) == Table()
 
 
 def test_gpt_header_with_an_impossible_length_is_none() -> None:

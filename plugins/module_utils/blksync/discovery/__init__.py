@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ..errors import BlksyncError
 from ..machine import Disk, Holder, Machine, Partition
+from .entries import Known, differing
 from .mounts import parse_mountinfo, parse_swaps
 from .power import find_switch
 from .probes import BLKID, LSBLK, Facts, merge, parse_blkid, parse_lsblk
@@ -87,13 +88,14 @@ class _Describer:
     def disk(self, device: BlockDevice) -> Disk:
         facts = self.facts(device)
         # The table itself is asked first: udev's database may be older than the table.
-        table, ptuuid = read_table(
+        written = read_table(
             lambda offset, length: self.system.read(device.path, device.devno, offset, length),
             device.logical_sector,
             device.size,
         )
-        if table is None:
-            table, ptuuid = facts.table, facts.ptuuid
+        table, ptuuid = (written.kind, written.identifier) if written.kind else (facts.table, facts.ptuuid)
+        partitions = tuple(self.partition(partition) for partition in self.stack.partitions(device.name))
+        known = (Known(part.number, part.start, part.size) for part in partitions)
         return Disk(
             name=device.name,
             path=device.path,
@@ -112,11 +114,12 @@ class _Describer:
             links=self._links(device),
             table=table,
             ptuuid=ptuuid.lower() if ptuuid else None,
-            partitions=tuple(self.partition(partition) for partition in self.stack.partitions(device.name)),
+            partitions=partitions,
             mounts=self.stack.mounts(device.name),
             swap=self.stack.is_swap(device.name),
             holders=self.holders(device.name, with_partitions=False),
             backing_file=device.backing_file,
+            stale=() if written.entries is None else differing(written.entries, known),
             switch=find_switch(self.system, device, self.stack.devices.values()),
         )
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The partition table's own word on its kind and identifier, where nobody else knows or can be trusted.
+"""The partition table's own word on its kind, identifier and partitions, where nobody else knows or can be trusted.
 
 Layouts: UEFI specification 2.10, chapter 5 (protective MBR, GPT header); MBR disk signature at byte 440.
 """
@@ -11,36 +11,58 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from typing import Callable
+from dataclasses import dataclass
 
-_SIGNATURE = b"\x55\xaa"
+from .entries import SIGNATURE, Entry, Read, clipped, gpt_entries, mbr_entries
+
 _PROTECTIVE = 0xEE
 # Boot sectors of file systems carry the same signature; their own names tell them apart.
 _FILE_SYSTEMS = ((3, b"NTFS    "), (3, b"EXFAT   "), (54, b"FAT"), (82, b"FAT32"))
 
 
-def read_table(read: Callable[[int, int], bytes | None], sector: int, size: int) -> tuple[str | None, str | None]:
-    """The table's kind ("dos", "gpt" or None) and identifier (as lsblk writes a PTUUID, or None).
+@dataclass(frozen=True)
+class Table:
+    """``kind`` is "dos" or "gpt", ``identifier`` as lsblk writes a PTUUID; what is unknown is None."""
+
+    kind: str | None = None
+    identifier: str | None = None
+    entries: tuple[Entry, ...] | None = None
+
+
+def read_table(read: Read, sector: int, size: int) -> Table:
+    """The table on the medium.
 
     ``read(offset, length)`` gives bytes of the disk or None, ``sector`` is its logical sector and ``size`` its
-    length, all in bytes. A damaged GPT header is replaced by the second one at the disk's end.
+    length, all in bytes. A damaged GPT is replaced by the second one at the disk's end.
     """
     first = read(0, sector)
-    if first is None or len(first) < 512 or first[510:512] != _SIGNATURE:
-        return None, None
+    if first is None or len(first) < 512 or first[510:512] != SIGNATURE:
+        return Table()
     entries = [first[at : at + 16] for at in range(446, 510, 16)]
     if any(entry[4] == _PROTECTIVE for entry in entries):
-        for offset in (sector, size // sector * sector - sector):
-            identifier = gpt_identifier(read(offset, sector) or b"")
-            if identifier:
-                return "gpt", identifier
-        return None, None
+        return _gpt(read, sector, size)
     if any(entry[0] not in (0, 0x80) for entry in entries):
-        return None, None
+        return Table()
     if any(first[at : at + len(name)] == name for at, name in _FILE_SYSTEMS):
-        return None, None
+        return Table()
     signature = struct.unpack_from("<I", first, 440)[0]
-    return "dos", "%08x" % signature if signature else None
+    found = mbr_entries(read, first, sector)
+    found = None if found is None else clipped(found, size)
+    return Table("dos", "%08x" % signature if signature else None, found)
+
+
+def _gpt(read: Read, sector: int, size: int) -> Table:
+    """The first of both whose header and array are good, else the first good header's."""
+    best = Table()
+    for offset in (sector, size // sector * sector - sector):
+        header = read(offset, sector) or b""
+        identifier = gpt_identifier(header)
+        if identifier:
+            entries = gpt_entries(read, header, sector, size)
+            if entries is not None:
+                return Table("gpt", identifier, entries)
+            best = Table("gpt", identifier) if best.kind is None else best
+    return best
 
 
 def gpt_identifier(header: bytes) -> str | None:
