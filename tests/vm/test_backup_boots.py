@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .machines import Machines
 
 MARKER = "written last before the sync"
+FSCK_LOG = "journalctl --boot --output cat _COMM=systemd-fsck"
 ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 
 
@@ -83,7 +84,7 @@ def boot_alone(machines: Machines, scene: Scene, disk: UsbDisk, identifier: str,
     assert system.ssh.run("cat /root/marker").strip() == MARKER
     assert system.ssh.run("cat /boot/efi/marker.txt").strip() == MARKER
     assert system.load_count() >= left.load_count
-    assert ": clean," in system.ssh.run("cat /run/initramfs/fsck.log")
+    assert "system: clean," in system.ssh.run(FSCK_LOG)
     keep_proof(system, identifier)
     return system
 
@@ -92,7 +93,7 @@ def keep_proof(system: Workstation, identifier: str) -> None:
     """Add the machine's console, and what the system says of itself, to the file of proofs."""
     proof = REPOSITORY / "build" / "results" / "vm-boot-proof.txt"
     proof.parent.mkdir(parents=True, exist_ok=True)
-    says = system.ssh.run("lsblk --output NAME,SIZE,FSTYPE,MOUNTPOINT,PTUUID; uptime; cat /run/initramfs/fsck.log")
+    says = system.ssh.run("lsblk --output NAME,SIZE,FSTYPE,MOUNTPOINT,PTUUID; uptime; " + FSCK_LOG)
     console = ESCAPE_SEQUENCES.sub("", system.machine.console_text()).replace("\r", "")
     with proof.open("a") as file:
         file.write(f"== {system.scene} from {identifier} alone\n{console}\n{says}\n")

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tarfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.ansible import run_module
@@ -63,15 +64,21 @@ class Workstation:
         unpack = f"mkdir -p {DEPLOYED} && tar -x -C {DEPLOYED} --no-same-owner && python3 -m compileall -q {DEPLOYED}"
         subprocess.run(self.ssh.argv(unpack), input=packed.getvalue(), check=True, capture_output=True)
 
-    def deploy_blocksync_fast(self) -> bool:
-        """Put this machine's blocksync-fast on the workstation; False where there is none that runs there."""
-        program = shutil.which("blocksync-fast")
+    def deploy_blocksync_fast(self) -> str:
+        """Put $BLOCKSYNC_FAST_BINARY, else this host's blocksync-fast, on the workstation; return why not, or nothing."""
+        program = os.environ.get("BLOCKSYNC_FAST_BINARY") or shutil.which("blocksync-fast")
         if not program:
-            return False
+            return "no blocksync-fast is installed here, and none named by BLOCKSYNC_FAST_BINARY"
         copy = self.ssh.argv("cat > /usr/local/bin/blocksync-fast && chmod 755 /usr/local/bin/blocksync-fast")
-        with open(program, "rb") as binary:
+        with Path(program).open("rb") as binary:
             subprocess.run(copy, stdin=binary, check=True, capture_output=True)
-        return self.ssh.attempt("blocksync-fast --version").returncode == 0
+        trial = self.ssh.attempt(
+            "cd /run && echo new > source && echo old > target && blocksync-fast -s source -d target"
+        )
+        if trial.returncode == 0:
+            return ""
+        self.ssh.run("rm /usr/local/bin/blocksync-fast")
+        return f"{program} does not run on the emulated processor: {trial.stdout}{trial.stderr}".strip()
 
     def command(self, *words: str) -> str:
         """Return the shell command that runs the deployed `blksync` with these arguments."""
