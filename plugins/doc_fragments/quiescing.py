@@ -22,6 +22,8 @@ options:
     description:
       - The number of seconds that a source may be frozen or unmounted at most. Past it everything is put back
         and the task fails, since the copy is then inconsistent.
+      - A first copy writes everything. At 100 MB/s the default is enough for 360 GB; give a larger disk more time, or
+        make the first copy while the source is not in use.
     type: int
     default: 3600
 """

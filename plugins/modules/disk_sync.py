@@ -172,9 +172,29 @@ partitions:
       description: How many bytes of the pair were compared; less than the size only after a failure.
       type: int
     quiesce:
-      description: What was frozen, unmounted or remounted, and for how long.
+      description: What was frozen, unmounted or remounted, one entry for each file system.
       type: list
       elements: dict
+      contains:
+        device:
+          description: The device that carries the file system.
+          type: str
+        fstype:
+          description: The kind of file system.
+          type: str
+        mountpoints:
+          description: Where it is mounted.
+          type: list
+          elements: str
+        action:
+          description: V(frozen), V(unmounted) or V(remounted_read_only).
+          type: str
+        seconds:
+          description: How long that lasted, with doing and undoing it.
+          type: float
+        frozen_seconds:
+          description: How long writing to it had to wait; 0 for what was not frozen.
+          type: float
     digest:
       description:
         - The pair's digest, C(null) without O(digest_dir).
@@ -228,6 +248,10 @@ refusals:
     hint:
       description: What to do about it.
       type: str
+hint:
+  description: What to do about the error. The message ends with it as well.
+  returned: failure
+  type: str
 kind:
   description: The class of the error, a stable word for programs, for example V(refused), V(read_error), V(cancelled).
   returned: failure

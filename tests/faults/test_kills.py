@@ -138,6 +138,22 @@ def test_sync_and_guardian_killed_leave_what_restore_state_needs(
         pair.assert_restored(mounts, within=0)
 
 
+@pytest.mark.parametrize("phase", QUIESCED)
+def test_the_next_sync_puts_back_what_a_killed_one_left(
+    pair: MountedPair, mounts: list[tuple[object, ...]], phase: str
+) -> None:
+    with DrivenQuiesce(**pair.request(), **holding(phase)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("holding")
+        os.kill(guardian, signal.SIGKILL)
+        driven.kill()
+        driven.process.wait()
+    assert pair.frozen() or pair.mounts() != mounts
+    with DrivenQuiesce(**pair.request()) as again:
+        assert again.end()["step"] == "done"
+    pair.assert_restored(mounts, within=0)
+
+
 @pytest.mark.parametrize("phase", ["quiesced:1", "quiesced:2"])
 def test_time_is_over(pair: MountedPair, mounts: list[tuple[object, ...]], phase: str) -> None:
     with DrivenQuiesce(**pair.request(quiesce_timeout=1, hold_in=phase)) as driven:

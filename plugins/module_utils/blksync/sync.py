@@ -19,6 +19,8 @@ from .pair_sync import PairSync, Sides
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
+from .quiesce.execution import restore_error
+from .quiesce.state import restore_state
 from .report import SyncReport
 from .request import SyncRequest
 
@@ -31,11 +33,12 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     Raises BlksyncError; its ``report`` says how far the run came.
     """
     request.validate()
+    warnings = [] if request.check else put_back_leftovers()
     plan = planning.make(observe(), request)
     if plan.refusals:
         raise RefusedError(plan.refusals)
     engine = engines.choose(request.engine)
-    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=list(plan.warnings))
+    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=[*warnings, *plan.warnings])
     try:
         with Cancellation() as cancellation:
             pairs = PairSync(request, engine, report, progress or Progress(), cancellation, Sides(plan))
@@ -52,6 +55,18 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
         error.report = report.as_dict()
         raise
     return report
+
+
+def put_back_leftovers() -> list[str]:
+    """Restore what a run left whose processes were all killed, so that this one finds the machine as it belongs.
+
+    Returns a sentence for each; raises RestoreError where something could not be put back.
+    """
+    ended = [run for run in restore_state() if not run.running]
+    failures = [failure for run in ended for failure in run.failures]
+    if failures:
+        raise restore_error(failures)
+    return ["Put back first what a killed run (%s) had left frozen or unmounted." % run.label for run in ended]
 
 
 class _Sync:
