@@ -244,7 +244,7 @@ def test_what_says_only_when_asked_that_it_cannot_be_frozen_is_unmounted(scene: 
     scene.prepare("mount $D a")
     before = scene.picture()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("blksync.quiesce.freeze.FIFREEZE", 0x5877)  # no such request: "Inappropriate ioctl for device"
+        patch.setattr("blksync.quiesce.freezer.FIFREEZE", 0x5877)  # no such request: "Inappropriate ioctl for device"
         with scene.quiesced() as state:
             assert [entry["action"] for entry in state.report] == ["unmounted"]
     assert scene.picture() == before

@@ -46,9 +46,16 @@ class ToldQuiescer(Quiescer):
         number = plan.device[-1]
         say("quiescing:" + number, self.hold_in)
         with super().quiesced(plan) as state:
+            release = state.release
+
+            def told() -> None:
+                if not state.released:
+                    say("restoring:" + number, self.hold_in)
+                release()
+
+            vars(state)["release"] = told
             say("quiesced:" + number, self.hold_in, report=state.report)
             yield state
-            say("restoring:" + number, self.hold_in)
         say("restored:" + number, self.hold_in)
 
 

@@ -215,7 +215,7 @@ def test_refusals(name: str) -> None:
 
 def test_what_is_read_only_or_idle_is_no_reason_to_refuse() -> None:
     read_only = Situation(TMPFS_ROOT + "40 20 8:2 / /a ro - ext4 /dev/sda2 ro\n", swap_files=("/elsewhere",))
-    assert read_only.plan("none") == QuiescePlan("/dev/sda2")
+    assert read_only.plan("none") == QuiescePlan("/dev/sda2", read_only=("8:2",))
     assert Situation(TMPFS_ROOT + FUSE.replace("rw", "ro")).plan("auto").refusals == ()
 
 

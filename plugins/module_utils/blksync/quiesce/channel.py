@@ -41,7 +41,7 @@ class Channel:
         deadline = None if timeout is None else time.monotonic() + timeout
         while b"\n" not in self._received:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready = _readable([self._socket.fileno(), *wake], left)
+            ready = readable([self._socket.fileno(), *wake], left)
             if self._socket.fileno() not in ready:
                 return None
             self._read()
@@ -51,7 +51,7 @@ class Channel:
 
     def has_news(self) -> bool:
         """True where receive() would return or raise at once."""
-        return bool(self._received) or bool(_readable([self._socket.fileno()], 0))
+        return bool(self._received) or bool(readable([self._socket.fileno()], 0))
 
     def close(self) -> None:
         """The other side sees the end."""
@@ -67,7 +67,8 @@ class Channel:
         self._received += data
 
 
-def _readable(descriptors: list[int], timeout: float | None) -> set[int]:
+def readable(descriptors: list[int], timeout: float | None) -> set[int]:
+    """Which of the descriptors can be read, or are closed on the other side, within so many seconds."""
     poll = select.poll()
     for fd in descriptors:
         poll.register(fd, select.POLLIN)

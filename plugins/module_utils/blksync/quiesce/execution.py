@@ -42,11 +42,19 @@ class Execution:
 
     ``record`` is called with all entries before anything is done that they do not say yet, and after each undoing,
     so that whoever keeps the last record can put everything back. Undoing what was not done is harmless.
+    ``unwanted`` is as Measure has it. ``disturbances`` say what did not hold still until the last undo().
     """
 
-    def __init__(self, record: Callable[[list[Entry]], None], entries: Sequence[Entry] = ()) -> None:
+    def __init__(
+        self,
+        record: Callable[[list[Entry]], None],
+        entries: Sequence[Entry] = (),
+        unwanted: Callable[[], str] = lambda: "",
+    ) -> None:
         self._record = record
+        self._unwanted = unwanted
         self.entries = list(entries)
+        self.disturbances: list[str] = []
         self._measures: dict[Step, dict[str, Measure]] = {}
 
     def prepare(self, steps: Sequence[Step]) -> None:
@@ -77,6 +85,7 @@ class Execution:
             self._record(self.entries)
             try:
                 self._measure(step, kind.action).do()
+                entry.done = time.monotonic()
                 return
             except NotPossibleError as error:
                 reasons.append(str(error))
@@ -94,19 +103,26 @@ class Execution:
     def undo(self) -> list[Failure]:
         """Undo the last first, and every one whatever becomes of the others. What failed can be undone again."""
         failures: list[Failure] = []
+        self.disturbances = []
         for entry in reversed(self.entries):
             if entry.ended is not None:
                 continue
             try:
-                self._measure(entry.step, entry.action).undo()
+                disturbance = self._measure(entry.step, entry.action).undo()
             except BlksyncError as error:
                 failures.append(Failure(error.message, error.hint))
             except OSError as error:
                 failures.append(Failure("Cannot restore %s: %s." % (entry.step.device, error), ""))
             else:
                 entry.ended = time.monotonic()
+                self.disturbances += [disturbance] if disturbance else []
         self._record([entry for entry in self.entries if entry.ended is None])
         return failures
+
+    def wait(self) -> None:
+        """Until the kernel has ended what could not be undone before."""
+        for entry in self.entries:
+            self._measure(entry.step, entry.action).wait()
 
     def finish(self) -> None:
         """Forget all entries and let go of everything that was prepared."""
@@ -119,7 +135,7 @@ class Execution:
     def _measure(self, step: Step, action: str) -> Measure:
         measures = self._measures.setdefault(step, {})
         if action not in measures:
-            measures[action] = _BY_ACTION[action](step)
+            measures[action] = _BY_ACTION[action](step, self._unwanted)
         return measures[action]
 
 

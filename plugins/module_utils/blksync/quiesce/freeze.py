@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Freezing a file system: FIFREEZE, FITHAW (linux/fs.h).
+"""Freezing a file system.
 
 While it is frozen every write to it waits in the kernel, uninterruptibly; reading goes on.
 """
@@ -9,25 +9,26 @@ While it is frozen every write to it waits in the kernel, uninterruptibly; readi
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import platform
 
 from ..errors import QuiesceError, RestoreError
 from . import libc
+from .freezer import DIED, FIFREEZE, FITHAW, Freezer, ioctl
 from .measure import Measure, NotPossibleError
 from .mounting import read_mounts
+from .step import FROZEN
 
-# _IOWR('X', 119, int) and _IOWR('X', 120, int); the direction bits differ on these architectures (asm/ioctl.h).
-_DIRECTION = 0x60045800 if platform.machine().startswith(("ppc", "mips", "sparc", "alpha")) else 0xC0045800
-FIFREEZE, FITHAW = _DIRECTION | 0x77, _DIRECTION | 0x78
+__all__ = ["FIFREEZE", "FITHAW", "Freeze", "mount_id"]
+POLL = 0.05  # seconds: how often a freeze that waits looks whether it is still wanted
+LEAVE_PATIENCE = 1.0
 
 
 class Freeze(Measure):
     """Freeze one file system, whatever the number of its mounts."""
 
-    action = "frozen"
+    action = FROZEN
     fd = -1
+    _freezer: Freezer | None = None
 
     def prepare(self) -> None:
         """Open one of its mountpoints and write what is in memory while all goes on: the less waits in the freeze."""
@@ -55,31 +56,65 @@ class Freeze(Measure):
     def do(self) -> None:
         """Freeze; it waits for what is being written."""
         self._open()
-        try:
-            _ioctl(self.fd, FIFREEZE)
-        except OSError as error:
-            if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY):
-                self.close()  # or it could not be unmounted either
-                raise NotPossibleError("it cannot be frozen") from error
-            if error.errno == errno.EBUSY:
-                raise QuiesceError(
-                    "%s is frozen already, by something else." % self._name(),
-                    "If it is a dead run of this program, run: blksync restore-state. Otherwise: %s" % self._command(),
-                ) from error
-            raise QuiesceError("Cannot freeze %s: %s." % (self._name(), os.strerror(error.errno or 0))) from error
+        self._freezer = Freezer(self.fd)
+        outcome = self._wait(self._freezer)
+        self._freezer = None
+        if outcome == DIED:
+            self.undo()
+            raise QuiesceError("Cannot freeze %s: the process that did it was killed." % self._name(), "Run again.")
+        if outcome in (errno.EOPNOTSUPP, errno.ENOTTY):
+            self.close()  # or it could not be unmounted either
+            raise NotPossibleError("it cannot be frozen")
+        if outcome == errno.EBUSY:
+            raise QuiesceError(
+                "%s is frozen already, by something else." % self._name(),
+                "If it is a dead run of this program, run: blksync restore-state. Otherwise: %s" % self._command(),
+            )
+        if outcome:
+            raise QuiesceError("Cannot freeze %s: %s." % (self._name(), os.strerror(outcome)))
 
-    def undo(self) -> None:
+    def _wait(self, freezer: Freezer) -> int:
+        while True:
+            outcome = freezer.outcome(POLL)
+            if outcome is not None:
+                return outcome
+            reason = self.unwanted()
+            if reason:
+                freezer.abandon()
+                if not freezer.has_ended(LEAVE_PATIENCE):
+                    raise self._still_freezing()
+                self._freezer = None
+                raise QuiesceError("%s was not frozen: %s." % (self._name(), reason), "Run again.")
+
+    def undo(self) -> str:
         """Thaw."""
+        if self._freezer is not None:
+            if not self._freezer.has_ended(0):
+                raise self._still_freezing()
+            self._freezer = None
         try:
             self._open()
-            _ioctl(self.fd, FITHAW)
+            ioctl(self.fd, FITHAW)
         except QuiesceError as error:
             raise RestoreError("Cannot thaw: %s" % error.message, self._command()) from error
         except OSError as error:
-            if error.errno != errno.EINVAL:  # EINVAL: it is not frozen
-                raise RestoreError(
-                    "Cannot thaw %s: %s." % (self._name(), os.strerror(error.errno or 0)), "Run: %s" % self._command()
-                ) from error
+            if error.errno == errno.EINVAL:  # it is not frozen
+                return "%s was thawed by something else" % self._name()
+            raise RestoreError(
+                "Cannot thaw %s: %s." % (self._name(), os.strerror(error.errno or 0)), "Run: %s" % self._command()
+            ) from error
+        return ""
+
+    def wait(self) -> None:
+        """Until a freeze that the kernel had not ended is over."""
+        if self._freezer is not None:
+            self._freezer.wait()
+
+    def _still_freezing(self) -> RestoreError:
+        return RestoreError(
+            "The kernel has not ended freezing %s: a write to it hangs, and new ones wait." % self._name(),
+            "It is thawed as soon as that write ends. Should it stay frozen, run: %s" % self._command(),
+        )
 
     def close(self) -> None:
         """Close the folder."""
@@ -101,12 +136,3 @@ def mount_id(fd: int) -> int:
             if line.startswith("mnt_id:"):
                 return int(line.split()[1])
     return -1
-
-
-def _ioctl(fd: int, request: int) -> None:
-    while True:
-        try:
-            fcntl.ioctl(fd, request, 0)
-            return
-        except InterruptedError:
-            continue

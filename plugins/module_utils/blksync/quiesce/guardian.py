@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import select
 import signal
 import socket
 import sys
@@ -23,7 +22,7 @@ from typing import Any, Sequence
 
 from ..errors import BlksyncError, QuiesceError
 from . import libc
-from .channel import Channel, ChannelClosedError
+from .channel import Channel, ChannelClosedError, readable
 from .execution import Execution
 from .mounting import read_mounts
 from .plan import mount_of
@@ -32,6 +31,8 @@ from .step import Entry, Step
 
 HELLO_PATIENCE = 20.0  # seconds
 OOM_NEVER = "-1000"  # proc(5), oom_score_adj
+TOLD_TO_END = "the guardian was told to end (SIGTERM)"
+TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
 
 
 def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
@@ -39,9 +40,12 @@ def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
 
     Raises QuiesceError. No other thread may run in the calling process.
     """
-    ours, theirs = socket.socketpair()
     sync = os.getpid()
-    child = os.fork()
+    try:
+        ours, theirs = socket.socketpair()
+        child = os.fork()
+    except OSError as error:
+        raise QuiesceError("Cannot start the guardian process: %s." % os.strerror(error.errno or 0)) from error
     if child == 0:
         try:  # nothing of the caller's may run twice: not its handlers, not its finally clauses
             os.setsid()
@@ -50,7 +54,8 @@ def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
         finally:
             os._exit(0)
     theirs.close()
-    os.waitpid(child, 0)
+    with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored nobody has to wait for it
+        os.waitpid(child, 0)
     channel = Channel(ours)
     try:
         hello = channel.receive(HELLO_PATIENCE)
@@ -71,7 +76,7 @@ class _Guardian:
         self.notes += [problem for problem in [_lock()] if problem]
         self.channel = Channel(end)
         self.state = StateFile(label, sync, os.getpid(), folder)
-        self.execution = Execution(self._record)
+        self.execution = Execution(self._record, unwanted=self._unwanted)
         self.deadline: float | None = None
         self.ended = ""
         self.sync_listens = True
@@ -84,6 +89,9 @@ class _Guardian:
                 pass
         finally:
             self._give_up("")
+            if self.execution.entries:  # the state file stays until that is over
+                self.execution.wait()
+                self._give_up("")
 
     def _serve_one(self) -> bool:
         left = None if self.deadline is None else self.deadline - time.monotonic()
@@ -94,9 +102,9 @@ class _Guardian:
             return False
         if message is None:
             if _drain(self._wake):
-                self._give_up("the guardian was told to end (SIGTERM)")
+                self._give_up(TOLD_TO_END)
                 return False
-            self._give_up("the time for it (quiesce_timeout) is over")
+            self._give_up(TIME_IS_OVER)
             return True
         return self._answer(message)
 
@@ -121,6 +129,14 @@ class _Guardian:
             self._send({"failed": error.kind, "message": error.message, "hint": error.hint})
         return bool(wanted != "end")
 
+    def _unwanted(self) -> str:
+        """Why what was asked for last need not be waited for: the sync says nothing more before it has its answer."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            return TIME_IS_OVER
+        if readable([self._wake], 0):
+            return TOLD_TO_END
+        return "the sync ended" if self.channel.has_news() else ""
+
     def _give_up(self, reason: str) -> None:
         """Restore without being asked, and say so."""
         if self.execution.entries:
@@ -131,6 +147,7 @@ class _Guardian:
         """``reason`` says why the sync's copy is worth nothing, or is empty where it asked for this itself."""
         self.deadline = None
         failures = self.execution.undo()
+        reason = reason or "; ".join(self.execution.disturbances)
         entries = [entry.to_data() for entry in self.execution.entries]
         self._send({"restored": entries, "failures": [failure.to_data() for failure in failures], "reason": reason})
         if not self.sync_listens:
@@ -176,6 +193,7 @@ def _settle(keep: int) -> int:
     os.set_blocking(writer, False)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.set_wakeup_fd(writer)
     signal.signal(signal.SIGTERM, _noted)
     return reader
@@ -195,9 +213,7 @@ def _lock() -> str:
 
 
 def _drain(fd: int) -> bool:
-    poll = select.poll()
-    poll.register(fd, select.POLLIN)
-    return bool(poll.poll(0)) and bool(os.read(fd, 100))
+    return bool(readable([fd], 0)) and bool(os.read(fd, 100))
 
 
 def _tell_kernel_log(text: str) -> None:

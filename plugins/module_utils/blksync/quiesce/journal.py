@@ -32,12 +32,13 @@ class RelinquishJournal(Measure):
             _journalctl("--sync")
             _journalctl("--relinquish-var")
 
-    def undo(self) -> None:
+    def undo(self) -> str:
         """Nothing where journald writes to /var already, or never did."""
         if os.path.isdir(PERSISTENT) and os.path.isdir(os.path.dirname(FLUSHED)) and not os.path.exists(FLUSHED):
             problem = _journalctl("--flush")
             if problem:
                 raise RestoreError("The system log was not moved back to disk: %s." % problem, "journalctl --flush")
+        return ""
 
 
 def _journalctl(option: str) -> str:

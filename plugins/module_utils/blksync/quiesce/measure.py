@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Callable
 
 from .step import Step
 
@@ -17,13 +18,15 @@ class NotPossibleError(Exception):
 class Measure(ABC):
     """Does one step in one way and undoes it. Made anew from the step, it undoes what another process did.
 
-    ``action`` is the word for it in reports and in the state file.
+    ``action`` is the word for it in reports and in the state file. ``unwanted`` is asked while do() has to wait: the
+    reason not to wait any longer, or "".
     """
 
     action = ""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, unwanted: Callable[[], str] = lambda: "") -> None:
         self.step = step
+        self.unwanted = unwanted
 
     def prepare(self) -> None:
         """Everything slow that do() and undo() need and that stops nobody. Raises QuiesceError."""
@@ -34,8 +37,14 @@ class Measure(ABC):
         RestoreError where that failed."""
 
     @abstractmethod
-    def undo(self) -> None:
-        """Put it back; harmless where nothing was done or it has been undone already. Raises RestoreError."""
+    def undo(self) -> str:
+        """Put it back; harmless where nothing was done or it has been undone already. Raises RestoreError.
+
+        Returns what shows that it did not hold still until now, if anything does, else "".
+        """
+
+    def wait(self) -> None:
+        """Wait, however long, for what undo() could not undo because the kernel had not ended it."""
 
     def close(self) -> None:
         """Let go of what prepare() opened; only after undo()."""

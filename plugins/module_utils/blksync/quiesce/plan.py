@@ -32,12 +32,16 @@ class Claim:
 
 @dataclass(frozen=True)
 class QuiescePlan:
-    """``steps`` in the order of doing; they are undone in reverse. Nothing may be done while ``refusals`` stand."""
+    """``steps`` in the order of doing; they are undone in reverse. Nothing may be done while ``refusals`` stand.
+
+    ``read_only`` are the devnos, sorted, of what holds still without a step: as long as none is mounted for writing.
+    """
 
     device: str = ""
     steps: tuple[Step, ...] = ()
     claims: tuple[Claim, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    read_only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,7 @@ class _FileSystem:
     @property
     def writable(self) -> bool:
         """Read-only mounts of a writable file system do not stop its own writing, or that of another namespace."""
-        options = self.mounts[0].super_options or self.mounts[0].options
-        return "ro" not in options.split(",")
+        return _is_writable(self.mounts[0])
 
 
 def steps_for(
@@ -84,12 +87,13 @@ def steps_for(
     Under "none" nothing is done, and whatever is in use for writing is refused.
     """
     carriers = list(_carriers(partition))
-    filesystems = [fs for fs in _file_systems(machine, carriers) if fs.writable]
+    mounted = list(_file_systems(machine, carriers))
+    filesystems = [fs for fs in mounted if fs.writable]
     refusals = [*_swap_refusals(machine, partition, carriers, filesystems), *_spanning(machine, partition)]
     claims = tuple(Claim(c.path, c.devno) for c in carriers if c.depth and c.leaf and not (c.mounts or c.swap))
     if mode == "none":
         refusals += [_in_use(partition, fs) for fs in filesystems]
-        return QuiescePlan(partition.path, (), claims, tuple(refusals))
+        return QuiescePlan(partition.path, (), claims, tuple(refusals), _read_only(mounted))
     steps: list[Step] = []
     for fs in filesystems:
         if fs.fstype.split(".")[0] in IN_USER_SPACE:
@@ -102,7 +106,22 @@ def steps_for(
     steps.sort(key=lambda step: _order(step, depth))
     if _holds_journal(machine, steps):
         steps.insert(0, Step(JOURNAL))
-    return QuiescePlan(partition.path, tuple(steps), claims, tuple(refusals))
+    return QuiescePlan(partition.path, tuple(steps), claims, tuple(refusals), _read_only(mounted))
+
+
+def disturbance(plan: QuiescePlan, mounts: Sequence[Mount]) -> str:
+    """Which file system that was read-only when ``plan`` was made is mounted for writing in ``mounts``, or ""."""
+    now = [mount.mountpoint for mount in mounts if mount.devno in plan.read_only and _is_writable(mount)]
+    return "%s was read-only and was made writable by something else" % ", ".join(now) if now else ""
+
+
+def _is_writable(mount: Mount) -> bool:
+    return "ro" not in (mount.super_options or mount.options).split(",")
+
+
+def _read_only(mounted: list[_FileSystem]) -> tuple[str, ...]:
+    """Unmounted and mounted again it has the number of its device; the same number where it is not btrfs."""
+    return tuple(sorted({no for fs in mounted if not fs.writable for no in (fs.mounts[0].devno, fs.carrier.devno)}))
 
 
 def _carriers(partition: Partition) -> Iterator[_Carrier]:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Iterator, Sequence
 
@@ -19,26 +19,59 @@ from ..errors import DeviceBusyError, QuiesceError, RestoreError
 from . import guardian, libc, systemd
 from .channel import Channel, ChannelClosedError
 from .execution import Execution, Failure, restore_error
-from .plan import QuiescePlan
-from .state import FOLDER, StateFile, identify, is_alive
-from .step import JOURNAL, Entry
+from .mounting import read_mounts
+from .plan import QuiescePlan, disturbance
+from .state import FOLDER, StateFile, identify, is_alive, waits_in_kernel
+from .step import FROZEN, JOURNAL, UNMOUNT, Entry, Step
+from .users import describe_users, is_written
 
 ANSWER_PATIENCE = 60.0  # seconds beyond what was asked for
 DEATH_PATIENCE = 5.0
+POLL = 0.05
 
 
-@dataclass
 class Quiesced:
     """A source that holds still. ``report`` has one entry for each file system, as ``step.Entry.report`` makes it;
-    its seconds are final after the restoring."""
+    its seconds are final after the restoring. ``released``: it has been put back, or was tried to."""
 
-    entries: list[Entry] = field(default_factory=list)
+    def __init__(self, plan: QuiescePlan, link: _Link | None = None) -> None:
+        self.released = False
+        self.entries = list(link.entries) if link else []
+        self._plan = plan
+        self._link = link
 
     @property
     def report(self) -> list[dict[str, Any]]:
         """For the result of a sync."""
         now = time.monotonic()
         return [entry.report(now) for entry in self.entries if entry.step.kind != JOURNAL]
+
+    def release(self) -> None:
+        """The source has been read for the last time: put everything back, now and not at the end of the context.
+
+        Raises QuiesceError where it did not hold still until now, RestoreError where something could not be put back.
+        Does nothing the second time.
+        """
+        if self.released:
+            return
+        reason = disturbance(self._plan, read_mounts())
+        reason = self._put_back(None) or reason
+        if reason:
+            raise _not_still(reason)
+
+    def abandon(self, error: BaseException) -> None:
+        """The copy failed by ``error``: put everything back. Raises RestoreError."""
+        if not self.released:
+            self._put_back(error)
+
+    def _put_back(self, error: BaseException | None) -> str:
+        self.released = True
+        if self._link is None:
+            return ""
+        self.entries, failures, reason = self._link.restore()
+        if failures:
+            raise restore_error(failures) from error
+        return reason
 
 
 class Quiescer:
@@ -55,6 +88,7 @@ class Quiescer:
         self._folder = folder
         self._claims: list[Device] = []
         self._link: _Link | None = None
+        self._state: Quiesced | None = None
         self._wrote_bytecode = sys.dont_write_bytecode
 
     def __enter__(self) -> Quiescer:
@@ -85,6 +119,8 @@ class Quiescer:
         steps = [step for plan in plans for step in plan.steps]
         if not steps:
             return
+        for step in steps:
+            _expect_no_writers(step)
         channel, pid, notes = guardian.start(self.label, self._folder)
         self._link = _Link(channel, pid, StateFile(self.label, os.getpid(), pid, self._folder))
         self.notes += notes
@@ -99,35 +135,26 @@ class Quiescer:
         """The source holds still inside. Raises QuiesceError with everything put back where that cannot be, or where
         it did not last until the end; RestoreError, with the commands to run, where something could not be put back.
         """
-        state = Quiesced()
-        if not plan.steps:
-            yield state
-            return
-        if self._link is None:
+        link = self._link if plan.steps else None
+        if link:
+            answer = link.ask(
+                {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
+                self.timeout + ANSWER_PATIENCE,
+            )
+            self.notes += [problem for problem in [answer.get("problem")] if problem]
+        elif plan.steps:
             raise QuiesceError("Nothing was prepared for %s." % plan.device)
-        link = self._link
-        answer = link.ask(
-            {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
-            self.timeout + ANSWER_PATIENCE,
-        )
-        self.notes += [problem for problem in [answer.get("problem")] if problem]
-        state.entries = link.entries
+        self._state = state = Quiesced(plan, link)
         try:
             yield state
         except BaseException as error:
-            state.entries, failures, _reason = link.restore()
-            if failures:
-                raise restore_error(failures) from error
+            state.abandon(error)
             raise
-        state.entries, failures, reason = link.restore()
-        if failures:
-            raise restore_error(failures)
-        if reason:
-            raise _not_still(reason)
+        state.release()
 
     def check(self) -> None:
         """Raise QuiesceError where the source no longer holds still. Cheap."""
-        if self._link:
+        if self._link and not (self._state and self._state.released):
             self._link.check()
 
 
@@ -207,28 +234,66 @@ class _Link:
         while True:
             message = self._channel.receive(max(0.0, deadline - time.monotonic()))
             if message is None:
-                self._kill()
+                self._ended(kill=True)
                 raise ChannelClosedError
             if "entries" not in message:
                 return message
             self.entries = [Entry.from_data(entry) for entry in message["entries"]]
 
-    def _kill(self) -> None:
-        if is_alive(self._process):
-            os.kill(self._process["pid"], signal.SIGKILL)
-            with contextlib.suppress(ChannelClosedError):
-                while self._channel.receive(DEATH_PATIENCE) is not None:
-                    pass
+    def _ended(self, kill: bool) -> bool:
+        """Whether the guardian and all that it has forked is gone within DEATH_PATIENCE: they hold the channel.
+
+        ``kill``: SIGKILL helps, but never while it waits in the kernel: what it does there would be done all the same,
+        and nobody would be left to undo it.
+        """
+        deadline = time.monotonic() + DEATH_PATIENCE
+        while time.monotonic() < deadline:
+            if kill and is_alive(self._process) and not waits_in_kernel(self._process["pid"]):
+                os.kill(self._process["pid"], signal.SIGKILL)
+            try:
+                message = self._channel.receive(POLL)
+            except ChannelClosedError:
+                return True
+            if message and "entries" in message:
+                self.entries = [Entry.from_data(entry) for entry in message["entries"]]
+        return False
 
     def _take_over(self) -> list[Failure]:
-        """Do what the guardian cannot do any more."""
+        """Do what the guardian cannot do any more. While it lives the state file stays, and all is left to it."""
         self._lost = True
+        if not self._ended(kill=False):
+            self._channel.close()  # so it restores as soon as it can
+            return [_still_at_work(entry, self._process["pid"]) for entry in self.entries if entry.ended is None]
         execution = Execution(lambda _entries: None, self.entries)
         failures = execution.undo()
         self.entries = execution.entries
         if not failures:
             self._state.remove()
         return failures
+
+
+def _expect_no_writers(step: Step) -> None:
+    """What cannot be frozen has to be unmounted or made read-only, and an open file forbids both: better known now
+    than at its own turn, after other partitions were copied."""
+    if step.kind == UNMOUNT and is_written(step.mounts, step.devno):
+        raise QuiesceError(
+            "%s can be neither unmounted nor remounted read-only: files on it are open for writing; it is used by %s."
+            % (", ".join(step.mountpoints), ", ".join(describe_users(step.mounts, step.devno)) or "a program"),
+            "Nothing was written. End what uses it and run again.",
+        )
+
+
+def _still_at_work(entry: Entry, pid: int) -> Failure:
+    places = ", ".join(entry.step.mountpoints) or "the system log"
+    return Failure(
+        "%s is not restored: the process %d that does it hangs in the kernel." % (places, pid),
+        "It restores as soon as it can. Should it not: %s."
+        % (
+            "fsfreeze --unfreeze %s" % shlex.quote(entry.step.mountpoints[0])
+            if entry.action == FROZEN
+            else "blksync restore-state, once that process is gone"
+        ),
+    )
 
 
 def _not_still(reason: str) -> QuiesceError:

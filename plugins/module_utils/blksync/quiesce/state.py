@@ -14,6 +14,7 @@ from typing import Any, Sequence
 
 from ..errors import BlksyncError
 from .execution import Execution, Failure
+from .freezer import NAME as FREEZER
 from .step import Entry
 
 FOLDER = "/run/blksync"
@@ -32,6 +33,11 @@ def is_alive(process: dict[str, Any]) -> bool:
     return bool(process["start"]) and _start_time(process["pid"]) == process["start"]
 
 
+def waits_in_kernel(pid: int) -> bool:
+    """Whether nothing reaches the process at the moment (proc(5): state D), not even SIGKILL."""
+    return _stat(pid)[:1] == ["D"]
+
+
 class StateFile:
     """The file of one guardian. Writing it is never worth failing for: ``problem`` says why it is not there.
 
@@ -40,7 +46,8 @@ class StateFile:
 
     def __init__(self, label: str, sync: int, guardian: int, folder: str = FOLDER) -> None:
         self.path = os.path.join(folder, "%s%d%s" % (PREFIX, guardian, SUFFIX))
-        self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian)}
+        session = int((_stat(guardian) or "0000")[3])
+        self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian), "session": session}
         self.problem = ""
         self.usable = True
 
@@ -112,7 +119,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
                 record = json.load(file)
         except FileNotFoundError:
             return None  # its own guardian has restored meanwhile
-        if not (is_alive(record["sync"]) or is_alive(record["guardian"])):
+        if not (is_alive(record["sync"]) or is_alive(record["guardian"]) or _freezes(record.get("session"))):
             break
         if is_alive(record["sync"]) or time.monotonic() > deadline:
             return RestoredRun(record["label"], running=True)
@@ -126,6 +133,20 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
     return RestoredRun(record["label"], actions=actions, failures=failures)
 
 
+def _freezes(session: int | None) -> bool:
+    """Whether a process that the guardian left, in the session of its own, still waits in FIFREEZE."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if session else []
+    return any(_stat(pid)[3:4] == [str(session)] and _name(pid) == FREEZER for pid in pids)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open("/proc/%d/comm" % pid, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def _files(folder: str) -> list[str]:
     try:
         names = sorted(os.listdir(folder))
@@ -136,9 +157,14 @@ def _files(folder: str) -> list[str]:
 
 def _start_time(pid: int) -> str:
     """In clock ticks after boot; empty where there is no such process or only its remains."""
+    fields = _stat(pid)
+    return "" if not fields or fields[0] in ("Z", "X") else fields[19]
+
+
+def _stat(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat: state, parent, process group, session and so on; empty without it."""
     try:
         with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as file:
-            fields = file.read().rpartition(")")[2].split()
+            return file.read().rpartition(")")[2].split()
     except OSError:
-        return ""
-    return "" if fields[0] in ("Z", "X") else fields[19]
+        return []

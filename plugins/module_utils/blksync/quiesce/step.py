@@ -11,6 +11,7 @@ from typing import Any
 from ..machine import Mount
 
 JOURNAL, UNMOUNT, FREEZE = "journal", "unmount", "freeze"
+FROZEN = "frozen"  # the action of freezing
 
 
 @dataclass(frozen=True)
@@ -50,29 +51,37 @@ class Step:
 class Entry:
     """A step that is being done or has been done, and how. ``action`` is the name of a measure (see measures).
 
-    ``begun`` and ``ended`` are seconds of the monotonic clock, which all processes share.
+    ``begun``, ``done`` (None: not yet, or the one who did it died) and ``ended`` (undone again) are seconds of the
+    monotonic clock, which all processes share.
     """
 
     step: Step
     action: str
     begun: float
     ended: float | None = None
+    done: float | None = None
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {"step": self.step.to_data(), "action": self.action, "begun": self.begun, "ended": self.ended}
+        return dict(vars(self), step=self.step.to_data())
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Entry:
         """The entry that to_data() was made from."""
-        return cls(Step.from_data(data["step"]), data["action"], data["begun"], data["ended"])
+        return cls(Step.from_data(data["step"]), data["action"], data["begun"], data["ended"], data.get("done"))
 
     def report(self, now: float) -> dict[str, Any]:
-        """For the result of a sync: what was done to which file system, and for how many seconds."""
+        """For the result of a sync: what was done to which file system, and for how many seconds.
+
+        ``seconds`` include the doing, ``frozen_seconds`` are those in which writers waited.
+        """
+        ended = self.ended or now
+        frozen = ended - (self.done or self.begun) if self.action == FROZEN else 0.0
         return {
             "device": self.step.device,
             "fstype": self.step.fstype,
             "mountpoints": self.step.mountpoints,
             "action": self.action,
-            "seconds": round((self.ended or now) - self.begun, 3),
+            "seconds": round(ended - self.begun, 3),
+            "frozen_seconds": round(frozen, 3),
         }

@@ -46,10 +46,11 @@ class Unmount(Measure):
             self.undo()
             raise NotPossibleError("it is mounted in another mount namespace, or claimed otherwise") from error
 
-    def undo(self) -> None:
+    def undo(self) -> str:
         """Give up the claim and mount again what is not mounted."""
         self.close()
         mount_again(self.step)
+        return ""
 
     def close(self) -> None:
         """Give up the claim."""
@@ -81,17 +82,19 @@ class RemountReadOnly(Measure):
                 "End what uses it and run again.",
             ) from error
 
-    def undo(self) -> None:
+    def undo(self) -> str:
         """Make it writable again, unless it is."""
         mount = self._mount()
+        if not any(_read_only_superblock(each) for each in read_mounts() if each.devno == self.step.devno):
+            return "%s was made writable by something else" % mount.mountpoint
         try:
-            if any(_read_only_superblock(each) for each in read_mounts() if each.devno == self.step.devno):
-                _remount(mount, 0)
+            _remount(mount, 0)
         except OSError as error:
             raise RestoreError(
                 "Cannot make %s writable again: %s." % (mount.mountpoint, _reason(error)),
                 "Run: mount -o remount,rw %s" % mount.mountpoint,
             ) from error
+        return ""
 
     def _mount(self) -> Mount:
         """One that is itself writable, if there is any: remounting sets the flags of the mount as well."""

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Iterator, Sequence
 
 from ..discovery.mounts import parse_mountinfo
@@ -17,23 +18,56 @@ AT_MOST = 8  # names in one message
 
 def describe_users(mounts: Sequence[Mount], devno: str) -> list[str]:
     """Processes ("process 1234 (vim)"), loop devices and other mount namespaces that keep it busy."""
-    ids = {mount.mount_id for mount in mounts}
     found: list[str] = []
-    namespaces = {_link("/proc/self/ns/mnt")}
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
-        if pid == os.getpid():
-            continue
-        namespace = _link("/proc/%d/ns/mnt" % pid)
-        if namespace and namespace not in namespaces:
-            namespaces.add(namespace)
-            theirs = _mount_ids(pid, devno)
-            if theirs - ids:
-                found.append("the mount namespace of %s" % _name(pid))
-            ids |= theirs
+    for pid, ids, elsewhere in _processes(mounts, devno):
+        if elsewhere:
+            found.append("the mount namespace of %s" % _name(pid))
         if _uses(pid, ids, devno):
             found.append(_name(pid))
-    found += _loop_devices(mounts)
+    return _at_most([*found, *_loop_devices(mounts)])
+
+
+def is_written(mounts: Sequence[Mount], devno: str) -> bool:
+    """Whether a process or a loop device has a file on it open for writing: it cannot even be made read-only."""
+    written = any(_writes(pid, ids) for pid, ids, _elsewhere in _processes(mounts, devno))
+    return written or any(_loop_devices(mounts, writing=True))
+
+
+def _processes(mounts: Sequence[Mount], devno: str) -> Iterator[tuple[int, set[int], bool]]:
+    """Each with its number, the file system's mounts seen so far in whatever namespace, whether it added some."""
+    ids = {mount.mount_id for mount in mounts}
+    namespaces = {_link("/proc/self/ns/mnt")}
+    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+        namespace = _link("/proc/%d/ns/mnt" % pid)
+        theirs = set()
+        if namespace and namespace not in namespaces:
+            namespaces.add(namespace)
+            theirs = _mount_ids(pid, devno) - ids
+            ids |= theirs
+        yield pid, ids, bool(theirs)
+
+
+def _at_most(found: list[str]) -> list[str]:
     return found[:AT_MOST] + (["%d more" % (len(found) - AT_MOST)] if len(found) > AT_MOST else [])
+
+
+def _writes(pid: int, ids: set[int]) -> bool:
+    """Of open files only regular ones count: a pipe or a device on it is not written to through the file system."""
+    try:
+        names = os.listdir("/proc/%d/fdinfo" % pid)
+    except OSError:
+        return False
+    for name in names:
+        info = dict(
+            line.split(":", 1) for line in _text("/proc/%d/fdinfo/%s" % (pid, name)).splitlines() if ":" in line
+        )
+        if int(info.get("mnt_id", -1)) in ids and int(info.get("flags", "0"), 8) & os.O_ACCMODE:
+            try:
+                if stat.S_ISREG(os.stat("/proc/%d/fd/%s" % (pid, name)).st_mode):
+                    return True
+            except OSError:
+                continue  # closed meanwhile
+    return False
 
 
 def _uses(pid: int, ids: set[int], devno: str) -> bool:
@@ -89,9 +123,11 @@ def _mount_ids(pid: int, devno: str) -> set[int]:
     return {mount.mount_id for mount in mounts if mount.devno == devno}
 
 
-def _loop_devices(mounts: Sequence[Mount]) -> Iterator[str]:
+def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[str]:
     for name in sorted(os.listdir("/sys/block")):
         backing = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
+        if writing and _text("/sys/block/%s/ro" % name).strip() != "0":
+            continue
         if backing and any(backing.startswith(mount.mountpoint.rstrip("/") + "/") for mount in mounts):
             yield "/dev/%s (%s)" % (name, backing)
 

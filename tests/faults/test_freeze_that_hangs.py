@@ -1,0 +1,99 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel does not end a freeze while a write hangs: time is over all the same, and nothing stays frozen later."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from blksync.quiesce import state
+from blksync.quiesce.freeze import FIFREEZE
+from tests.support import hung_writer
+from tests.support.hung_writer import HungWriter
+from tests.support.mounted import MountedPair, wait_for
+from tests.support.quiesce_driver import DrivenQuiesce
+
+pytestmark = [
+    pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4"),
+    pytest.mark.skipif(not hung_writer.possible(), reason="the hung writer is for x86_64"),
+]
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[MountedPair]:
+    with MountedPair(tmp_path) as pair:
+        yield pair
+
+
+def runs(pair: MountedPair, patience: float = 0) -> list[state.RestoredRun]:
+    return [run for run in state.restore_state(patience=patience) if pair.source.path in run.label]
+
+
+def freezers(pair: MountedPair) -> list[int]:
+    """The processes that are in FIFREEZE for this pair."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                _number, fd, request, *_others = (folder / "syscall").read_text().split()
+                if int(request, 16) == FIFREEZE and (folder / "fd" / str(int(fd, 16))).readlink() == pair.root:
+                    found.append(int(folder.name))
+            except (OSError, ValueError):
+                continue  # it is gone, or in no system call
+    return found
+
+
+def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> None:
+    before = pair.mounts()
+    with HungWriter(pair.root) as writer, DrivenQuiesce(**pair.request(quiesce_timeout=1)) as driven:
+        driven.wait_for("quiescing:2")
+        begun = time.monotonic()
+        end = driven.end()
+        assert time.monotonic() - begun < 1 + 10
+        assert end["kind"] == "restore", end
+        assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
+        (run,) = runs(pair)
+        assert run.running  # the state file is there, and somebody who still works on it
+        writer.end()
+        wait_for(lambda: not runs(pair), 5)
+    pair.assert_restored(before)
+
+
+@pytest.mark.parametrize("helpers", ["the guardian", "whoever freezes as well"])
+def test_the_guardian_is_killed_while_the_kernel_still_freezes(pair: MountedPair, helpers: str) -> None:
+    before = pair.mounts()
+    with HungWriter(pair.root) as writer, DrivenQuiesce(**pair.request(quiesce_timeout=1, patience=2)) as driven:
+        guardian = driven.wait_for("guardian")["pid"]
+        driven.wait_for("quiescing:2")
+        wait_for(lambda: bool(freezers(pair)), 1)
+        for pid in {guardian, *(freezers(pair) if helpers != "the guardian" else ())}:
+            os.kill(pid, signal.SIGKILL)
+        end = driven.end()
+        assert end["kind"] == "restore", end
+        assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
+        assert [run.running for run in runs(pair)] == [True]
+        writer.end()
+        wait_for(lambda: not freezers(pair), 5)
+    assert [run.failures for run in runs(pair, patience=3)] == [[]]
+    pair.assert_restored(before)
+    assert runs(pair) == []
+
+
+def test_the_sync_is_killed_while_the_kernel_still_freezes(pair: MountedPair) -> None:
+    before = pair.mounts()
+    with HungWriter(pair.root) as writer, DrivenQuiesce(**pair.request()) as driven:
+        driven.wait_for("quiescing:2")
+        wait_for(lambda: bool(freezers(pair)), 5)
+        driven.kill()
+        driven.process.wait()
+        assert [run.running for run in runs(pair)] == [True]
+        writer.end()
+        wait_for(lambda: not runs(pair), 5)
+    pair.assert_restored(before)
