@@ -121,6 +121,11 @@ def test_udev_rules(tmp_path: Path) -> None:
     assert starts[0].startswith('ACTION=="add", ')
     assert starts[0].endswith('ENV{SYSTEMD_WANTS}+="blksync@travel.service"')
     assert [line.partition('ENV{PARTN}=="')[2].partition('"')[0] for line in lines if "PARTN" in line] == ["1|2", "2"]
-    opened = [line for line in lines if line.startswith('KERNEL=="dm-*"')]
-    assert ['RESULT=="*00000022*"' in line for line in opened] == [True, False, False, False, False]
-    assert any('RESULT=="*6f9619ff-8b86-d011-b42d-00c04fc964ff*S2*"' in line for line in opened)
+    opened = [line for line in lines if line.startswith("ENV{.BLKSYNC_BELOW}==")]
+    assert [line.partition('=="')[2].partition('"')[0] for line in opened] == [
+        "*00000022*",
+        "*6f9619ff-8b86-d011-b42d-00c04fc964ff*S2*",
+        "*S3*",
+        "*5002ab*",
+        "*33333333*",
+    ]
