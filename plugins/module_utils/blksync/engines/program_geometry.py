@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-MAX_BUFFER = 64 * 1024 * 1024  # bytes a device; the program reads short from 2 GiB on
-MIN_BUFFER = 1024 * 1024  # bytes; every buffer ends in a flush of the target, so small ones are slow
+MAX_BUFFER = 16 * 1024 * 1024  # bytes a device; larger ones are not faster, and from 2 GiB on the program reads short
+MIN_BUFFER = 1024 * 1024  # bytes; smaller ones cost more calls than they save
 
 
 @dataclass(frozen=True)
