@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -65,7 +66,7 @@ class Workstation:
         subprocess.run(self.ssh.argv(unpack), input=packed.getvalue(), check=True, capture_output=True)
 
     def deploy_blocksync_fast(self) -> str:
-        """Put $BLOCKSYNC_FAST_BINARY, else this host's blocksync-fast, on the workstation; return why not, or nothing."""
+        """Put $BLOCKSYNC_FAST_BINARY, else this host's program, on the workstation; return why not, or nothing."""
         program = os.environ.get("BLOCKSYNC_FAST_BINARY") or shutil.which("blocksync-fast")
         if not program:
             return "no blocksync-fast is installed here, and none named by BLOCKSYNC_FAST_BINARY"
