@@ -125,6 +125,33 @@ def test_mounted_again_as_before(scene: Scene, name: str) -> None:
     assert not list((scene.folder / "state").iterdir())
 
 
+def test_released_before_the_end(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    before = scene.picture()
+    plan = scene.plan("ext4")
+    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+        quiescer.prepare([plan])
+        with quiescer.quiesced(plan) as state:
+            assert scene.picture() != before
+            state.release()
+            assert scene.picture() == before
+            (entry,) = state.report
+            scene.prepare("umount a")  # from now on that is nobody's business here
+            state.release()
+            quiescer.check()
+        assert state.report == [entry]
+        assert scene.picture() == []
+
+
+def test_released_too_late(scene: Scene) -> None:
+    scene.prepare("mount $D a")
+    with scene.quiesced() as state:
+        scene.prepare("fsfreeze --unfreeze a")
+        with pytest.raises(QuiesceError, match="was thawed"):
+            state.release()
+    assert state.released
+
+
 @contextmanager
 def automount(folder: Path) -> Iterator[int]:
     """A direct autofs mount as systemd makes it; this process group is its daemon. Yields where requests arrive."""

@@ -44,6 +44,8 @@ def test_a_mounted_source_is_copied_and_put_back(pair: MountedPair) -> None:
     assert [(entry["action"], entry["mountpoints"]) for entry in boot] == [("unmounted", [str(pair.boot)])]
     assert [(entry["action"], entry["mountpoints"]) for entry in root] == [("frozen", [str(pair.root)])]
     assert 0 < root[0]["seconds"] < first["partitions"][1]["seconds"]
+    assert 0 < root[0]["frozen_seconds"] < root[0]["seconds"]
+    assert boot[0]["frozen_seconds"] == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -111,6 +113,17 @@ def test_a_source_that_is_written_to_all_the_time(pair: MountedPair) -> None:
             assert (pair.copy / name).read_bytes() == content
     finally:
         run("umount", str(pair.copy))
+
+
+def test_a_source_is_put_back_before_the_target_is_flushed(pair: MountedPair) -> None:
+    before = pair.mounts()
+    for number in (1, 2):
+        with DrivenQuiesce(**pair.request(partitions=[number], hold_in="flushing")) as driven:
+            driven.wait_for("holding")
+            assert (pair.mounts(), pair.frozen()) == (before, [])
+            driven.go_on()
+            assert driven.end()["step"] == "done"
+    pair.assert_copied()
 
 
 def test_check_mode_unmounts_and_freezes_nothing(pair: MountedPair) -> None:

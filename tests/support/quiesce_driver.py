@@ -6,8 +6,8 @@
     python -m tests.support.quiesce_driver '{"source": ..., "unfreezable": ["ext2"], "hold_in": "quiesced:2"}'
 
 Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
-"restoring:N", "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent guardian is waited for,
-``buffered`` takes direct I/O away.
+"restoring:N", "flushing" (the target), "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent
+guardian is waited for, ``buffered`` takes direct I/O away.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, Iterator, Self, Sequence
 
 from blksync import plan as planning
 from blksync import sync
+from blksync.device import Device
 from blksync.quiesce import quiescer
 from blksync.quiesce.plan import QuiescePlan, steps_for
 from blksync.quiesce.quiescer import Quiesced, Quiescer
@@ -72,6 +73,13 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     vars(planning)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
     vars(sync)["Quiescer"] = ToldQuiescer
+    flush = Device.flush
+
+    def told(device: Device) -> None:
+        say("flushing", ToldQuiescer.hold_in)
+        flush(device)
+
+    setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
     if options.pop("buffered", False):
         vars(os)["O_DIRECT"] = 0
     quiescer.ANSWER_PATIENCE = options.pop("patience", quiescer.ANSWER_PATIENCE)

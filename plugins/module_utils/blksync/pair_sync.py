@@ -18,7 +18,7 @@ from .digest_witness import WriteMark
 from .engines.base import Engine, Method, Monitor, Outcome, block_size, whole
 from .plan import Pair, Plan
 from .progress import Progress
-from .quiesce import Quiescer
+from .quiesce import Quiesced, Quiescer
 from .report import PairReport, SyncReport
 from .request import CopyRequest
 
@@ -79,13 +79,13 @@ class PairSync:
         started = time.monotonic()
         with self._digest(pair, source, target) as digest:
             self._mark_written(pair, target, entry)
+            target.drop_cache()
+            digest.begin()
             with quiescer.quiesced(pair.quiesce) as state:
                 entry.quiesce = state.report
                 # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
                 source.drop_cache()
-                target.drop_cache()
-                digest.begin()
-                watch = _CopyWatch(entry, self.progress, self.cancellation, quiescer)
+                watch = _CopyWatch(entry, self.progress, self.cancellation, quiescer, state)
                 entry.writing = True
                 outcome = self.engine.copy(
                     source, target, whole(pair.size), watch, self.request.verify, self._method(digest)
@@ -149,15 +149,28 @@ class PairSync:
 
 
 class _CopyWatch(Monitor):
-    """Passes an engine's progress on, and ends the copy when it was cancelled or the source no longer holds still."""
+    """Passes an engine's progress on, and ends the copy when it was cancelled or the source no longer holds still.
+
+    The source is put back as soon as it has been read: flushing a slow target is not its concern.
+    """
 
     def __init__(
-        self, entry: PairReport, progress: Progress, cancellation: Cancellation, quiescer: Quiescer | None = None
+        self,
+        entry: PairReport,
+        progress: Progress,
+        cancellation: Cancellation,
+        quiescer: Quiescer | None = None,
+        state: Quiesced | None = None,
     ) -> None:
         self.entry = entry
         self.progress = progress
         self.cancellation = cancellation
         self.quiescer = quiescer
+        self.state = state
+
+    def source_done(self) -> None:
+        if self.state:
+            self.state.release()
 
     def advanced(self, compared: int, changed: int) -> None:
         self.cancellation.check()

@@ -13,7 +13,7 @@ import pytest
 
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.machine import Holder, Machine, Mount, Partition
-from blksync.quiesce.plan import QuiescePlan, mount_of, steps_for
+from blksync.quiesce.plan import QuiescePlan, disturbance, mount_of, steps_for
 from blksync.quiesce.step import Entry, Step
 from tests.support import machines
 
@@ -250,6 +250,29 @@ def test_steps_and_entries_survive_json() -> None:
     entry = Entry(step, "unmounted", 1.5)
     assert Step.from_data(json.loads(json.dumps(step.to_data()))) == step
     assert Entry.from_data(json.loads(json.dumps(entry.to_data()))) == entry
+    older = {name: value for name, value in entry.to_data().items() if name != "done"}
+    assert Entry.from_data(older) == entry
+
+
+def test_writers_wait_from_the_moment_it_is_frozen() -> None:
+    step = Situation(ROOT).plan().steps[0]
+    seconds = [
+        Entry(step, *facts).report(now=9.0)
+        for facts in [("frozen", 1.0, 7.0, 3.0), ("frozen", 1.0, None, 3.0), ("frozen", 1.0), ("unmounted", 1.0)]
+    ]
+    assert [entry["seconds"] for entry in seconds] == [6.0, 8.0, 8.0, 8.0]
+    assert [entry["frozen_seconds"] for entry in seconds] == [4.0, 6.0, 8.0, 0.0]
+
+
+def test_made_writable_while_it_should_be_read_only() -> None:
+    plan = Situation(TMPFS_ROOT + "40 20 8:2 / /a ro - ext4 /dev/sda2 ro\n").plan()
+    for line, words in [
+        ("40 20 8:2 / /a ro - ext4 /dev/sda2 ro\n", ""),
+        ("41 20 8:3 / /b rw - ext4 /dev/sda3 rw\n", ""),
+        ("42 20 8:2 / /c rw - ext4 /dev/sda2 rw\n", "/c was read-only"),
+    ]:
+        found = disturbance(plan, parse_mountinfo(TMPFS_ROOT + line))
+        assert (words in found) if words else not found
 
 
 def test_the_mount_of_a_path_is_the_innermost_and_of_several_there_the_last() -> None:

@@ -5,6 +5,6 @@
 
 from __future__ import annotations
 
-from .quiescer import Quiescer
+from .quiescer import Quiesced, Quiescer
 
-__all__ = ["Quiescer"]
+__all__ = ["Quiesced", "Quiescer"]

@@ -37,7 +37,12 @@ class Freezer:
 
     def __init__(self, fd: int) -> None:
         self._end, theirs = socket.socketpair()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            self._end.close()
+            theirs.close()
+            raise
         if self._pid == 0:
             try:
                 self._end.close()

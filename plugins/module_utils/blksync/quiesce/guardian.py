@@ -41,10 +41,12 @@ def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
     Raises QuiesceError. No other thread may run in the calling process.
     """
     sync = os.getpid()
+    ours, theirs = socket.socketpair()
     try:
-        ours, theirs = socket.socketpair()
         child = os.fork()
     except OSError as error:
+        ours.close()
+        theirs.close()
         raise QuiesceError("Cannot start the guardian process: %s." % os.strerror(error.errno or 0)) from error
     if child == 0:
         try:  # nothing of the caller's may run twice: not its handlers, not its finally clauses
