@@ -24,6 +24,7 @@ class FakeMeasure(Measure):
     action = "held"
     log: list[str] = []  # noqa: RUF012  # one for all, emptied before each test
     failing: dict[str, Exception] = {}  # noqa: RUF012
+    disturbed: dict[str, str] = {}  # noqa: RUF012
 
     def prepare(self) -> None:
         self._note("prepare")
@@ -31,8 +32,9 @@ class FakeMeasure(Measure):
     def do(self) -> None:
         self._note("do")
 
-    def undo(self) -> None:
+    def undo(self) -> str:
         self._note("undo")
+        return self.disturbed.get(self.step.device, "")
 
     def _note(self, what: str) -> None:
         deed = "%s %s %s" % (self.action, what, self.step.device)
@@ -52,6 +54,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setitem(execution._BY_ACTION, "last resort", FakeLastResort)
     FakeMeasure.log.clear()
     FakeMeasure.failing.clear()
+    FakeMeasure.disturbed.clear()
     return FakeMeasure.log
 
 
@@ -121,6 +124,14 @@ def test_what_cannot_be_undone_is_reported_and_the_others_are_undone_all_the_sam
     assert log[-1] == "record held /dev/two"
     FakeMeasure.failing.clear()
     assert run.undo() == []  # a second attempt may succeed
+
+
+def test_what_did_not_hold_still_is_undone_and_told_once(log: list[str]) -> None:
+    FakeMeasure.disturbed["/dev/one"] = "somebody wrote"
+    run = recording(log)
+    run.carry_out([FIRST, SECOND])
+    assert (run.undo(), run.disturbances) == ([], ["somebody wrote"])
+    assert (run.undo(), run.disturbances) == ([], [])
 
 
 def test_every_way_fails(log: list[str]) -> None:

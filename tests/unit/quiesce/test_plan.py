@@ -256,10 +256,11 @@ def test_steps_and_entries_survive_json() -> None:
 
 def test_writers_wait_from_the_moment_it_is_frozen() -> None:
     step = Situation(ROOT).plan().steps[0]
-    seconds = [
-        Entry(step, *facts).report(now=9.0)
-        for facts in [("frozen", 1.0, 7.0, 3.0), ("frozen", 1.0, None, 3.0), ("frozen", 1.0), ("unmounted", 1.0)]
+    entries = [
+        *(Entry(step, "frozen", 1.0, 7.0, 3.0), Entry(step, "frozen", 1.0, None, 3.0)),
+        *(Entry(step, "frozen", 1.0), Entry(step, "unmounted", 1.0)),
     ]
+    seconds = [entry.report(now=9.0) for entry in entries]
     assert [entry["seconds"] for entry in seconds] == [6.0, 8.0, 8.0, 8.0]
     assert [entry["frozen_seconds"] for entry in seconds] == [4.0, 6.0, 8.0, 0.0]
 

@@ -126,9 +126,9 @@ class Engine(ABC):
     ) -> Outcome:
         """Make the target's ranges equal to the source's and flush the target.
 
-        The caller has claimed the target, and the source holds still until this returns: the source is not
-        read afterwards. ``evidence`` "auto" is as much as is needed to prove what was written, "full" covers
-        every byte of the ranges.
+        The caller has claimed the target, and the source holds still until this has called the monitor's
+        ``source_done`` or returns: the source is not read afterwards. ``evidence`` "auto" is as much as is needed
+        to prove what was written, "full" covers every byte of the ranges.
 
         Raises DeviceReadError, DeviceWriteError, EngineError, and whatever the monitor raises. After any of
         them the target is in an unknown state, and a new run repairs it.
