@@ -137,6 +137,12 @@ class FileFormatError(BlksyncError):
         self.path = path
 
 
+class DeltaError(BlksyncError):
+    """A delta is whole, but not for the image as it is."""
+
+    kind = "delta_mismatch"
+
+
 class StorageError(BlksyncError):
     """A file of ours cannot be written: the disk that it is on is full, read-only or failing. ``path`` is the file."""
 

@@ -25,9 +25,7 @@ def make(machine: Machine, source: End, target: End, request: ImageRequest) -> P
     target_disk, target_part = locate(machine, target)
     if target.kind == image_end.MISSING:
         target_part = replace(target_part, size=source.size)
-    quiesce = QuiescePlan(source.path)
-    if source.kind == image_end.BLOCK:
-        quiesce = steps_for(_seen_from(machine, source, source_part), source_part, request.quiesce)
+    quiesce = quiesce_for(machine, source, source_part, request.quiesce)
     pair = Pair(0, source_part, target_part, quiesce)
     refusals = [
         *source_refusals(machine, source),
@@ -63,6 +61,13 @@ def locate(machine: Machine, end: End) -> tuple[Disk, Partition]:
         if holder.devno == end.devno:
             return plain, replace(shape, mounts=holder.mounts, swap=holder.swap, holders=holder.holders)
     return plain, shape
+
+
+def quiesce_for(machine: Machine, end: End, shape: Partition, mode: str) -> QuiescePlan:
+    """How a source is made to hold still; a file is only looked at afterwards."""
+    if end.kind != image_end.BLOCK:
+        return QuiescePlan(end.path)
+    return steps_for(_seen_from(machine, end, shape), shape, mode)
 
 
 def _seen_from(machine: Machine, end: End, shape: Partition) -> Machine:

@@ -94,6 +94,37 @@ class ImageRequest(CopyRequest):
             raise InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native for punch_zeros.")
 
 
+@dataclass(frozen=True)
+class DeltaRequest:
+    """One delta to be made or applied. ``image`` is what is read or written; all paths are absolute.
+
+    ``digest``, ``algorithm``, ``block_size`` and quiescing are for making, ``create`` and ``protected`` for applying.
+    """
+
+    image: str
+    delta: str
+    digest: str = ""
+    algorithm: str = "auto"
+    block_size: int = BLOCK_SIZES[0]
+    quiesce: str = "auto"
+    quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
+    create: bool = False
+    protected: tuple[object, ...] = ()
+    check: bool = False
+
+    def validate(self) -> None:
+        """Raise InvalidRequestError for a value that makes no sense."""
+        for option in ("image", "delta"):
+            check_path(option, getattr(self, option))
+        if self.digest:
+            check_path("digest", self.digest)
+        _one_of("quiesce", self.quiesce, QUIESCE_MODES)
+        if self.block_size not in BLOCK_SIZES:
+            raise InvalidRequestError("block_size is %d; choose one of %s." % (self.block_size, BLOCK_SIZES))
+        if self.quiesce_timeout < 1:
+            raise InvalidRequestError("quiesce_timeout is %d; give at least 1 second." % self.quiesce_timeout)
+
+
 def check_path(option: str, value: object) -> None:
     """Raise InvalidRequestError unless it is an absolute path."""
     if not isinstance(value, str) or not os.path.isabs(value):

@@ -18,6 +18,11 @@ from .base import Range
 WINDOW = 1024 * 1024  # bytes that are read, compared and written at a time: larger ones leave the processor's cache
 
 
+def window_of(block: int, most: int = WINDOW) -> int:
+    """The window for blocks of any size: as many as fit into ``most`` bytes, one at least."""
+    return block * max(1, most // block)
+
+
 class Piece(NamedTuple):
     """``length`` bytes at ``offset`` of the devices."""
 

@@ -5,15 +5,18 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from queue import SimpleQueue
-from typing import Iterator, Sequence
+from typing import Iterator, Protocol, Sequence
 
 from .. import __version__
+from ..delta import DeltaWriter
 from ..device import Device
-from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size
+from ..errors import StorageError
+from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size, whole
 from .evidence import REPORT, BlockEvidence
-from .layout import WINDOW, Layout
+from .layout import WINDOW, Layout, window_of
 from .reader import Job, ParallelReader, Window
 from .runs import Run, changed_runs
 from .threads import ThreadGroup
@@ -52,10 +55,19 @@ class NativeEngine(Engine):
         outcome.evidence = None if proof.empty else proof
         return outcome
 
+    def extract(self, source: Device, monitor: Monitor, method: Method, delta: DeltaWriter | None) -> Outcome:
+        """Read the whole source once and write every block that is not the known digest's to ``delta``.
+
+        Raises DeviceReadError, StorageError, and whatever the monitor raises.
+        """
+        layout = self._layout(source, source, whole(source.size), method)
+        sink = _DeltaSink(delta, layout.block) if delta else None
+        return _Pass(source, source, layout, monitor, method).run(sink)
+
     def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: Method) -> Layout:
         size, block = min(source.size, target.size), block_size(source, target, least=method.block)
         method.check(ranges, size, block)
-        return Layout(ranges, size, block, max(self._window, block))
+        return Layout(ranges, size, block, window_of(block, self._window))
 
 
 class _Pass:
@@ -66,9 +78,7 @@ class _Pass:
         self._layout, self._monitor = layout, monitor
         self._method, self._checksums = method, method.checksums
 
-    def run(
-        self, writer: _Writer | None = None, proof: BlockEvidence | None = None, everything: bool = False
-    ) -> Outcome:
+    def run(self, writer: _Sink | None = None, proof: BlockEvidence | None = None, everything: bool = False) -> Outcome:
         """Compare; hand what differs to the writer; record it, or ``everything``, in the proof."""
         block = self._layout.block
         outcome = Outcome(block, -(-self._layout.length // block))
@@ -117,6 +127,43 @@ class _Pass:
     def _jobs(self) -> Iterator[Job]:
         for position, length in self._layout.windows():
             yield Job(position, self._layout.pieces(position, length))
+
+
+class _Sink(Protocol):
+    """Takes what differs."""
+
+    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
+        """Take the runs of the window's first buffer, then release it."""
+
+    def check(self) -> None:
+        """Raise what an earlier window met."""
+
+    def finish(self) -> None:
+        """Wait until everything is taken, or raise."""
+
+
+class _DeltaSink:
+    """Writes changed blocks to a delta."""
+
+    def __init__(self, delta: DeltaWriter, block: int) -> None:
+        self._delta, self._block = delta, block
+
+    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
+        """See _Sink."""
+        try:
+            for start, length in runs:
+                for at in range(start, start + length, self._block):
+                    data = window.buffers[0][at : min(at + self._block, start + length)]
+                    self._delta.append((window.position + at) // self._block, data)
+        except OSError as error:
+            raise StorageError(self._delta.path, os.strerror(error.errno or 0)) from error
+        reader.release(window)
+
+    def check(self) -> None:
+        """See _Sink."""
+
+    def finish(self) -> None:
+        """See _Sink."""
 
 
 class _Writer:

@@ -1,0 +1,266 @@
+#!/usr/bin/python
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: image_delta
+short_description: Make a delta of a device or image, and apply it to a copy elsewhere
+version_added: 0.1.0
+description:
+  - O(state=created) reads a device or image once, compares it with the digest of its last delta, and writes the blocks
+    that changed since to a new delta file. The digest is advanced only when the delta is safely stored.
+  - O(state=applied) writes a delta to an image, if it leads from what the image holds now; a delta that was cut off,
+    that comes too early or too late, or that was made for another image is refused before anything is written.
+  - Digest and delta are files of C(blocksync-fast), which reads and writes them alike. A frame beside the delta,
+    C(DELTA.json), has its length and hash, and names the content that it starts from and the one that it leads to.
+requirements:
+  - Python 3.8 or later and Linux on the managed host, and root for devices.
+extends_documentation_fragment:
+  - blksync.backup.attributes
+  - blksync.backup.quiescing
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads everything, opens nothing for writing and makes no file.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+    details:
+      - Where nothing changed no delta is made. A delta that nobody has taken away yet is left as it is. What is
+        applied already is not applied again.
+options:
+  state:
+    description:
+      - V(created) makes the next delta from O(image); V(applied) brings O(image) up to date with it.
+    type: str
+    choices: [created, applied]
+    required: true
+  image:
+    description:
+      - The absolute path of the block device or image file that is read (O(state=created)) or written
+        (O(state=applied)).
+    type: path
+    required: true
+  delta:
+    description:
+      - The absolute path of the delta. Its frame is beside it, with C(.json) appended; transfer both.
+      - With O(state=created), a delta that is there already is not replaced, since it may not have been applied
+        yet. Remove both files when it has, and the next run makes the next one.
+    type: path
+    required: true
+  digest:
+    description:
+      - The absolute path of the digest, which speaks of the content that the last delta led to. Required for
+        O(state=created).
+      - Where there is none, the delta holds everything and begins a chain. One that C(blocksync-fast) made is taken as
+        well, if its checksums have 128 bits at least.
+      - Neither O(digest) nor O(delta) may lie on what is read, or on a file system that is frozen meanwhile.
+    type: path
+  algorithm:
+    description:
+      - The checksum of a new digest; an existing one keeps its own.
+      - V(auto) is V(XXH128) where the Python package C(xxhash) is installed, else the faster one of V(SHA256) and
+        V(BLAKE2B_256). Both hosts must have it.
+    type: str
+    choices:
+      - auto
+      - XXH128
+      - BLAKE2B_256
+      - BLAKE2B_384
+      - BLAKE2B_512
+      - BLAKE2S_256
+      - SHA256
+      - SHA384
+      - SHA512
+      - SHA3_256
+      - SHA3_384
+      - SHA3_512
+    default: auto
+  block_size:
+    description:
+      - The unit in bytes of differences, for a new digest; an existing one keeps its own.
+    type: int
+    choices: [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]
+    default: 4096
+  create:
+    description:
+      - With O(state=applied), make the image file O(image) where it is missing, from a delta that begins a chain.
+    type: bool
+    default: false
+  protected:
+    description:
+      - With O(state=applied), a list of disks that are never written, as the identifiers that
+        M(blksync.backup.disk_sync) takes.
+    type: raw
+notes:
+  - O(state=applied) reads the whole image once, to know that it is the right one.
+  - Whoever can write a delta and its frame decides what is written into the image. Transfer them over connections that
+    you trust; the hash in the frame is against accidents.
+seealso:
+  - module: blksync.backup.image_sync
+author:
+  - blksync.backup contributors (@blksync)
+"""
+
+EXAMPLES = r"""
+- name: Make the next delta of a workstation's system partition
+  blksync.backup.image_delta:
+    state: created
+    image: /dev/disk/by-partuuid/11111111-02
+    digest: /srv/blksync/system.digest
+    delta: /srv/blksync/system.delta
+  register: created
+
+- name: Apply it on the backup server, where it has been transferred to with its frame
+  blksync.backup.image_delta:
+    state: applied
+    image: /srv/images/workstation.img
+    delta: /srv/incoming/workstation.delta
+    create: true
+  delegate_to: backup-server
+"""
+
+RETURN = r"""
+changed:
+  description: Whether a delta was made, or bytes of the image differ from before (in check mode, would).
+  returned: always
+  type: bool
+pending:
+  description: Whether a delta was there already and still waits to be applied.
+  returned: success
+  type: bool
+created:
+  description: Whether the image file was made (in check mode, would be).
+  returned: success
+  type: bool
+blocks_total:
+  description: How many blocks the image has.
+  returned: success
+  type: int
+blocks_changed:
+  description: How many blocks the delta holds, or how many of the image were different.
+  returned: success
+  type: int
+bytes_changed:
+  description: The bytes of those blocks that this run wrote (in check mode, would write).
+  returned: success
+  type: int
+delta:
+  description: The delta and its frame; C(null) where nothing changed, or in check mode.
+  returned: success
+  type: dict
+  contains:
+    path:
+      description: The file.
+      type: str
+    length:
+      description: Its length in bytes.
+      type: int
+    sha256:
+      description: Its hash.
+      type: str
+    parent:
+      description: The name of the content that it starts from; empty where it holds everything.
+      type: str
+    result:
+      description: The name of the content that it leads to.
+      type: str
+    data_size:
+      description: The size of the image in bytes.
+      type: int
+    block_size:
+      description: The bytes of a block.
+      type: int
+    algorithm:
+      description: The checksum by which contents are named.
+      type: str
+    blocks:
+      description: How many blocks it holds.
+      type: int
+    created:
+      description: When it was made, in Unix seconds.
+      type: int
+    format:
+      description: The version of the frame.
+      type: int
+quiesce:
+  description: What was frozen, unmounted or remounted while the source was read, and for how long.
+  returned: success
+  type: list
+  elements: dict
+seconds:
+  description: How long it took.
+  returned: success
+  type: float
+refusals:
+  description: Every reason why nothing was touched, each with C(code), C(message) and C(hint).
+  returned: when the task was refused
+  type: list
+  elements: dict
+kind:
+  description:
+    - The class of the error, a stable word for programs. V(delta_mismatch) is a delta for another content, V(bad_file)
+      one that was cut off or changed.
+  returned: failure
+  type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import COMPARISON, QUIESCING, run_core
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import (
+    delta_apply,
+    delta_create,
+    request,
+    selection,
+)
+
+
+def worked(module: AnsibleModule) -> dict[str, Any]:
+    """The result of one run, as exit_json takes it."""
+    options = module.params
+    wanted = request.DeltaRequest(
+        image=options["image"],
+        delta=options["delta"],
+        digest=options["digest"] or "",
+        algorithm=options["algorithm"],
+        block_size=options["block_size"],
+        quiesce=options["quiesce"],
+        quiesce_timeout=options["quiesce_timeout"],
+        create=options["create"],
+        protected=selection.parse_identifiers(options["protected"], "protected"),
+        check=module.check_mode,
+    )
+    result = (delta_create if options["state"] == "created" else delta_apply).run(wanted)
+    for warning in result.pop("warnings"):
+        module.warn(warning)
+    return result
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["created", "applied"], "required": True},
+            "image": {"type": "path", "required": True},
+            "delta": {"type": "path", "required": True},
+            "digest": {"type": "path"},
+            "algorithm": COMPARISON["algorithm"],
+            "block_size": COMPARISON["block_size"],
+            "create": {"type": "bool", "default": False},
+            "protected": {"type": "raw"},
+            **QUIESCING,
+        },
+        required_if=[("state", "created", ["digest"])],
+        supports_check_mode=True,
+    )
+    run_core(module, worked)
+
+
+if __name__ == "__main__":
+    main()
