@@ -31,6 +31,7 @@ GALAXY = Path(__file__).resolve().parents[4] / "galaxy.yml"
 CORE = COLLECTIONS / "ansible_collections" / "blksync" / "backup" / "plugins" / "module_utils" / "blksync"
 MAIN, BACKUP = "11111111", "22222222"
 SERVICE, TIMER, INHIBITOR = "blksync@travel.service", "blksync@travel.timer", "blksync-inhibit@travel.service"
+pytestmark = pytest.mark.timeout(1500)
 COPY_LIMIT = 900  # seconds for a copy under software emulation on a busy machine
 
 
