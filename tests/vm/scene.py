@@ -98,7 +98,7 @@ class Scene:
             asdict(self),
             asdict(self._hardware(image)),
             run(QEMU, "--version"),
-            source_key("hardware.py", "disk.py", "scene.py", "machine.py"),
+            source_key("hardware.py", "disk.py", "scene.py"),
         ]
         kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
         return restore(cached(kind, content_key(*made_from), self._save_running), folder)

@@ -50,9 +50,9 @@ class Outcome:
 
     @classmethod
     def of(cls, status: int, output: str) -> Outcome:
-        """Return the outcome that standard output and error tell."""
-        line = next((line for line in output.splitlines() if line.startswith("{")), "{}")
-        printed = json.loads(output[output.index("{") :] if line == "{" else line)
+        """Return the outcome that the program's output tells: JSON, and perhaps messages beside it."""
+        start = output.find("{")
+        printed = json.JSONDecoder().raw_decode(output[start:])[0] if start >= 0 else {}
         result = (printed.get("results") or [{}])[0]
         return cls(status, result.get("error") or printed.get("error") or {}, result, output)
 
