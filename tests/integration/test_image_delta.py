@@ -207,7 +207,7 @@ def test_an_interrupted_creation_is_completed(chain: Chain, monkeypatch: pytest.
     """Killed before the frame, the delta or the digest is in place: the digest never runs ahead of the delta."""
     chain.step()
     chain.source.write_bytes(with_changes(noise(SIZE), [0, MIB]))
-    steps = []
+    steps: list[tuple[str, ...]] = []
 
     def interrupted(real: Callable[..., None]) -> Callable[..., None]:
         def step(*arguments: str) -> None:
@@ -239,7 +239,8 @@ def test_an_interrupted_application_goes_on(
         chain.step()
         chain.source.write_bytes(with_changes(noise(SIZE), [0, 4096, MIB, SIZE - 1]))
     chain.create()
-    real, done = Device.write, []
+    real = Device.write
+    done: list[int] = []
 
     def interrupted(self: Device, buffer: memoryview, offset: int) -> None:
         if len(done) == writes:
