@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from blksync.jobs import Job
 
 ROLES = sorted((Path(__file__).resolve().parents[2] / "roles").iterdir())
 
@@ -54,3 +57,9 @@ def test_variables_in_tasks_and_templates_have_their_source(role: Path) -> None:
     for path, text in texts.items():
         used = set(re.findall(rf"(?<![\w/.-])((?:__)?{role.name}_\w+)", text))
         assert used <= defined, path
+
+
+def test_everything_that_a_job_file_may_say_can_be_said_in_backup_disk_jobs() -> None:
+    role = next(role for role in ROLES if role.name == "backup_disk")
+    keys = {field.name for field in dataclasses.fields(Job)} - {"targets"}
+    assert keys | {"target"} <= set(options(role)["backup_disk_jobs"]["options"])
