@@ -42,10 +42,6 @@ def machine() -> Machine:
     return found
 
 
-def jobs(**changes: Any) -> list[dict[str, Any]]:
-    return [{"name": "travel", "source": MAIN, "target": BACKUP, "schedule": "weekly", **changes}]
-
-
 def apply(check: bool = False, **variables: Any) -> PlaybookRun:
     return apply_role("backup_disk", check=check, **{"backup_disk_random_delay": "1s", **variables})
 
@@ -231,23 +227,16 @@ def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine:
     assert state(host, SERVICE, "Result") == "success"
 
 
-def test_a_job_off_the_list_is_removed_and_no_other(host: Host) -> None:
-    assert host.file("/var/tmp/blksync_lost.prom").exists is False  # it never got to run
-    wanted = {"backup_disk_jobs": jobs(schedule="monthly")}
-    assert changed_tasks(apply(**wanted))
-    assert not [path for path in traces(host) if "lost" in path and not path.startswith("/var/lib/blksync")]
-    assert state(host, "blksync@lost.service", "ActiveState") == "inactive"
-    assert host.service(TIMER).is_running
-    assert "monthly" in state(host, TIMER, "TimersCalendar") or "*-*-01" in state(host, TIMER, "TimersCalendar")
-    assert "blksync@travel.service" not in host.check_output("cat /etc/udev/rules.d/90-blksync.rules")
-
-
-def test_a_job_without_a_schedule_has_no_timer(host: Host) -> None:
-    without = jobs()
-    del without[0]["schedule"]
-    assert changed_tasks(apply(backup_disk_jobs=without))
+def test_what_is_off_the_list_is_removed_and_nothing_else(host: Host) -> None:
+    travel = {"name": "travel", "source": MAIN, "target": BACKUP}
+    home = {"name": "home", "source": MAIN, "target": BACKUP, "schedule": "monthly"}
+    assert changed_tasks(apply(backup_disk_jobs=[travel, home]))
+    assert [path for path in traces(host) if "lost" in path] == []
     assert not host.file(f"/etc/systemd/system/{TIMER}").exists
     assert state(host, TIMER, "LoadState") == "not-found"
+    assert host.run("blksync check-config").stdout.count("is valid") == 2
+    assert host.service("blksync@home.timer").is_running
+    assert "SYSTEMD_WANTS" not in host.check_output("cat /etc/udev/rules.d/90-blksync.rules")
 
 
 def test_absent_in_check_mode_removes_nothing(host: Host) -> None:
