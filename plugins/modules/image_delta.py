@@ -237,7 +237,7 @@ def worked(module: AnsibleModule) -> dict[str, Any]:
         protected=selection.parse_identifiers(options["protected"], "protected"),
         check=module.check_mode,
     )
-    result = (delta_create if options["state"] == "created" else delta_apply).run(wanted)
+    result: dict[str, Any] = (delta_create if options["state"] == "created" else delta_apply).run(wanted)
     for warning in result.pop("warnings"):
         module.warn(warning)
     return result

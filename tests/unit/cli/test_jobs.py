@@ -42,6 +42,7 @@ LARGEST: dict[str, Any] = {
     "max_age": 604800,
     "notify": True,
     "textfile_folder": "/var/lib/prometheus/node-exporter",
+    "digest_dir": "/srv/blksync/digests",
 }
 
 
