@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .machines import Machines
 
 MARKER = "written last before the sync"
-FSCK_LOG = "journalctl --boot --output cat _COMM=systemd-fsck"
+FSCK_LOG = "journalctl --boot --output cat --identifier systemd-fsck"
 ESCAPE_SEQUENCES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")
 
 
