@@ -138,16 +138,20 @@ def test_with_a_digest_only_a_sample_of_the_target_is_read(disks: Disks, engine:
     disks.sync(engine=engine)
     # Before it is believed, and again for the next run.
     sampled = [sum(length for _at, length in places(size * SECTOR)) // SECTOR * (1 if check else 2) for size in SIZES]
-    again = lambda counter: disks.sync(counter, engine=engine, check=check)  # noqa: E731
-    assert sectors_read(again, sampled) == sampled
+
+    def again(counter: Progress) -> None:
+        disks.sync(counter, engine=engine, check=check)
+
+    def without(counter: Progress) -> None:
+        disks.sync(counter, engine=engine, digest_dir="", check=check)
 
     def changed(counter: Progress) -> None:
         fill(disks.source.partition(2), 8192, 1)
         assert disks.sync(counter, engine=engine, check=check)["bytes_written"] == 4096
 
+    assert sectors_read(again, sampled) == sampled
     written = [sampled[0], sampled[1] + (0 if check else 4096 // SECTOR)]  # which is read back
     assert sectors_read(changed, written) == written
-    without = lambda counter: disks.sync(counter, engine=engine, digest_dir="", check=check)  # noqa: E731
     assert sum(sectors_read(without, [])) >= sum(SIZES)
 
 
@@ -279,10 +283,11 @@ def test_an_old_digest_with_the_disk_of_an_older_backup(disks: Disks) -> None:
     """Two backup disks take turns: each has a digest of its own, or none."""
     with PartitionedDisk("d16e5703", SIZES) as other:
         both = Disks(disks.source, disks.target, disks.folder)
-        to_other = lambda: sync.run(  # noqa: E731
-            SyncRequest(SOURCE, "d16e5703", quiesce="none", engine="native", digest_dir=str(disks.folder)),
-            observe=lambda: both.machine,
-        ).as_dict()
+
+        def to_other() -> dict[str, Any]:
+            request = SyncRequest(SOURCE, "d16e5703", quiesce="none", engine="native", digest_dir=str(disks.folder))
+            return sync.run(request, observe=lambda: both.machine).as_dict()
+
         for turn in range(3):
             fill(disks.source.partition(2), turn * MIB, 4096)
             assert used(both.sync()) == [turn > 0] * 2

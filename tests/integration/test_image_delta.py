@@ -266,8 +266,12 @@ def test_a_half_applied_image_takes_no_other_delta(chain: Chain, monkeypatch: py
     for number in (0, 1):
         chain.source.write_bytes(with_changes(noise(SIZE), [0 + number, MIB + number]))
         deltas.append(chain.step(number))
+
+    def interrupted(_self: Device) -> None:
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as patched:
-        patched.setattr(Device, "flush", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(Device, "flush", interrupted)
         with pytest.raises(KeyboardInterrupt):
             chain.apply(deltas[0])
     flip(chain.copy, 0)
