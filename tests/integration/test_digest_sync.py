@@ -330,6 +330,8 @@ def test_a_killed_run_leaves_no_digest_to_believe(disks: Disks, step: str) -> No
     result = disks.sync()
     assert used(result)[0] is (step != "advanced:1")
     assert used(result)[1] is (step in ("advanced:1", "started:2"))  # not yet begun
+    for pair in result["partitions"]:
+        assert pair["digest"]["used"] or "did not come to its end" in pair["digest"]["reason"]
     assert_equal(disks.source, disks.target)
     assert not list(disks.folder.glob("*.new"))
 

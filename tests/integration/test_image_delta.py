@@ -170,8 +170,11 @@ def flip(path: Path, offset: int) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda chain: os.truncate(chain.delta, 512 + 4104), "of"),  # between two records, which the program takes
-        (lambda chain: os.truncate(chain.delta, 512), "of"),
+        (
+            lambda chain: os.truncate(chain.delta, 512 + 4104),
+            "bytes of",
+        ),  # between two records, which the program takes
+        (lambda chain: os.truncate(chain.delta, 512), "bytes of"),
         (lambda chain: os.truncate(chain.delta, 700), "whole number of blocks"),
         (lambda chain: os.truncate(chain.delta, 0), "less than a header"),
         (lambda chain: flip(chain.delta, 5000), "not what was made"),
