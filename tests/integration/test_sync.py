@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import signal
 import subprocess
@@ -21,12 +20,12 @@ import pytest
 
 from blksync.machine import Disk
 from tests.support.blocks import assert_equal, content, fill
-from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.sync_driver import ROOT, Driven
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (8 * MIB // SECTOR, 24 * MIB // SECTOR + 7)
-SOURCE, TARGET = ("%08x" % random.getrandbits(32) for _ in range(2))  # two test runs may share a machine
+SOURCE, TARGET = identifiers()
 REQUEST = {"source": SOURCE, "target": TARGET, "engine": "native"}
 
 

@@ -79,12 +79,14 @@ def plugged_pair(
         pair = DataPair(stack.enter_context(FaultyDisk(source)), stack.enter_context(FaultyDisk(target)))
         pair.plug(machine)
         machine.ssh.run(f"mount {pair.source_usb.by_id}-part1 {MOUNT_POINT}")
-        yield pair
-        if machine.running():
-            machine.ssh.attempt(f"umount {MOUNT_POINT}")
-            for usb in (pair.source_usb, pair.target_usb):
-                if usb in machine.disks:
-                    machine.unplug(usb.name)
+        try:
+            yield pair
+        finally:
+            if machine.running():
+                machine.ssh.attempt(f"umount {MOUNT_POINT}")
+                for usb in (pair.source_usb, pair.target_usb):
+                    if usb in machine.disks:
+                        machine.unplug(usb.name)
 
 
 def _source_content(folder: Path) -> Path:

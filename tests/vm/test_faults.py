@@ -87,7 +87,7 @@ class Bench:
 
     def end(self, running: subprocess.Popen[str]) -> Outcome:
         """Wait for the end of a sync that runs."""
-        output, _ = running.communicate(timeout=300)
+        output = running.communicate(timeout=300)[0]
         return Outcome.of(running.returncode, output)
 
     def note(self, fault: str, engine: str, outcome: Outcome) -> None:
