@@ -22,7 +22,15 @@ pytestmark = needs_blocksync_fast
 
 SHARED = sorted(set(program.algorithms()) & set(algorithms.available())) if PROGRAM else []
 # (size, block size): of one byte, less and more than a block, whole blocks and a short one at the end.
-GEOMETRIES = [(1, 4096), (511, 512), (4096, 4096), (4097, 4096), (20500, 4096), (3 * 65536 + 1, 65536), (100_001, 1000)]
+GEOMETRIES = [
+    (4097, 4096),
+    (20500, 4096),
+    (100_001, 1000),
+    *(
+        pytest.param(one, marks=pytest.mark.full)
+        for one in [(1, 4096), (511, 512), (4096, 4096), (3 * 65536 + 1, 65536)]
+    ),
+]
 # With blocks of up to 8 bytes the program applies no delta rightly, its own included.
 DEEP = [(size, block) for size in (1, 7, 1023, 4095, 65536, 300_007) for block in (9, 16, 500, 4096, 65536)]
 
