@@ -86,8 +86,8 @@ class Workstation:
         return " ".join([f"PYTHONPATH={DEPLOYED} python3 -c {shlex.quote(PROGRAM)}", *words])
 
     def mounts(self) -> list[str]:
-        """Return what is mounted where and how, kernel file systems apart."""
-        options = "--noheadings --list --real --output TARGET,SOURCE,FSTYPE,OPTIONS"
+        """Return what is mounted where and how, kernel file systems apart; a restart may give disks other names."""
+        options = "--noheadings --list --real --output TARGET,PARTUUID,FSTYPE,OPTIONS"
         return sorted(self.ssh.run(f"findmnt {options}").splitlines())
 
     def check_writable(self, *mount_points: str) -> None:
