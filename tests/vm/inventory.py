@@ -20,7 +20,7 @@ HOST = "workstation"
 def write_inventory(path: Path, machine: Machine, scene: Scene) -> Path:
     """Write the inventory with the machine as `workstation` and return its path; JSON is YAML too.
 
-    The identifiers of the two disks come along as variables, so that playbooks need not repeat them.
+    The identifiers of the two disks, and the links to all that are plugged in, come along as variables.
     """
     variables: dict[str, Any] = {
         "ansible_host": "127.0.0.1",
@@ -31,8 +31,7 @@ def write_inventory(path: Path, machine: Machine, scene: Scene) -> Path:
         "ansible_python_interpreter": "/usr/bin/python3",
         "main_disk_id": scene.main_id,
         "backup_disk_id": scene.backup_id,
-        "main_disk": machine.disk("main").by_id,
-        "backup_disk": machine.disk("backup").by_id,
+        **{f"{disk.name}_disk": disk.by_id for disk in machine.disks},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"all": {"hosts": {HOST: variables}}}, indent=2) + "\n")
