@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .errors import InvalidRequestError
 
 ENGINES = ("auto", "native", "blocksync_fast")
 QUIESCE_MODES = ("auto", "freeze", "none")
+LIVE = "live"
+DISK_QUIESCE_MODES = ("auto", LIVE, "freeze", "none")
+ALL, USED = SCOPES = ("all", "used")
 VERIFY_MODES = ("auto", "full")
 DEFAULT_PARTITIONS = (1, 2)
 DEFAULT_QUIESCE_TIMEOUT = 3600  # seconds
@@ -25,14 +29,19 @@ class CopyRequest:
     """What partitions and images have in common. ``source`` and ``target`` are as the user wrote them.
 
     ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes, ``digest_dir`` a
-    folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no limit.
+    folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no limit. ``scope`` is
+    "all" or "used"; without ``quiesce_fallback`` a live sync that cannot be is an error.
     """
+
+    quiesce_modes: ClassVar[tuple[str, ...]] = QUIESCE_MODES
 
     source: object
     target: object
     engine: str = "auto"
     quiesce: str = "auto"
     quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
+    quiesce_fallback: bool = True
+    scope: str = ALL
     verify: str = "auto"
     block_size: int = BLOCK_SIZES[0]
     compare: bool = True
@@ -45,7 +54,7 @@ class CopyRequest:
     def validate(self) -> None:
         """Raise InvalidRequestError for a value that makes no sense."""
         _one_of("engine", self.engine, ENGINES)
-        _one_of("quiesce", self.quiesce, QUIESCE_MODES)
+        _one_of("quiesce", self.quiesce, self.quiesce_modes)
         _one_of("verify", self.verify, VERIFY_MODES)
         if self.block_size not in BLOCK_SIZES:
             raise InvalidRequestError(
@@ -58,11 +67,31 @@ class CopyRequest:
         for option in ("digest_max_age", "digest_full_every"):
             if getattr(self, option) < 0:
                 raise InvalidRequestError("%s is %d; give 0 for no limit." % (option, getattr(self, option)))
+        self._validate_scope()
+
+    @property
+    def live(self) -> bool:
+        """Whether to copy while the source is in use, where that is possible."""
+        return LIVE in self.quiesce_modes and self.quiesce in ("auto", LIVE)
+
+    def _validate_scope(self) -> None:
+        _one_of("scope", self.scope, SCOPES)
+        if self.scope == USED and self.digest_dir:
+            raise InvalidRequestError(
+                "A digest is of all blocks, and with scope used only some are read.",
+                "Leave digest_dir or scope out.",
+            )
+        if self.scope == USED and self.engine == "blocksync_fast":
+            raise InvalidRequestError(
+                "blocksync-fast copies whole partitions only.", "Use the engine native for scope used."
+            )
 
 
 @dataclass(frozen=True)
 class SyncRequest(CopyRequest):
     """One sync of disks. ``source``, ``target`` and ``protected`` are identifiers (see selection)."""
+
+    quiesce_modes: ClassVar[tuple[str, ...]] = DISK_QUIESCE_MODES
 
     partitions: tuple[int, ...] = DEFAULT_PARTITIONS
     protected: tuple[object, ...] = ()
