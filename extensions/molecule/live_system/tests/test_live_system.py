@@ -69,11 +69,17 @@ def test_third_partition_is_untouched(host: Host, disks: dict[str, str]) -> None
     assert digest == hashlib.sha256(third_partition_data()).hexdigest()
 
 
+def test_plugging_in_started_the_job_once(host: Host) -> None:
+    (run,) = host.check_output("cat /var/lib/blksync/travel.jsonl").splitlines()
+    assert json.loads(run)["changed"]
+    journal = host.check_output("journalctl --boot --unit blksync@travel.service --output cat")
+    assert journal.count("Starting blksync@travel.service") == 1
+    assert "can be disconnected" in journal
+
+
 def test_status_tells_of_the_run_after_plugging_in(host: Host) -> None:
-    assert not status(host)["stale"]
     assert host.run("blksync status").rc == 0
-    plugged = host.check_output("journalctl --boot --unit blksync@travel.service --output cat")
-    assert "can be disconnected" in plugged
+    assert (status(host)["state"], status(host)["stale"]) == ("ok", False)
 
 
 def test_nothing_is_frozen(host: Host) -> None:
