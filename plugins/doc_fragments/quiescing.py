@@ -6,6 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
+    # disk_sync has more values of quiesce, and documents them itself.
     DOCUMENTATION = r"""
 options:
   quiesce:

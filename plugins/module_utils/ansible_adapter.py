@@ -45,7 +45,8 @@ COMPARISON = {
     },
 }
 
-# Every module that reads a source which may be in use has these (see doc_fragments/quiescing.py).
+# Every module that reads a source which may be in use has these (see doc_fragments/quiescing.py),
+# and disk_sync more values.
 QUIESCING = {
     "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
     "quiesce_timeout": {"type": "int", "default": 3600},

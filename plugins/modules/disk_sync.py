@@ -13,8 +13,9 @@ description:
   - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
   - Refuses everything that could hit the wrong disk or lose data, with all reasons together, before anything is
     touched.
-  - A source partition that is mounted is made to hold still while it is copied, and everything is put back as it was,
-    whatever happens to the task meanwhile.
+  - A source partition that is mounted is copied while it is in use and made to hold still for a moment only, where
+    the kernel can tell what is written meanwhile, else while it is copied. Everything is put back as it was, whatever
+    happens to the task meanwhile.
   - Success is reported only when the target equals the source, the device has confirmed a flush, and what was written
     has been read back.
 requirements:
@@ -43,6 +44,39 @@ options:
     type: list
     elements: int
     default: [1, 2]
+  quiesce:
+    description:
+      - How a source that is in use is made to hold still.
+      - V(live) copies while the source goes on being written to, and follows the kernel's trace of what is written.
+        Then its file systems are frozen just for as long as it takes to copy what was written last.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
+        for its own copy, and puts everything back afterwards.
+      - Where V(live) is not possible, the partition is copied as with V(freeze), and RV(partitions[].live) says why.
+        Among the reasons are an ESP, which is unmounted, and O(digest_dir).
+      - V(none) refuses a source that is mounted read-write.
+      - V(auto) is V(live) where something is mounted read-write, and nothing at all elsewhere.
+    type: str
+    choices: [auto, live, freeze, none]
+    default: auto
+  quiesce_fallback:
+    description:
+      - With O(quiesce=live), V(false) makes it an error where a partition that has to be frozen cannot be copied live.
+        Nothing is then frozen for the whole copy instead.
+    type: bool
+    default: true
+  scope:
+    description:
+      - Which blocks of the partitions are compared and copied.
+      - V(all) is every block, free space included.
+      - V(used) leaves the free space alone of an ext4 or xfs file system that is mounted, on the partition itself or in
+        LUKS. Everything that the file system uses, and all that is not part of it (such as the LUKS header), is copied
+        as ever. A partition of another kind is copied whole, and RV(partitions[].scope) says why.
+      - With V(used) the free space of the target keeps its old bytes, so files that were deleted may still be found on
+        the backup. Under LUKS it shows which blocks are in use, to whoever looks at the encrypted backup.
+      - V(used) goes neither with O(digest_dir) nor with O(engine=blocksync_fast); O(engine=auto) is V(native) then.
+    type: str
+    choices: [all, used]
+    default: all
   protected:
     description:
       - A list of disks that are never written, whatever else is said, by the same identifiers as O(target).
@@ -81,6 +115,14 @@ EXAMPLES = r"""
     target: "22222222"
     digest_dir: /mnt/data/blksync
     digest_max_age: 604800
+
+- name: Copy only what the file systems use, and keep writers waiting for a moment only, or fail
+  blksync.backup.disk_sync:
+    source: "11111111"
+    target: "22222222"
+    scope: used
+    quiesce: live
+    quiesce_fallback: false
 
 - name: A long first run in the background, looked after every minute
   blksync.backup.disk_sync:
@@ -169,10 +211,52 @@ partitions:
       description: The bytes of those blocks, all of them written (in check mode, to be written).
       type: int
     bytes_compared:
-      description: How many bytes of the pair were compared; less than the size only after a failure.
+      description: How many bytes of the pair were compared; after a failure, how far it came.
       type: int
+    bytes_read:
+      description: How many bytes were read, from both sides together.
+      type: int
+    bytes_skipped:
+      description: How many bytes of the partition are free and were not looked at; 0 without O(scope=used).
+      type: int
+    scope:
+      description: Which blocks were compared and copied.
+      type: dict
+      contains:
+        mode:
+          description: V(all) or V(used), what was done.
+          type: str
+        reason:
+          description: Why the whole partition was copied although O(scope=used); empty otherwise.
+          type: str
+      sample: {mode: all, reason: the partition holds vfat}
+    frozen_seconds:
+      description: How long writing to the source had to wait in all; the longest of its file systems counts.
+      type: float
+    live:
+      description:
+        - How the source was copied while it was in use. C(null) where nothing had to be frozen, without a live
+          O(quiesce), and in check mode.
+      type: dict
+      contains:
+        used:
+          description: Whether it was copied while it was in use.
+          type: bool
+        fallback:
+          description: Why the source was frozen for the whole copy; empty where it was not.
+          type: str
+        rounds:
+          description: How many passes copied what was written meanwhile, with the last one, for which it was frozen.
+          type: int
+        dirty_bytes:
+          description: What each of these passes had to copy, in bytes.
+          type: list
+          elements: int
+      sample: {used: true, fallback: "", rounds: 2, dirty_bytes: [8388608, 65536]}
     quiesce:
-      description: What was frozen, unmounted or remounted, one entry for each file system.
+      description:
+        - What was frozen, unmounted or remounted, one entry for each file system. Several short freezes of one are
+          added up.
       type: list
       elements: dict
       contains:
@@ -227,7 +311,9 @@ partitions:
       description: Time from quiescing to the last proof.
       type: float
     complete:
-      description: Whether the target partition equals the source as it stood when quiesced.
+      description:
+        - Whether the target partition equals the source as it stood when it was quiesced (the last time), in all
+          blocks that RV(partitions[].scope) covers.
       type: bool
 ejected:
   description: Whether the target was powered off.
@@ -280,6 +366,8 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
             partitions=tuple(options["partitions"]),
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
+            quiesce_fallback=options["quiesce_fallback"],
+            scope=options["scope"],
             protected=selection.parse_identifiers(options["protected"], "protected"),
             eject=options["eject"],
             check=module.check_mode,
@@ -298,10 +386,13 @@ def main() -> None:
             "source": {"type": "raw", "required": True},
             "target": {"type": "raw", "required": True},
             "partitions": {"type": "list", "elements": "int", "default": [1, 2]},
+            "scope": {"type": "str", "choices": ["all", "used"], "default": "all"},
             "protected": {"type": "raw"},
             "eject": {"type": "bool", "default": False},
-            **QUIESCING,
             **COMPARISON,
+            **QUIESCING,
+            "quiesce": {"type": "str", "choices": ["auto", "live", "freeze", "none"], "default": "auto"},
+            "quiesce_fallback": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )

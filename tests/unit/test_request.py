@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from blksync.errors import InvalidRequestError
-from blksync.request import SyncRequest
+from blksync.request import ImageRequest, SyncRequest
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,10 @@ from blksync.request import SyncRequest
         ({"partitions": (0, 1)}, "start at 1"),
         ({"partitions": (2, 1, 2)}, "names 2 more than once"),
         ({"engine": "dd"}, "native"),
-        ({"quiesce": "lazily"}, "freeze"),
+        ({"quiesce": "lazily"}, "live"),
+        ({"scope": "some"}, "used"),
+        ({"scope": "used", "digest_dir": "/digests"}, "all blocks"),
+        ({"scope": "used", "engine": "blocksync_fast"}, "native"),
         ({"verify": "none"}, "full"),
         ({"quiesce_timeout": 0}, "at least 1 second"),
         ({"block_size": 5000}, "4096"),
@@ -33,6 +36,17 @@ from blksync.request import SyncRequest
 def test_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         SyncRequest(source="1", target="2", **options).validate()
+
+
+def test_images_are_not_copied_live() -> None:
+    with pytest.raises(InvalidRequestError, match="choose one of auto, freeze, none"):
+        ImageRequest(source="/a", target="/b", quiesce="live").validate()
+
+
+@pytest.mark.parametrize(("quiesce", "live"), [("auto", True), ("live", True), ("freeze", False), ("none", False)])
+def test_live_where_it_is_asked_for_and_of_partitions_only(quiesce: str, live: bool) -> None:
+    assert SyncRequest(source="1", target="2", quiesce=quiesce).live is live
+    assert not ImageRequest(source="/a", target="/b", quiesce=quiesce).live
 
 
 def test_defaults_are_valid() -> None:

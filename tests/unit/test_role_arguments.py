@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from blksync.jobs import Job
+from blksync import request
+from blksync.jobs import WHEN_ABSENT, Job
 
 ROLES = sorted((Path(__file__).resolve().parents[2] / "roles").iterdir())
 
@@ -57,6 +58,18 @@ def test_variables_in_tasks_and_templates_have_their_source(role: Path) -> None:
     for path, text in texts.items():
         used = set(re.findall(rf"(?<![\w/.-])((?:__)?{role.name}_\w+)", text))
         assert used <= defined, path
+
+
+def test_choices_of_a_job_are_those_of_its_file() -> None:
+    role = next(role for role in ROLES if role.name == "backup_disk")
+    keys = options(role)["backup_disk_jobs"]["options"]
+    assert {name: tuple(key["choices"]) for name, key in keys.items() if "choices" in key} == {
+        "engine": request.ENGINES,
+        "quiesce": request.DISK_QUIESCE_MODES,
+        "scope": request.SCOPES,
+        "verify": request.VERIFY_MODES,
+        "when_absent": WHEN_ABSENT,
+    }
 
 
 def test_everything_that_a_job_file_may_say_can_be_said_in_backup_disk_jobs() -> None:

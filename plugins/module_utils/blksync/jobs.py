@@ -15,10 +15,12 @@ from typing import Any, Callable
 from . import selection
 from .errors import InvalidRequestError, JobError
 from .request import (
+    ALL,
     DEFAULT_PARTITIONS,
     DEFAULT_QUIESCE_TIMEOUT,
+    DISK_QUIESCE_MODES,
     ENGINES,
-    QUIESCE_MODES,
+    SCOPES,
     VERIFY_MODES,
     SyncRequest,
     check_partitions,
@@ -51,6 +53,8 @@ class Job:
     engine: str = "auto"
     quiesce: str = "auto"
     quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
+    quiesce_fallback: bool = True
+    scope: str = ALL
     verify: str = "auto"
     protected: tuple[str, ...] = ()
     eject: bool = False
@@ -69,6 +73,8 @@ class Job:
             engine=self.engine,
             quiesce=self.quiesce,
             quiesce_timeout=self.quiesce_timeout,
+            quiesce_fallback=self.quiesce_fallback,
+            scope=self.scope,
             verify=self.verify,
             protected=self.protected,
             eject=self.eject,
@@ -172,7 +178,16 @@ def _parse(text: str) -> tuple[Job | None, list[str]]:
             values[key] = _VALUES[key](key, value)
         except _WrongError as error:
             problems += error.args
-    return (None, problems) if problems else (Job(**values), [])
+    return (None, problems) if problems else _consistent(Job(**values))
+
+
+def _consistent(job: Job) -> tuple[Job | None, list[str]]:
+    """The job, or None and the problem that its values, each of which is fine, do not go together."""
+    try:
+        job.request(job.targets[0]).validate()
+    except InvalidRequestError as error:
+        return None, [str(error)]
+    return job, []
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -309,8 +324,10 @@ _VALUES: dict[str, Callable[[str, Any], Any]] = {
     "targets": _targets,
     "partitions": _partitions,
     "engine": _choice(ENGINES),
-    "quiesce": _choice(QUIESCE_MODES),
+    "quiesce": _choice(DISK_QUIESCE_MODES),
     "quiesce_timeout": _whole_number,
+    "quiesce_fallback": _flag,
+    "scope": _choice(SCOPES),
     "verify": _choice(VERIFY_MODES),
     "protected": _identifiers,
     "eject": _flag,

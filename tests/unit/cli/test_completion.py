@@ -24,7 +24,9 @@ def test_every_command_and_option_is_known() -> None:
     assert sync.operand == "JOB"
     engine = next(option for option in sync.options if "--engine" in option.names)
     assert engine.choices == ("auto", "native", "blocksync_fast")
-    assert {"--check", "--eject"} <= {
+    quiesce = next(option for option in sync.options if "--quiesce" in option.names)
+    assert quiesce.choices == ("auto", "live", "freeze", "none")
+    assert {"--check", "--eject", "--no-quiesce-fallback"} <= {
         name for option in sync.options for name in option.names if not option.takes_value
     }
 
@@ -57,6 +59,9 @@ def test_shellcheck_finds_no_error(tmp_path: Path) -> None:
         ("--state-folder /x ver", "verify"),
         ("sync --ch", "--check"),
         ("sync --engine na", "native"),
+        ("sync --quiesce li", "live"),
+        ("sync --scope u", "used"),
+        ("sync --no-q", "--no-quiesce-fallback"),
         ("completion f", "fish"),
         ("--debug status --j", "--json"),
     ],

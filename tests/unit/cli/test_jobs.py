@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from blksync import jobs
 from blksync.errors import JobError
 from blksync.jobs import Job, JobTarget
-from blksync.request import DEFAULT_QUIESCE_TIMEOUT, ENGINES, QUIESCE_MODES, VERIFY_MODES
+from blksync.request import DEFAULT_QUIESCE_TIMEOUT, DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
 
 SMALLEST: dict[str, Any] = {
     "version": 1,
@@ -33,8 +33,10 @@ LARGEST: dict[str, Any] = {
     "targets": [{"identifier": "22222222", "serial": "S6XNNS0T"}, {"identifier": "serial:ABC"}],
     "partitions": [1, 2, 5],
     "engine": "native",
-    "quiesce": "freeze",
+    "quiesce": "live",
     "quiesce_timeout": 600,
+    "quiesce_fallback": False,
+    "scope": "used",
     "verify": "full",
     "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
     "eject": True,
@@ -42,7 +44,7 @@ LARGEST: dict[str, Any] = {
     "max_age": 604800,
     "notify": True,
     "textfile_folder": "/var/lib/prometheus/node-exporter",
-    "digest_dir": "/srv/blksync/digests",
+    "digest_dir": None,
 }
 
 
@@ -76,8 +78,14 @@ def test_request_says_what_the_job_says() -> None:
     request = job.request(job.targets[1], check=True)
     request.validate()
     assert (request.source, request.target, request.check) == (job.source, "serial:ABC", True)
-    for name in ("partitions", "engine", "quiesce", "quiesce_timeout", "verify", "protected", "eject"):
-        assert getattr(request, name) == getattr(job, name)
+    for field in fields(request):
+        if hasattr(job, field.name) and field.name not in ("source", "digest_dir"):
+            assert getattr(request, field.name) == getattr(job, field.name), field.name
+
+
+def test_a_job_with_digests_asks_for_them() -> None:
+    job = parse({**LARGEST, "scope": "all", "digest_dir": "/srv/blksync/digests"})
+    assert job.request(job.targets[0]).digest_dir == "/srv/blksync/digests"
 
 
 @pytest.mark.parametrize(
@@ -107,8 +115,12 @@ def test_request_says_what_the_job_says() -> None:
         ({"partitions": ["1"]}, ['partitions[0] is "1"']),
         ({"partitions": [2, 2]}, ["names 2 more than once"]),
         ({"engine": "dd"}, ['engine is "dd"', ", ".join(ENGINES)]),
-        ({"quiesce": "halt"}, [", ".join(QUIESCE_MODES)]),
+        ({"quiesce": "halt"}, [", ".join(DISK_QUIESCE_MODES)]),
         ({"quiesce": ["auto"]}, ["choose one of"]),
+        ({"quiesce_fallback": "no"}, ['quiesce_fallback is "no"', "true or false"]),
+        ({"scope": "some"}, ['scope is "some"', ", ".join(SCOPES)]),
+        ({"scope": "used", "digest_dir": "/srv/digests"}, ["A digest is of all blocks", "Leave digest_dir"]),
+        ({"scope": "used", "engine": "blocksync_fast"}, ["whole partitions only"]),
         ({"verify": None}, [", ".join(VERIFY_MODES)]),
         ({"quiesce_timeout": 0}, ["quiesce_timeout is 0"]),
         ({"quiesce_timeout": 1.5}, ["quiesce_timeout is 1.5"]),

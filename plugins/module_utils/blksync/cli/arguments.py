@@ -10,7 +10,14 @@ import argparse
 from .. import __version__
 from ..history import STATE_FOLDER
 from ..jobs import JOB_FOLDER
-from ..request import DEFAULT_PARTITIONS, DEFAULT_QUIESCE_TIMEOUT, ENGINES, QUIESCE_MODES, VERIFY_MODES
+from ..request import (
+    DEFAULT_PARTITIONS,
+    DEFAULT_QUIESCE_TIMEOUT,
+    DISK_QUIESCE_MODES,
+    ENGINES,
+    SCOPES,
+    VERIFY_MODES,
+)
 
 OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
 
@@ -28,7 +35,7 @@ examples:
   blksync sync travel                      run the job /etc/blksync/travel.json
   blksync sync travel --check              say what that would write; write nothing
   blksync sync --source 11111111 --target 22222222 --partitions 1,2
-  blksync verify travel                    compare every byte, write nothing
+  blksync verify travel                    compare all that the job copies, write nothing
   blksync status                           the last success of every job
 """
 Parser = argparse.ArgumentParser
@@ -85,13 +92,21 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
         help="partitions to sync (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
     )
     group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto)")
-    group.add_argument("--quiesce", choices=QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
+    group.add_argument("--quiesce", choices=DISK_QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
     group.add_argument(
         "--quiesce-timeout",
         metavar="SECONDS",
         type=int,
         help="longest time that a partition may be frozen (%d)" % DEFAULT_QUIESCE_TIMEOUT,
     )
+    group.add_argument(
+        "--no-quiesce-fallback",
+        dest="quiesce_fallback",
+        action="store_false",
+        default=None,
+        help="with --quiesce live: fail rather than freeze for the whole copy",
+    )
+    group.add_argument("--scope", choices=SCOPES, help="used: only blocks that a mounted file system uses (all)")
     group.add_argument("--verify", choices=VERIFY_MODES, help="full: read every byte of the target back (auto)")
     group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
     group.add_argument("--eject", action="store_true", default=None, help="power the backup disk off at the end")
@@ -102,6 +117,7 @@ examples:
   blksync sync travel
   blksync sync --source 11111111 --target serial:S6XNNS0T --check
   blksync sync --source 11111111 --target 22222222 --verify full --eject
+  blksync sync --source 11111111 --target 22222222 --quiesce live --scope used
 """
 
 
@@ -111,7 +127,7 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "verify", "Compare every byte of both disks and write nothing")
+    parser = _add(commands, "verify", "Compare all that a job copies, byte by byte, and write nothing")
     parser.add_argument("job", metavar="JOB", help="the job whose disks are compared")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -24,6 +24,8 @@ _SETTINGS = (
     "engine",
     "quiesce",
     "quiesce_timeout",
+    "quiesce_fallback",
+    "scope",
     "verify",
     "protected",
     "eject",
@@ -35,8 +37,9 @@ def run(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
     if options.job:
         if given:
+            name, value = next(iter(given.items()))
             raise InvalidRequestError(
-                "--%s does not go with a job." % next(iter(given)).replace("_", "-"),
+                "--%s%s does not go with a job." % ("no-" if value is False else "", name.replace("_", "-")),
                 "Change the job's file, or leave JOB out and name --source and --target.",
             )
         return _run_job(jobs.load(options.job, options.config_folder), options)
