@@ -15,10 +15,13 @@ from .device import Device
 from .digest_record import Binding, Facts
 from .digest_store import DigestStore, PairDigest
 from .digest_witness import WriteMark
-from .engines.base import Engine, Method, Monitor, Outcome, block_size, whole
+from .engines.base import Engine, Method, Outcome, block_size
+from .pair_copy import PairCopy
+from .pair_scope import PairScope
+from .pair_watch import CopyWatch
 from .plan import Pair, Plan
 from .progress import Progress
-from .quiesce import Quiesced, Quiescer
+from .quiesce import Quiescer
 from .report import PairReport, SyncReport
 from .request import CopyRequest
 
@@ -67,13 +70,15 @@ class PairSync:
         started = time.monotonic()
         for side in (source, target):
             side.drop_cache()
-        with self._digest(pair, source, target) as digest:
-            watch = _CopyWatch(entry, self.progress, self.cancellation)
-            outcome = self.engine.compare(source, target, whole(pair.size), watch, self._method(digest))
+        block = block_size(source, target, least=self.request.block_size)
+        with self._digest(pair, source, target) as digest, PairScope(self.request, pair, block) as scope:
+            watch = CopyWatch(entry, self.progress, self.cancellation)
+            ranges = scope.ranges(entry)
+            outcome = self.engine.compare(source, target, ranges, watch, self._method(digest))
         self._finish(entry, outcome, digest, started)
 
     def copy(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
-        """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
+        """Copy in whatever passes it takes, with the source quiesced no longer than needed, and prove the copy."""
         self.cancellation.check()
         entry = self._begin(pair)
         started = time.monotonic()
@@ -81,22 +86,9 @@ class PairSync:
             self._mark_written(pair, target, entry)
             target.drop_cache()
             digest.begin()
-            with quiescer.quiesced(pair.quiesce) as state:
-                entry.quiesce = state.report
-                # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
-                source.drop_cache()
-                watch = _CopyWatch(entry, self.progress, self.cancellation, quiescer, state)
-                entry.writing = True
-                outcome = self.engine.copy(
-                    source, target, whole(pair.size), watch, self.request.verify, self._method(digest)
-                )
-                quiescer.check()
-            entry.quiesce = state.report
-            if outcome.evidence:
-                target.drop_cache()
-                entry.bytes_verified = outcome.evidence.verify(
-                    target, _VerifyWatch(entry, self.progress, self.cancellation)
-                )
+            watch = (entry, self.progress, self.cancellation)
+            copy = PairCopy(self.request, self.engine, (source, target), quiescer, self._method(digest), watch)
+            outcome = copy.run(self.report.plan.source_disk)
             digest.keep(self._holds(pair, target, self.sides.settled(pair, outcome)))
         self._finish(entry, outcome, digest, started)
 
@@ -135,9 +127,10 @@ class PairSync:
 
     def _finish(self, entry: PairReport, outcome: Outcome, digest: PairDigest, started: float) -> None:
         entry.block_size = outcome.block
-        entry.blocks_total = outcome.blocks_total
+        entry.blocks_total = -(-entry.pair.size // outcome.block)
         entry.blocks_changed = outcome.blocks_changed
         entry.bytes_written = outcome.bytes_written
+        entry.bytes_read = outcome.bytes_read
         entry.digest = digest.report()
         entry.notes += outcome.notes
         if digest.reason:
@@ -146,52 +139,6 @@ class PairSync:
         entry.writing = False
         entry.complete = True
         self.progress.pair_finished(entry.pair, outcome.blocks_changed, outcome.bytes_written)
-
-
-class _CopyWatch(Monitor):
-    """Passes an engine's progress on, and ends the copy when it was cancelled or the source no longer holds still.
-
-    The source is put back as soon as it has been read: flushing a slow target is not its concern.
-    """
-
-    def __init__(
-        self,
-        entry: PairReport,
-        progress: Progress,
-        cancellation: Cancellation,
-        quiescer: Quiescer | None = None,
-        state: Quiesced | None = None,
-    ) -> None:
-        self.entry = entry
-        self.progress = progress
-        self.cancellation = cancellation
-        self.quiescer = quiescer
-        self.state = state
-
-    def source_done(self) -> None:
-        if self.state:
-            self.state.release()
-
-    def advanced(self, compared: int, changed: int) -> None:
-        self.cancellation.check()
-        if self.quiescer:
-            self.quiescer.check()
-        self.entry.bytes_compared = compared
-        self.entry.bytes_written = changed
-        self.progress.advanced(self.entry.pair, compared, changed)
-
-
-class _VerifyWatch(Monitor):
-    """Passes on how much of the target was read back; the source is in use again by then."""
-
-    def __init__(self, entry: PairReport, progress: Progress, cancellation: Cancellation) -> None:
-        self.entry = entry
-        self.progress = progress
-        self.cancellation = cancellation
-
-    def advanced(self, compared: int, changed: int) -> None:
-        self.cancellation.check()
-        self.progress.verifying(self.entry.pair, compared)
 
 
 def _digest_store(request: CopyRequest, engine: Engine) -> DigestStore | None:

@@ -10,11 +10,30 @@ from typing import Any
 
 from .machine import Disk
 from .plan import Pair, Plan
+from .request import ALL
+
+
+@dataclass
+class LiveReport:
+    """How a copy of a source in use went. ``fallback`` says why the source was frozen for the whole pass after all;
+    ``dirty_bytes`` has what each round found written meanwhile, the frozen one last."""
+
+    used: bool = False
+    fallback: str = ""
+    dirty_bytes: list[int] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return {**vars(self), "rounds": len(self.dirty_bytes)}
 
 
 @dataclass
 class PairReport:
-    """What happened to one pair. Sizes are bytes, ``seconds`` is the time from quiescing to the last proof."""
+    """What happened to one pair. Sizes are bytes, ``seconds`` is the time from quiescing to the last proof.
+
+    ``scope`` is what was copied, ``scope_reason`` why that is all of it although less was asked for; ``bytes_read``
+    are those of both sides together.
+    """
 
     pair: Pair
     blocks_total: int = 0
@@ -22,7 +41,12 @@ class PairReport:
     block_size: int = 0
     bytes_written: int = 0
     bytes_compared: int = 0
+    bytes_read: int = 0
+    bytes_skipped: int = 0
     bytes_verified: int = 0
+    scope: str = ALL
+    scope_reason: str = ""
+    live: LiveReport | None = None
     verify: str = "auto"
     quiesce: list[dict[str, Any]] = field(default_factory=list)
     digest: dict[str, Any] | None = None
@@ -43,6 +67,11 @@ class PairReport:
             "blocks_changed": self.blocks_changed,
             "bytes_written": self.bytes_written,
             "bytes_compared": self.bytes_compared,
+            "bytes_read": self.bytes_read,
+            "bytes_skipped": self.bytes_skipped,
+            "scope": {"mode": self.scope, "reason": self.scope_reason},
+            "live": self.live.as_dict() if self.live else None,
+            "frozen_seconds": max((step["frozen_seconds"] for step in self.quiesce), default=0.0),
             "quiesce": self.quiesce,
             "digest": self.digest,
             "verified": {"mode": self.verify, "bytes_read": self.bytes_verified},

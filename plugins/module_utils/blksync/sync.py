@@ -22,7 +22,7 @@ from .quiesce import Quiescer
 from .quiesce.execution import restore_error
 from .quiesce.state import restore_state
 from .report import SyncReport
-from .request import SyncRequest
+from .request import USED, SyncRequest
 
 Observe = Callable[[], Machine]
 
@@ -37,7 +37,7 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     plan = planning.make(observe(), request)
     if plan.refusals:
         raise RefusedError(plan.refusals)
-    engine = engines.choose(request.engine)
+    engine = engines.choose(request.engine, parts=request.scope == USED)
     report = SyncReport(plan, engine.name, engine.version, request.check, warnings=[*warnings, *plan.warnings])
     try:
         with Cancellation() as cancellation:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from blksync.errors import QuiesceError
+from blksync.processes import identify, is_alive
 from blksync.quiesce import guardian
-from blksync.quiesce.state import identify, is_alive
 from tests.support.mounted import wait_for
 
 

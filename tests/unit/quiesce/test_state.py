@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from blksync.errors import BlksyncError
+from blksync.processes import identify, is_alive
 from blksync.quiesce import systemd
 from blksync.quiesce.channel import Channel, ChannelClosedError
-from blksync.quiesce.state import StateFile, identify, is_alive, restore_state
+from blksync.quiesce.state import StateFile, restore_state
 from blksync.quiesce.step import Entry, Step
 from tests.support.machines import mount
 

@@ -19,6 +19,12 @@ def unescape(text: str) -> str:
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match.group(1), 8) & 0xFF]), os.fsencode(text)))
 
 
+def read_mounts() -> tuple[Mount, ...]:
+    """The mounts of this process's namespace."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return parse_mountinfo(os.fsdecode(file.read()))
+
+
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     """Every mount, in the kernel's order.
 

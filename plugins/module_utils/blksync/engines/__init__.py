@@ -10,12 +10,14 @@ from .blocksync_fast import BlocksyncFastEngine, missing
 from .native import NativeEngine
 
 
-def choose(name: str) -> Engine:
+def choose(name: str, parts: bool = False) -> Engine:
     """The engine of that name; "auto" is the blocksync-fast program where it is installed, else ours.
+
+    ``parts``: it shall copy parts of a pair, which the program cannot.
 
     Raises EngineMissingError where the program was asked for by name and is not there.
     """
-    if name == "native":
+    if name == "native" or (parts and name == "auto"):
         return NativeEngine()
     program = BlocksyncFastEngine.find()
     if program is None and name == "blocksync_fast":

@@ -35,12 +35,14 @@ class Method:
     """How a pair is compared: in blocks of ``block`` bytes (a larger logical sector takes its place), a power of two.
 
     ``compare`` False: nothing is compared and everything written. ``checksums``: with a known digest the target is
-    not read; they are for the whole pair, in the same blocks.
+    not read; they are for the whole pair, in the same blocks. ``moving``: the source is written to meanwhile, and
+    what that changes will be copied again.
     """
 
     block: int = BLOCK
     compare: bool = True
     checksums: Checksums | None = None
+    moving: bool = False
 
     @property
     def reads_target(self) -> bool:

@@ -108,6 +108,8 @@ class BlocksyncFastEngine(Engine):
             target.direct = repaired.direct  # refused direct I/O changes the descriptor, which they share
         outcome.bytes_read += 2 * source.size
         self._settle(outcome, summary, plan, repaired.last_window)
+        if method.moving:
+            outcome.notes = []  # what was different after the program's turn was written meanwhile, for all one can say
         return outcome
 
     def _run(self, source: Device, target: Device, plan: Geometry, monitor: Monitor) -> Summary:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import errno
 import os
 
+from ..discovery.mounts import read_mounts
 from ..errors import QuiesceError, RestoreError
 from . import libc
 from .freezer import DIED, FIFREEZE, FITHAW, Freezer, ioctl
 from .measure import Measure, NotPossibleError
-from .mounting import read_mounts
 from .step import FROZEN
 
 __all__ = ["FIFREEZE", "FITHAW", "Freeze", "mount_id"]

@@ -20,16 +20,19 @@ import time
 from types import FrameType
 from typing import Any, Sequence
 
+from ..discovery.mounts import read_mounts
 from ..errors import BlksyncError, QuiesceError
+from ..live.instances import is_tracing, remove_instances
+from ..processes import identify, is_alive
 from . import libc
 from .channel import Channel, ChannelClosedError, readable
 from .execution import Execution
-from .mounting import read_mounts
 from .plan import mount_of
 from .state import FOLDER, StateFile
 from .step import Entry, Step
 
 HELLO_PATIENCE = 20.0  # seconds
+DEATH_PATIENCE, DEATH_POLL = 5.0, 0.01  # seconds
 OOM_NEVER = "-1000"  # proc(5), oom_score_adj
 TOLD_TO_END = "the guardian was told to end (SIGTERM)"
 TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
@@ -79,6 +82,7 @@ class _Guardian:
         self.channel = Channel(end)
         self.state = StateFile(label, sync, os.getpid(), folder)
         self.execution = Execution(self._record, unwanted=self._unwanted)
+        self.sync = identify(sync)
         self.deadline: float | None = None
         self.ended = ""
         self.sync_listens = True
@@ -94,6 +98,8 @@ class _Guardian:
             if self.execution.entries:  # the state file stays until that is over
                 self.execution.wait()
                 self._give_up("")
+            if not self.sync_listens:
+                self._remove_trace()
 
     def _serve_one(self) -> bool:
         left = None if self.deadline is None else self.deadline - time.monotonic()
@@ -156,6 +162,13 @@ class _Guardian:
             for failure in failures:
                 _tell_kernel_log("%s %s" % (failure.message, failure.hint))
         self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
+
+    def _remove_trace(self) -> None:
+        """The sync, which may have traced writes, is dying: its trace can be removed when it is dead."""
+        deadline = time.monotonic() + DEATH_PATIENCE
+        while is_tracing(self.sync) and is_alive(self.sync) and time.monotonic() < deadline:
+            time.sleep(DEATH_POLL)
+        remove_instances()
 
     def _record(self, entries: list[Entry]) -> None:
         self._send({"entries": [entry.to_data() for entry in entries]})

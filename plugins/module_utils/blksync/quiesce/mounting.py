@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from ..device import device_number
-from ..discovery.mounts import parse_mountinfo
+from ..discovery.mounts import read_mounts
 from ..errors import RestoreError
 from ..machine import Mount
 from . import libc
@@ -24,12 +24,6 @@ from .step import Step
 
 PATIENCE = 5.0  # seconds: a dying process still holds its claim on the device for a moment
 POLL = 0.02
-
-
-def read_mounts() -> tuple[Mount, ...]:
-    """The mounts of this process's namespace."""
-    with open("/proc/self/mountinfo", "rb") as file:
-        return parse_mountinfo(os.fsdecode(file.read()))
 
 
 def mount_again(step: Step) -> None:

@@ -15,13 +15,14 @@ from types import TracebackType
 from typing import Any, Iterator, Sequence
 
 from ..device import Device, open_source
+from ..discovery.mounts import read_mounts
 from ..errors import DeviceBusyError, QuiesceError, RestoreError
+from ..processes import identify, is_alive, waits_in_kernel
 from . import guardian, libc, systemd
 from .channel import Channel, ChannelClosedError
 from .execution import Execution, Failure, restore_error
-from .mounting import read_mounts
 from .plan import QuiescePlan, disturbance
-from .state import FOLDER, StateFile, identify, is_alive, waits_in_kernel
+from .state import FOLDER, StateFile
 from .step import FROZEN, JOURNAL, UNMOUNT, Entry, Step
 from .users import describe_users, is_written
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Sequence
 
 from ..errors import BlksyncError
+from ..live.instances import remove_instances
+from ..processes import identify, is_alive, status
 from .execution import Execution, Failure
 from .freezer import NAME as FREEZER
 from .step import Entry
@@ -23,21 +25,6 @@ PATIENCE = 3.0  # seconds: a guardian whose sync has just died is about to resto
 POLL = 0.05
 
 
-def identify(pid: int) -> dict[str, Any]:
-    """A process by number and start time, since numbers are used again (proc(5): field 22 of stat)."""
-    return {"pid": pid, "start": _start_time(pid)}
-
-
-def is_alive(process: dict[str, Any]) -> bool:
-    """Whether the process that identify() named still runs."""
-    return bool(process["start"]) and _start_time(process["pid"]) == process["start"]
-
-
-def waits_in_kernel(pid: int) -> bool:
-    """Whether nothing reaches the process at the moment (proc(5): state D), not even SIGKILL."""
-    return _stat(pid)[:1] == ["D"]
-
-
 class StateFile:
     """The file of one guardian. Writing it is never worth failing for: ``problem`` says why it is not there.
 
@@ -46,7 +33,7 @@ class StateFile:
 
     def __init__(self, label: str, sync: int, guardian: int, folder: str = FOLDER) -> None:
         self.path = os.path.join(folder, "%s%d%s" % (PREFIX, guardian, SUFFIX))
-        session = int((_stat(guardian) or "0000")[3])
+        session = int((status(guardian) or "0000")[3])
         self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian), "session": session}
         self.problem = ""
         self.usable = True
@@ -90,10 +77,12 @@ class RestoredRun:
 
 
 def restore_state(folder: str = FOLDER, patience: float = PATIENCE) -> list[RestoredRun]:
-    """Put back what dead runs left, as their state files say. Runs that live are waited for, then left alone.
+    """Put back what dead runs left, as their state files say, and end their traces of writes. Runs that live are
+    waited for, then left alone.
 
     Raises BlksyncError for a file that cannot be understood, after all others have been dealt with.
     """
+    remove_instances()
     runs: list[RestoredRun] = []
     broken: list[str] = []
     for path in _files(folder):
@@ -136,7 +125,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
 def _freezes(session: int | None) -> bool:
     """Whether a process that the guardian left, in the session of its own, still waits in FIFREEZE."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if session else []
-    return any(_stat(pid)[3:4] == [str(session)] and _name(pid) == FREEZER for pid in pids)
+    return any(status(pid)[3:4] == [str(session)] and _name(pid) == FREEZER for pid in pids)
 
 
 def _name(pid: int) -> str:
@@ -153,18 +142,3 @@ def _files(folder: str) -> list[str]:
     except FileNotFoundError:
         return []
     return [os.path.join(folder, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]
-
-
-def _start_time(pid: int) -> str:
-    """In clock ticks after boot; empty where there is no such process or only its remains."""
-    fields = _stat(pid)
-    return "" if not fields or fields[0] in ("Z", "X") else fields[19]
-
-
-def _stat(pid: int) -> list[str]:
-    """What follows the name in /proc/PID/stat: state, parent, process group, session and so on; empty without it."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -85,3 +85,14 @@ class Entry:
             "seconds": round(ended - self.begun, 3),
             "frozen_seconds": round(frozen, 3),
         }
+
+
+def add_up(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Reports of the same file systems, frozen several times, as one entry for each: the seconds are sums."""
+    sums = [dict(entry) for entry in earlier]
+    for entry in now:
+        known = [each for each in sums if (each["device"], each["action"]) == (entry["device"], entry["action"])]
+        for each in known:
+            each.update({key: round(each[key] + entry[key], 3) for key in ("seconds", "frozen_seconds")})
+        sums += [] if known else [dict(entry)]
+    return sums

@@ -10,12 +10,13 @@ import os
 import time
 
 from ..device import Device, open_source
+from ..discovery.mounts import read_mounts
 from ..errors import DeviceBusyError, QuiesceError, RestoreError
 from ..machine import Mount
 from . import libc
 from .measure import Measure, NotPossibleError
 from .mount_options import data, mount_flags, superblock_flags
-from .mounting import find_node, mount_again, read_mounts
+from .mounting import find_node, mount_again
 from .step import Step
 from .users import describe_users
 

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the kernel's ring buffer says: pure, from the bytes of a sub-buffer to the sectors that were written.
+
+The layout is that of linux/ring_buffer.h and kernel/trace/ring_buffer.c, on little-endian machines; the place of every
+field comes from tracefs itself (events/header_page and the event's format).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+PADDING, TIME_EXTEND = 29, 30  # kinds of entries that are no event; 31 is an absolute time
+MISSED = 3 << 30  # RB_MISSED_EVENTS and RB_MISSED_STORED
+LENGTH = (1 << 28) - 1  # the bits of commit that count bytes
+_FIELD = re.compile(r"field:[^;]*?(\w+)(?:\[\d+\])?;\s*offset:(\d+);\s*size:(\d+);")
+_WORD = struct.Struct("<I")
+_LONG = struct.Struct("<Q")
+_SHORT = struct.Struct("<H")
+
+
+class WriteFormat(NamedTuple):
+    """Where block_bio_queue keeps what is needed, in bytes from its start; ``page`` and ``commit`` are of a sub-buffer:
+    where its data begins, and where it says how much there is."""
+
+    event: int
+    sector: int
+    sectors: int
+    commit: int
+    page: int
+
+
+def parse_format(event_id: str, event: str, page: str) -> WriteFormat:
+    """From the texts of the event's ``id`` and ``format`` and of ``events/header_page``.
+
+    Raises ValueError where they are not what this understands.
+    """
+    fields, header = _fields(event), _fields(page)
+    try:
+        if fields["sector"][1] != 8 or fields["nr_sector"][1] != 4 or fields["common_type"] != (0, 2):
+            raise ValueError("the event's fields have other sizes")
+        return WriteFormat(
+            int(event_id), fields["sector"][0], fields["nr_sector"][0], header["commit"][0], header["data"][0]
+        )
+    except KeyError as error:
+        raise ValueError("no field %s" % error) from error
+
+
+def _fields(text: str) -> dict[str, tuple[int, int]]:
+    """Offset and size of every field in a format text."""
+    return {name: (int(offset), int(size)) for name, offset, size in _FIELD.findall(text)}
+
+
+@dataclass
+class Writes:
+    """The writes in a sub-buffer: (first sector, number of sectors) of the whole disk.
+
+    ``doubt`` says why there may have been others, and is empty where all are here.
+    """
+
+    spans: list[tuple[int, int]] = field(default_factory=list)
+    doubt: str = ""
+
+
+def parse_page(page: bytes, layout: WriteFormat) -> Writes:
+    """Everything in one sub-buffer as trace_pipe_raw gives it."""
+    writes = Writes()
+    commit = _WORD.unpack_from(page, layout.commit)[0]
+    if commit & MISSED:
+        writes.doubt = "the kernel's trace lost events"
+    at, end = layout.page, min(layout.page + (commit & LENGTH), len(page))
+    while at + 4 <= end:
+        kind = page[at] & 31
+        delta = _WORD.unpack_from(page, at)[0] >> 5
+        if kind > PADDING:
+            at += 8
+        elif kind == PADDING:
+            if not delta:
+                break  # the rest of the sub-buffer is empty
+            at += 4 + _WORD.unpack_from(page, at + 4)[0]
+        else:
+            data = at + (4 if kind else 8)
+            at += 4 + (kind * 4 if kind else _WORD.unpack_from(page, at + 4)[0])
+            if at > end or _SHORT.unpack_from(page, data)[0] != layout.event:
+                writes.doubt = "the trace holds something that is not understood"
+                break
+            sector = _LONG.unpack_from(page, data + layout.sector)[0]
+            writes.spans.append((sector, _WORD.unpack_from(page, data + layout.sectors)[0]))
+    return writes

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which process is which, and what it does at the moment (proc(5))."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def identify(pid: int) -> dict[str, Any]:
+    """A process by number and start time, since numbers are used again (field 22 of stat)."""
+    return {"pid": pid, "start": _start_time(pid)}
+
+
+def is_alive(process: dict[str, Any]) -> bool:
+    """Whether the process that identify() named still runs."""
+    return bool(process["start"]) and _start_time(process["pid"]) == process["start"]
+
+
+def waits_in_kernel(pid: int) -> bool:
+    """Whether nothing reaches the process at the moment (state D), not even SIGKILL."""
+    return status(pid)[:1] == ["D"]
+
+
+def status(pid: int) -> list[str]:
+    """What follows the name in /proc/PID/stat: state, parent, process group, session and so on; empty without it."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _start_time(pid: int) -> str:
+    """In clock ticks after boot; empty where there is no such process or only its remains."""
+    fields = status(pid)
+    return "" if not fields or fields[0] in ("Z", "X") else fields[19]
