@@ -103,8 +103,13 @@ class Driven:
 
     def end(self) -> dict[str, Any]:
         """The result or error, the last line that the sync printed; empty for a sync that was killed."""
-        out, _err = self.process.communicate(timeout=60)
-        lines = out.strip().splitlines()
+        assert self.process.stdout is not None
+        if self.process.stdin:
+            self.process.stdin.close()
+            self.process.stdin = None
+        # Not communicate(): it passes over what wait_for() has read ahead.
+        lines = self.process.stdout.read().strip().splitlines()
+        self.process.wait(60)
         return json.loads(lines[-1]) if lines else {}
 
 
