@@ -10,12 +10,15 @@ for the depth by its fixture.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 
 import pytest
 from hypothesis import settings
+
+from tests.support import own_mounts
 
 SAMPLE, FULL = "sample", "full"
 
@@ -40,6 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def depth(request: pytest.FixtureRequest) -> str:
     """ "sample" or "full": for tests whose number of cases depends on it."""
     return str(request.config.getoption("--depth"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_mounts() -> None:
+    """Keep the tests of several processes, a worker's of pytest-xdist each, out of each other's way."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(PermissionError):  # no test can mount anything here
+            own_mounts.take()
 
 
 @pytest.hookimpl(trylast=True)  # after hypothesis has marked its tests
