@@ -18,12 +18,12 @@ from blksync import discovery, sync
 from blksync.machine import Machine
 from blksync.request import SyncRequest
 from tests.support.blocks import assert_equal, fill
-from tests.support.disks import MIB, SECTOR, PartitionedDisk
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
 from tests.support.sync_driver import Driven
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (MIB // SECTOR, 8 * MIB // SECTOR + 1)
-SOURCE, TARGET = "d1e50001", "d1e50002"
+SOURCE, TARGET = identifiers()
 RUNS = {"sample": 6, "full": 100}
 LONGEST = 0.4  # seconds: longer than a run takes on an idle machine, from its first pair on
 
