@@ -51,8 +51,8 @@ options:
         Then its file systems are frozen just for as long as it takes to copy what was written last.
       - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
         for its own copy, and puts everything back afterwards.
-      - Where V(live) is not possible, the partition is copied as with V(freeze), and RV(partitions[].live) says why.
-        Among the reasons are an ESP, which is unmounted, and O(digest_dir).
+      - Where V(live) is not possible, for example with O(digest_dir) or without tracefs, the partition is copied as
+        with V(freeze), and RV(partitions[].live) says why. What can only be unmounted (an ESP) is, with V(live) too.
       - V(none) refuses a source that is mounted read-write.
       - V(auto) is V(live) where something is mounted read-write, and nothing at all elsewhere.
     type: str
@@ -229,7 +229,7 @@ partitions:
         reason:
           description: Why the whole partition was copied although O(scope=used); empty otherwise.
           type: str
-      sample: {mode: all, reason: the partition holds vfat}
+      sample: {mode: all, reason: vfat does not tell which blocks it uses}
     frozen_seconds:
       description: How long writing to the source had to wait in all; the longest of its file systems counts.
       type: float

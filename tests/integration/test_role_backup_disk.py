@@ -81,6 +81,9 @@ def test_job_file(tmp_path: Path) -> None:
         "schedule": "weekly",
         "on_plug": True,
         "notify": True,
+        "quiesce": "live",
+        "quiesce_fallback": False,
+        "scope": "used",
     }
     assert json.loads(render(tmp_path, "job.json.j2", __backup_disk_job=job)) == {
         "version": 1,
@@ -90,6 +93,9 @@ def test_job_file(tmp_path: Path) -> None:
         "partitions": [1],
         "max_age": 864000,
         "notify": True,
+        "quiesce": "live",
+        "quiesce_fallback": False,
+        "scope": "used",
     }
 
 

@@ -13,6 +13,7 @@ from ..errors import BlksyncError, RefusedError
 from ..job_run import Result
 from ..jobs import Job
 from ..report import human_bytes
+from ..request import USED
 from . import messages
 from .times import human_duration
 
@@ -71,6 +72,7 @@ def report_lines(result: Result, check: bool) -> list[str]:
     for pair in report["partitions"]:
         lines.append("  partition %d: %s" % (pair["number"], pair_text(pair, check)))
         lines += ["    %s" % quiesce_text(entry) for entry in pair["quiesce"]]
+        lines += ["    %s" % text for text in (live_text(pair), scope_text(pair)) if text]
         lines += ["    %s" % note for note in pair["notes"]]
     if result.error is None and not check:
         done = "is powered off and" if report["ejected"] else "is complete and"
@@ -83,7 +85,7 @@ def report_lines(result: Result, check: bool) -> list[str]:
 def pair_text(pair: dict[str, Any], check: bool) -> str:
     """What was done to one pair, in a few words."""
     if not pair["complete"]:
-        compared, size = human_bytes(pair["bytes_compared"]), human_bytes(pair["size"])
+        compared, size = human_bytes(pair["bytes_compared"]), human_bytes(pair["size"] - pair["bytes_skipped"])
         return "not finished: %s of %s compared, %s written" % (compared, size, human_bytes(pair["bytes_written"]))
     took = human_duration(pair["seconds"])
     if not pair["blocks_changed"]:
@@ -99,6 +101,33 @@ def quiesce_text(entry: dict[str, Any]) -> str:
     """How a file system was made to hold still: "/, /home frozen for 8.2 s"."""
     places = ", ".join(printable(place) for place in entry["mountpoints"]) or entry["device"]
     return "%s %s for %s" % (places, entry["action"].replace("_", " "), human_duration(entry["seconds"]))
+
+
+def live_text(pair: dict[str, Any]) -> str:
+    """Whether it was copied while it was in use: "copied live: frozen for 0.08 s in all, 2 rounds (8.0 MiB, 64.0 KiB)".
+
+    Empty where that was no question.
+    """
+    live = pair["live"]
+    if not live or not (live["used"] or live["fallback"]):
+        return ""
+    if not live["used"]:
+        return "not copied live: %s" % live["fallback"]
+    frozen = pair["frozen_seconds"]
+    return "copied live: frozen for %s in all, %d round%s (%s)" % (
+        "%.2f s" % frozen if frozen < 1 else human_duration(frozen),
+        live["rounds"],
+        "" if live["rounds"] == 1 else "s",
+        ", ".join(map(human_bytes, live["dirty_bytes"])),
+    )
+
+
+def scope_text(pair: dict[str, Any]) -> str:
+    """What was left out, or why nothing was although it should: "scope used: 3.1 GiB free, not looked at"."""
+    scope = pair["scope"]
+    if scope["mode"] == USED:
+        return "scope used: %s free, not looked at" % human_bytes(pair["bytes_skipped"])
+    return "scope all: %s" % scope["reason"] if scope["reason"] else ""
 
 
 def disk_name(disk: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from .terminal import watch
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare all pairs of a job; ERROR where any differs."""
+    """Compare all pairs of a job, in what its scope covers; ERROR where any differs."""
     job = jobs.load(options.job, options.config_folder)
     machine = observe()
     found = presence.look(machine, job.targets)
@@ -49,12 +49,14 @@ def _tell(result: Result, in_use: frozenset[int]) -> None:
     messages.say("%s and %s" % (results.disk_name(result.report["source"]), results.disk_name(result.report["target"])))
     for pair in result.report["partitions"]:
         if not pair["blocks_changed"]:
-            text = "equal, %s compared" % human_bytes(pair["size"])
+            text = "equal, %s compared" % human_bytes(pair["size"] - pair["bytes_skipped"])
         else:
             text = "differs in %d of %d blocks" % (pair["blocks_changed"], pair["blocks_total"])
             if pair["number"] in in_use:
                 text += " (the source is in use: it has changed since the last sync, or while it was read)"
         messages.say("  partition %d: %s" % (pair["number"], text))
+        if results.scope_text(pair):
+            messages.say("    %s" % results.scope_text(pair))
 
 
 def _in_use(machine: Machine, job: jobs.Job) -> frozenset[int]:
