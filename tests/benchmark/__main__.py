@@ -19,6 +19,7 @@ from tests.support.pairs import LoopPair
 
 from . import speed_limit
 from .contenders import COMPARING, DD_COPY, READ, Contender
+from .live import measure_live
 from .measure import Measurement, measure
 from .playbook import Overhead, measure_overhead
 from .report import Key, Section, document
@@ -27,6 +28,8 @@ from .speed_limit import SpeedLimit
 
 LIMITS = (0, 400 * 10**6, 100 * 10**6)  # bytes per second
 SLOW = 100 * 10**6  # at this speed the devices are half as large, so that it does not take for ever
+
+LIVE = 4  # a mounted source is so many times as large
 
 
 def main() -> int:
@@ -39,12 +42,13 @@ def main() -> int:
         return 2
     load = os.getloadavg()[0]
     try:
-        sections = [_measure_section(limit, options) for limit in LIMITS]
-        overheads = [] if options.no_playbook else _measure_playbooks(options.repeat)
+        sections = [] if options.only_live else [_measure_section(limit, options) for limit in LIMITS]
+        live = None if options.no_live else measure_live(options.size * MIB * LIVE, options.repeat, options.soak)
+        overheads = [] if options.no_playbook or options.only_live else _measure_playbooks(options.repeat)
     except KeyboardInterrupt:
         print("\nbench: interrupted", file=sys.stderr)
         return 130
-    page = document(sections, overheads, options.repeat, load)
+    page = document(sections, live, overheads, options.repeat, load)
     print(page)
     if options.output:
         options.output.write_text(page, encoding="utf-8")
@@ -56,11 +60,14 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of each device (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="rounds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round on small devices")
+    parser.add_argument("--soak", type=float, default=10, metavar="SECONDS", help="of a busy writer (%(default)s)")
+    parser.add_argument("--no-live", action="store_true", help="leave out mounted sources")
+    parser.add_argument("--only-live", action="store_true", help="leave out everything else")
     parser.add_argument("--no-playbook", action="store_true", help="leave out the whole playbook")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page there, too (docs/benchmarks.md)")
     options = parser.parse_args()
     if options.quick:
-        options.size, options.repeat = 128, 1
+        options.size, options.repeat, options.soak = 128, 1, 2
     return options
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from .contenders import COMPARING, DEFAULTS, DIGEST, NATIVE, NOT_INSTALLED, PROGRAM, READ, SCRIPT, Contender
+from .live import LiveSection
+from .live_report import live_section
 from .measure import Measurement
 from .playbook import Overhead
 from .scenarios import SCENARIOS
@@ -58,10 +60,13 @@ class Section:
         return median(ratios) if ratios else None
 
 
-def document(sections: Sequence[Section], overheads: Sequence[Overhead], repeat: int, load: float) -> str:
+def document(
+    sections: Sequence[Section], live: LiveSection | None, overheads: Sequence[Overhead], repeat: int, load: float
+) -> str:
     """The whole page; ``load`` is what else the machine did: the load average at the start."""
     parts = [_introduction(repeat, load), _targets(sections)]
     parts += [_section(section) for section in sections]
+    parts.append(live_section(live))
     parts.append(_overhead(overheads))
     return "\n\n".join(parts) + "\n"
 

@@ -38,7 +38,7 @@ def test_a_ratio_is_taken_within_a_round() -> None:
 
 
 def test_the_page_shows_targets_medians_and_the_playbook() -> None:
-    page = document([rounds([2.2, 2.0, 2.1], [2.0, 2.0, 2.0])], [Overhead(1.0, 1.5, 0.1)], repeat=3, load=0.5)
+    page = document([rounds([2.2, 2.0, 2.1], [2.0, 2.0, 2.0])], None, [Overhead(1.0, 1.5, 0.1)], repeat=3, load=0.5)
     assert "| at most 1.05 x the time of reading one device, at 400 MB/s a device | 1.05 |" in page
     assert "| below 64 MiB of memory, in any run | 30 MiB |" in page
     assert "| nothing | engine `native` | 2.10 | 0.21 | 1.05 | 30 | 5.0 |" in page
@@ -49,13 +49,13 @@ def test_a_target_left_different_is_shown() -> None:
     section = Section(
         0, MIB, [{("", READ): taking(1), ("", DD_COPY): taking(1), ("nothing", SCRIPT): taking(1, False)}]
     )
-    assert f"{SCRIPT.name} (**target left different**)" in document([section], [], repeat=1, load=0.5)
+    assert f"{SCRIPT.name} (**target left different**)" in document([section], None, [], repeat=1, load=0.5)
 
 
 def test_what_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     missing = dataclasses.replace(DEFAULTS, missing="not installed")
     monkeypatch.setattr(report, "COMPARING", (NATIVE, missing))
     limited = Section(LIMIT, MIB, note="Not available: no controller.")
-    page = document([rounds([1.0], [1.0]), limited], [], repeat=1, load=0.5)
+    page = document([rounds([1.0], [1.0]), limited], None, [], repeat=1, load=0.5)
     assert f"| nothing | {DEFAULTS.name} | not installed | | | | |" in page
     assert "Not available: no controller." in page
