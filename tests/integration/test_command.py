@@ -249,3 +249,32 @@ def test_verify_says_when_the_source_is_in_use(mounted: MountedPair, tmp_path: P
     command = Command(tmp_path)
     command.put_job("travel", mounted.source.identifier, mounted.target.identifier)
     assert "(the source is in use: it has changed since" in command.run("verify", "travel", code=ERROR).stdout
+
+
+def test_what_live_and_used_came_to_is_told(mounted: MountedPair, tmp_path: Path) -> None:
+    command = Command(tmp_path)
+    tmp_path.chmod(0o755)
+    pair = ["--source", mounted.source.identifier, "--target", mounted.target.identifier]
+    told = command.run("sync", *pair, "--quiesce", "live", "--scope", "used").stdout
+    live = "copied live: frozen for" if "tracefs" in Path("/proc/mounts").read_text() else "not copied live: tracefs"
+    assert told.count(f"    {live}") == 2
+    assert told.count("    scope used: ") == 2
+    assert told.count(" free, not looked at\n") == 2
+    mounted.assert_copied()
+    command.put_job("travel", mounted.source.identifier, mounted.target.identifier, scope="used")
+    assert command.run("verify", "travel", code=ERROR).stdout.count("    scope used: ") == 2
+
+
+def test_what_cannot_be_copied_live_is_frozen_for_the_whole_copy_unless_that_is_unwanted(
+    mounted: MountedPair, tmp_path: Path
+) -> None:
+    command = Command(tmp_path)
+    tmp_path.chmod(0o755)
+    reason = "a digest is made of a source that holds still"
+    both = (mounted.source.identifier, mounted.target.identifier)
+    digests = {"digest_dir": str(tmp_path / "digests")}
+    command.put_job("strict", *both, quiesce="live", quiesce_fallback=False, **digests)
+    assert f"cannot be copied while it is in use: {reason}." in command.run("sync", "strict", code=ERROR).stderr
+    command.put_job("travel", *both, quiesce="live", **digests)
+    assert f"    not copied live: {reason}\n" in command.run("sync", "travel").stdout
+    mounted.assert_copied()
