@@ -74,10 +74,29 @@ def test_a_table_rewritten_behind_the_kernel_is_stale(
     assert stale(disk) == numbers
 
 
+@pytest.mark.needs("wipefs")
+@pytest.mark.parametrize(
+    ("disk", "script", "how"),
+    [
+        (512, "primaries", "dd of=%s if=/dev/zero bs=4096 count=1 conv=notrunc,fsync"),
+        (4096, "primaries", "dd of=%s if=/dev/zero bs=4096 count=1 conv=notrunc,fsync"),
+        (512, "primaries", "wipefs --all --force %s"),
+        (512, "gpt", "wipefs --all --force %s"),
+    ],
+    indirect=["disk"],
+)
+def test_a_table_wiped_behind_the_kernel_is_stale_throughout(disk: LoopDevice, script: str, how: str) -> None:
+    write_table(disk, SCRIPTS[script])
+    run("partx", "-a", disk.path)
+    run(*(how % disk.file).split())  # the file: what is closed after writing may be read again at once
+    run("blockdev", "--flushbufs", disk.path)
+    assert stale(disk) == ((1, 3) if script == "gpt" else (1, 2))
+
+
 @pytest.mark.parametrize("disk", [512], indirect=True)
-def test_an_unreadable_table_is_not_stale(disk: LoopDevice) -> None:
+def test_a_table_of_another_kind_is_not_stale(disk: LoopDevice) -> None:
     write_table(disk, SCRIPTS["primaries"])
     run("partx", "-a", disk.path)
     with open(disk.path, "r+b") as file:
-        file.write(bytes(4096))
+        file.write(b"ER".ljust(4096, b"\0"))  # of Apple, which only the kernel knows
     assert stale(disk) == ()

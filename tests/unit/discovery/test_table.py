@@ -93,6 +93,29 @@ def test_boot_code_where_the_entries_would_be_is_no_table() -> None:
     assert table((0, mbr(flag=0x7F))) == (None, None)
 
 
+def first_sector(content: bytes) -> Table:
+    return read_table(lambda offset, length: content if offset == 0 else bytes(length), 512, SIZE)
+
+
+def test_a_table_that_was_wiped_has_no_partitions() -> None:
+    for table_sector in (mbr(), mbr(0, 0xEE)):
+        table_sector[510:512] = bytes(2)  # as wipefs does it
+        assert first_sector(bytes(table_sector)) == Table(entries=())
+    assert first_sector(bytes(512)) == Table(entries=())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ER\x02\x00".ljust(512, b"\0"),  # an Apple partition map
+        bytes(508) + b"\xda\xbe\x12\x34",  # a Sun label
+        b"LUKS\xba\xbe".ljust(512, b"\0"),
+    ],
+)
+def test_of_other_tables_nothing_is_known(content: bytes) -> None:
+    assert first_sector(content) == Table()
+
+
 def test_nothing_there_and_nothing_readable() -> None:
     assert table() == (None, None)
     assert read_table(lambda offset, length: None, 512, SIZE) == Table()

@@ -22,7 +22,10 @@ _FILE_SYSTEMS = ((3, b"NTFS    "), (3, b"EXFAT   "), (54, b"FAT"), (82, b"FAT32"
 
 @dataclass(frozen=True)
 class Table:
-    """``kind`` is "dos" or "gpt", ``identifier`` as lsblk writes a PTUUID; what is unknown is None."""
+    """``kind`` is "dos" or "gpt", ``identifier`` as lsblk writes a PTUUID; what is unknown is None.
+
+    ``entries`` are empty where a table was wiped off the medium.
+    """
 
     kind: str | None = None
     identifier: str | None = None
@@ -36,12 +39,17 @@ def read_table(read: Read, sector: int, size: int) -> Table:
     length, all in bytes. A damaged GPT is replaced by the second one at the disk's end.
     """
     first = read(0, sector)
-    if first is None or len(first) < 512 or first[510:512] != SIGNATURE:
+    if first is None or len(first) < 512:
         return Table()
     entries = [first[at : at + 16] for at in range(446, 510, 16)]
+    bootable_or_not = all(entry[0] in (0, 0x80) for entry in entries)
+    if first[510:512] != SIGNATURE:
+        # Zeros; or wipefs, which takes only the signature away. Other kinds of tables do not look like that.
+        unsigned = first[510:512] == bytes(2) and bootable_or_not and any(entry[4] for entry in entries)
+        return Table(entries=() if unsigned or not any(first) else None)
     if any(entry[4] == _PROTECTIVE for entry in entries):
         return _gpt(read, sector, size)
-    if any(entry[0] not in (0, 0x80) for entry in entries):
+    if not bootable_or_not:
         return Table()
     if any(first[at : at + len(name)] == name for at, name in _FILE_SYSTEMS):
         return Table()
