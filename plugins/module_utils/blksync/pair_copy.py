@@ -25,7 +25,7 @@ from .progress import Progress
 from .quiesce import Quiesced, Quiescer
 from .quiesce.step import FROZEN, add_up
 from .report import LiveReport, PairReport
-from .request import CopyRequest
+from .request import LIVE, CopyRequest
 
 LATE = 20  # times that the kernel may discard blocks on its own account after it has frozen a file system
 
@@ -170,7 +170,7 @@ class PairCopy:
     def _fall_back(self, doubt: LiveDoubtError, report: LiveReport) -> None:
         """The plain way is taken. Raises QuiesceError where the user does not want that."""
         report.fallback = doubt.message
-        if self.request.quiesce == "live" and not self.request.quiesce_fallback:
+        if self.request.quiesce == LIVE and not self.request.quiesce_fallback:
             raise QuiesceError(
                 "%s cannot be copied while it is in use: %s." % (self.pair.source.path, doubt.message),
                 doubt.hint or "Set quiesce_fallback to true to have it frozen for the whole copy instead.",

@@ -11,9 +11,10 @@ from typing import Iterator, Sequence
 
 from . import digest_place, safety, selection
 from .errors import DiskAmbiguousError, DiskNotFoundError, RefusedError
+from .live import conditions
 from .machine import Disk, Machine, Partition
 from .quiesce.plan import QuiescePlan, steps_for
-from .request import SyncRequest
+from .request import LIVE, CopyRequest, SyncRequest
 from .safety import Refusal
 
 
@@ -80,11 +81,24 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
             if ours and theirs:
                 quiesce = steps_for(machine, ours, request.quiesce)
                 refusals += quiesce.refusals
+                refusals += live_refusals(ours, quiesce, request)
                 pairs.append(Pair(number, ours, theirs, quiesce))
     if target and request.eject:
         refusals += safety.eject_refusals(target, request.partitions)
     refusals += digest_refusals(machine, request.digest_dir, pairs)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
+
+
+def live_refusals(partition: Partition, quiesce: QuiescePlan, request: CopyRequest) -> Iterator[Refusal]:
+    """Why a source in use cannot be copied live where the user wants nothing else."""
+    if request.quiesce == LIVE and not request.quiesce_fallback and conditions.applies(quiesce):
+        reason = conditions.obstacle(partition, quiesce, bool(request.digest_dir))
+        if reason:
+            yield Refusal(
+                "live_impossible",
+                "%s cannot be copied while it is in use: %s." % (partition.path, reason),
+                "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
+            )
 
 
 def digest_refusals(machine: Machine, folder: str, pairs: Sequence[Pair]) -> Iterator[Refusal]:

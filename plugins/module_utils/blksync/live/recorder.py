@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import struct
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from types import TracebackType
 from typing import Iterator
 
 from ..engines.base import Range
+from ..engines.threads import ThreadGroup
 from ..machine import Disk, Partition
 from .dirty_map import DirtyMap
 from .events import parse_page
@@ -25,6 +27,7 @@ SECTOR = 512  # bytes, whatever the disk's own are
 WAKE = 0.05  # seconds: the buffers hold the writes of a second and more
 SETTLE = 2.0  # seconds for what was on its way when the source was frozen
 SETTLE_POLL = 0.005
+_MISREAD = (OSError, ValueError, IndexError, struct.error)
 
 
 class WriteRecorder:
@@ -47,17 +50,17 @@ class WriteRecorder:
         with _doubting("the kernel does not let itself be traced"):
             self._trace = TraceInstance(disk.devno, self._end)
         self._stop, self._wake = os.pipe()
-        self._thread = threading.Thread(target=self._listen, name="blksync-trace", daemon=True)
+        self._thread = ThreadGroup(self._wake_up)
 
     def __enter__(self) -> WriteRecorder:
-        self._thread.start()
+        self._thread.start([self._listen])
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._wake)  # its reader sees the end
-        self._thread.join()
+        self._thread.end()
+        os.close(self._wake)
         os.close(self._stop)
         self._trace.close()
 
@@ -111,8 +114,11 @@ class WriteRecorder:
             while not poll.poll(WAKE * 1000):
                 with self._lock:
                     self._drain()
-        except (OSError, ValueError) as error:
+        except _MISREAD as error:
             self._doubt = "the trace cannot be read: %s" % error
+
+    def _wake_up(self) -> None:
+        os.write(self._wake, b".")
 
     def _drain(self) -> None:
         for fd in self._trace.fds:
@@ -148,7 +154,7 @@ class WriteRecorder:
 def _doubting(what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
+    except _MISREAD as error:
         raise LiveDoubtError("%s: %s" % (what, error)) from error
 
 
