@@ -72,7 +72,7 @@ FAULTS = tests("faults", "tests/faults")
 DEEP = ("--depth=full", "--deep-only")
 
 VM = (
-    tests("vm", "tests/vm", "--depth=full", "--timeout=900"),
+    tests("vm", "tests/vm", "--depth=full"),
     tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
 )
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))

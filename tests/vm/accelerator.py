@@ -13,19 +13,20 @@ from .cache import cached, content_key
 from .disk import assemble, disk_identifier, main_partitions
 from .hardware import Accelerator, Hardware, UsbDisk
 from .host import QEMU, CommandError, run
-from .image import SystemImage
+from .image import SystemImage, build_image
 from .machine import Machine, MachineDied
 
 KVM_BOOT_LIMIT = 45  # with KVM that works a boot takes less than ten seconds
 
 
-def accelerator(image: SystemImage) -> Accelerator:
+def accelerator() -> Accelerator:
     """Return $BLKSYNC_VM_ACCEL if set, else what works here; the answer of the test boot is kept in the cache."""
     wanted = os.environ.get("BLKSYNC_VM_ACCEL")
     if wanted:
         return "kvm" if wanted == "kvm" else "tcg"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
+    image = build_image("none")  # always the same, and one that asks for no passphrase
     key = content_key(image.content, run(QEMU, "--version"), run("uname", "-r"))
     answer = cached("accelerator", key, lambda folder: _try_kvm(image, folder))
     return "kvm" if (answer / "kvm").exists() else "tcg"

@@ -5,6 +5,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .fixtures import machines, module_machines, vm_host
 
 __all__ = ["machines", "module_machines", "vm_host"]
+
+LIMIT = 900  # seconds; above the time that a machine is given to boot, whose error shows its console
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give every test here the time that emulated machines need, unless it asks for its own."""
+    if not item.get_closest_marker("timeout"):
+        item.add_marker(pytest.mark.timeout(LIMIT))

@@ -12,6 +12,7 @@ import signal
 import socket
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from .qmp import Qmp
 from .remote import Ssh
 from .waiting import wait_for
 
-BOOT_LIMIT = 600  # seconds; it takes 40 with a processor to itself, but test machines share theirs
+BOOT_LIMIT = 300  # seconds; it takes 40 with two processors to itself, but test machines share theirs
 PASSPHRASE_PROMPT = "Please unlock disk"
 _STARTS = 5  # a free port can be taken by somebody else before QEMU has it
 
@@ -102,7 +103,7 @@ class Machine:
         if passphrase is not None:
             self.wait_console(PASSPHRASE_PROMPT, limit)
             self.type_on_console(f"{passphrase}\n")
-        wait_for(f"SSH into {self.folder.name}", lambda: self._must_run() and self.ssh.answers(), limit, every=0.3)
+        self._wait(f"SSH into {self.folder.name}", self.ssh.answers, limit, every=0.3)
 
     def set_clock(self) -> None:
         """Give the guest the host's time; a restored one lives in the past."""
@@ -110,11 +111,7 @@ class Machine:
 
     def wait_console(self, text: str, limit: float = BOOT_LIMIT) -> None:
         """Wait until the guest has written `text` on its serial console."""
-        wait_for(
-            f"{text!r} on the console of {self.folder.name}",
-            lambda: self._must_run() and text in self.console_text(),
-            limit,
-        )
+        self._wait(f"{text!r} on the console of {self.folder.name}", lambda: text in self.console_text(), limit)
 
     def console_text(self) -> str:
         """Return what the guest wrote on its serial console since the start."""
@@ -172,10 +169,20 @@ class Machine:
             wait_for(f"{self.folder.name} ended", lambda: not self.running(), 30)
         self._forget()
 
+    def _wait(self, what: str, probe: Callable[[], bool], limit: float, every: float = 0.1) -> None:
+        """Wait for something that a running machine does; an error shows how far its console came."""
+        try:
+            wait_for(what, lambda: self._must_run() and probe(), limit, every)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; {self._console_end()}") from None
+
     def _must_run(self) -> bool:
         if not self.running():
-            raise MachineDied(f"{self.folder.name} ended; its console:\n{self.console_text()[-3000:]}")
+            raise MachineDied(f"{self.folder.name} ended; {self._console_end()}")
         return True
+
+    def _console_end(self) -> str:
+        return f"its console:\n{self.console_text()[-3000:]}"
 
     def _remember(self) -> None:
         state = {

@@ -15,7 +15,7 @@ from .cache import cached, content_key, source_key
 from .disk import THIRD_MIB, Label, assemble, backup_partitions, disk_identifier, main_partitions
 from .hardware import Firmware, Hardware, UsbDisk
 from .host import QEMU, run
-from .image import MIB, PASSPHRASE, SystemImage, Unlock, build_image
+from .image import MIB, PASSPHRASE, Unlock, build_image
 from .machine import Machine
 from .saved_state import restore, save
 
@@ -86,7 +86,7 @@ class Scene:
     def cold_machine(self, folder: Path, *disks: UsbDisk) -> Machine:
         """Start a machine of this kind from its disks and return at once (`wait_ssh` comes next)."""
         image = build_image(self.unlock)
-        machine = Machine(folder, self._hardware(image), image.key, list(disks))
+        machine = Machine(folder, self._hardware(), image.key, list(disks))
         machine.start()
         return machine
 
@@ -96,15 +96,15 @@ class Scene:
         made_from = [
             image.content,
             asdict(self),
-            asdict(self._hardware(image)),
+            asdict(self._hardware()),
             run(QEMU, "--version"),
             source_key("hardware.py", "disk.py", "scene.py"),
         ]
         kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
         return restore(cached(kind, content_key(*made_from), self._save_running), folder)
 
-    def _hardware(self, image: SystemImage) -> Hardware:
-        return Hardware(self.firmware, accelerator=accelerator(image))
+    def _hardware(self) -> Hardware:
+        return Hardware(self.firmware, accelerator=accelerator())
 
     def _save_running(self, folder: Path) -> None:
         """Boot, wait until the system has come to rest, and keep it."""
