@@ -205,9 +205,15 @@ def test_the_playbook_says_whether_the_disk_can_be_disconnected(
     assert first.returncode == 0, first.output
     assert "changed=1" in first.output
     assert "equals the main disk and can be disconnected" in first.output
-    background = run_playbook("blksync.backup.sync_backup_disk", {**variables, "blksync_async": 60})
+    variables |= {"blksync_quiesce": "live", "blksync_quiesce_fallback": "false", "blksync_scope": "used"}
+    background = run_playbook("blksync.backup.sync_backup_disk", {**variables, "blksync_async": "60"})
     assert background.returncode == 0, background.output
     assert "changed=0" in background.output
+    assert "equals the main disk in all that it uses and can be disconnected" in background.output
+    (scope, _other) = (
+        pair["scope"] for pair in background.result("Make the backup disk equal to the main disk")["partitions"]
+    )
+    assert scope == {"mode": "all", "reason": "its file system is not mounted"}
     assert_equal(*disks)
 
 
