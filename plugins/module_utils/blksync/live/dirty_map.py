@@ -23,10 +23,13 @@ class DirtyMap:
 
     def mark(self, start: int, end: int) -> None:
         """The bytes from ``start`` to before ``end`` were written; what lies outside the partition does not count."""
-        first, last = max(start, 0) // self.chunk, -(-min(end, self.size) // self.chunk)
+        start, end = max(start, 0), min(end, self.size)
+        if start >= end:
+            return
+        first, last = start // self.chunk, -(-end // self.chunk)
         if last == first + 1:
             self._marks[first] = 1
-        elif last > first:
+        else:
             self._marks[first:last] = b"\1" * (last - first)
 
     def ranges(self) -> tuple[Range, ...]:

@@ -69,25 +69,34 @@ class Writes:
 def parse_page(page: bytes, layout: WriteFormat) -> Writes:
     """Everything in one sub-buffer as trace_pipe_raw gives it."""
     writes = Writes()
-    commit = _WORD.unpack_from(page, layout.commit)[0]
+    commit = _WORD.unpack_from(page, layout.commit)[0] if len(page) >= layout.page else 0
     if commit & MISSED:
         writes.doubt = "the kernel's trace lost events"
-    at, end = layout.page, min(layout.page + (commit & LENGTH), len(page))
+    end = layout.page + (commit & LENGTH)
+    if end > len(page) or not _parse(page, layout, end, writes.spans):
+        writes.doubt = "the trace holds something that is not understood"
+    return writes
+
+
+def _parse(page: bytes, layout: WriteFormat, end: int, spans: list[tuple[int, int]]) -> bool:
+    """Add every write before ``end``; False where something is not understood."""
+    at, needed = layout.page, max(layout.sector + 8, layout.sectors + 4)
     while at + 4 <= end:
         kind = page[at] & 31
         delta = _WORD.unpack_from(page, at)[0] >> 5
-        if kind > PADDING:
-            at += 8
-        elif kind == PADDING:
-            if not delta:
-                break  # the rest of the sub-buffer is empty
-            at += 4 + _WORD.unpack_from(page, at + 4)[0]
-        else:
-            data = at + (4 if kind else 8)
-            at += 4 + (kind * 4 if kind else _WORD.unpack_from(page, at + 4)[0])
-            if at > end or _SHORT.unpack_from(page, data)[0] != layout.event:
-                writes.doubt = "the trace holds something that is not understood"
-                break
-            sector = _LONG.unpack_from(page, data + layout.sector)[0]
-            writes.spans.append((sector, _WORD.unpack_from(page, data + layout.sectors)[0]))
-    return writes
+        if kind == PADDING and not delta:
+            break  # the rest of the sub-buffer is empty
+        counted = kind in (0, PADDING)  # the next word says how long it is
+        if counted and at + 8 > end:
+            return False
+        data = at + (8 if counted else 4)
+        at += 4 + (_WORD.unpack_from(page, at + 4)[0] if counted else 4 if kind > PADDING else kind * 4)
+        if at > end:
+            return False
+        if kind >= PADDING:
+            continue
+        if data + needed > at or _SHORT.unpack_from(page, data)[0] != layout.event:
+            return False
+        sector = _LONG.unpack_from(page, data + layout.sector)[0]
+        spans.append((sector, _WORD.unpack_from(page, data + layout.sectors)[0]))
+    return True

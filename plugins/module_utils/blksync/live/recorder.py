@@ -48,6 +48,8 @@ class WriteRecorder:
         if sys.byteorder != "little":
             raise LiveDoubtError("the trace of a big-endian machine is not understood")
         with _doubting("the kernel does not let itself be traced"):
+            if _read("/sys/dev/block/%s/queue/iostats" % disk.devno).strip() == "0":
+                raise LiveDoubtError("the kernel does not count the writes to %s (queue/iostats is 0)" % disk.path)
             self._trace = TraceInstance(disk.devno, self._end)
         self._stop, self._wake = os.pipe()
         self._thread = ThreadGroup(self._wake_up)
@@ -85,17 +87,17 @@ class WriteRecorder:
                     self._drain()
                     if not self._sectors:
                         break
-            if time.monotonic() > deadline:
-                raise LiveDoubtError("the source is written to though it is frozen")
-            time.sleep(SETTLE_POLL)
+            _wait(deadline)
         self.check()
 
     def take(self) -> tuple[Range, ...]:
-        """What was written since restart() or the last take(); the source is frozen.
+        """What was written since restart() or the last take(); the source is frozen, and nothing of it is on its way.
 
         Raises LiveDoubtError where something may be missing.
         """
         with self._lock, _doubting("the trace cannot be read"):
+            # What is told has only begun: read at once, it may be old yet.
+            self._settle(time.monotonic() + SETTLE)
             written = self._written() - self._before  # first: the trace knows of a write before it is done
             self._drain()
             self._doubt = self._doubt or self._trace.doubt()
@@ -119,6 +121,12 @@ class WriteRecorder:
 
     def _wake_up(self) -> None:
         os.write(self._wake, b".")
+
+    def _settle(self, deadline: float) -> None:
+        """Wait until the disk has done all it was told to: the kernel discards late, though all writers wait."""
+        while self._in_flight():
+            self._drain()
+            _wait(deadline)
 
     def _drain(self) -> None:
         for fd in self._trace.fds:
@@ -148,6 +156,12 @@ class WriteRecorder:
     def _in_flight(self) -> int:
         """Writes and discards that have begun and not ended."""
         return int(_read(self._stat + "inflight").split()[1])
+
+
+def _wait(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise LiveDoubtError("the source is written to though it is frozen")
+    time.sleep(SETTLE_POLL)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from typing import Any, Sequence
 from ..discovery.mounts import read_mounts
 from ..errors import BlksyncError, QuiesceError
 from ..live.instances import is_tracing, remove_instances
-from ..processes import identify, is_alive
+from ..processes import identify
 from . import libc
 from .channel import Channel, ChannelClosedError, readable
 from .execution import Execution
@@ -166,9 +166,9 @@ class _Guardian:
     def _remove_trace(self) -> None:
         """The sync, which may have traced writes, is dying: its trace can be removed when it is dead."""
         deadline = time.monotonic() + DEATH_PATIENCE
-        while is_tracing(self.sync) and is_alive(self.sync) and time.monotonic() < deadline:
+        while is_tracing(self.sync) and time.monotonic() < deadline:
+            remove_instances()  # as long as one of its threads has the trace open this does nothing
             time.sleep(DEATH_POLL)
-        remove_instances()
 
     def _record(self, entries: list[Entry]) -> None:
         self._send({"entries": [entry.to_data() for entry in entries]})
