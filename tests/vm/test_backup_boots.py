@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof: a live system is synced by Ansible, its main disk is taken away, and the backup disk boots alone.
+"""The proof: a running system is synced live by Ansible, its main disk is taken away, and the backup disk boots alone.
 
 The consoles of the machines that booted from a copy go to build/results/vm-boot-proof.txt.
 """
@@ -54,6 +54,8 @@ def sync_under_load(system: Workstation) -> Left:
         for place in entry["mountpoints"]
     }
     assert actions == {"/boot/efi": "unmounted", "/": "frozen"}
+    root = result["partitions"][1]
+    assert root["live"]["used"], root["live"]["fallback"]
     assert system.mounts() == mounts
     system.check_writable("/", "/boot/efi")
     assert system.load_count() > left.load_count, "the load ought to have gone on"

@@ -66,8 +66,9 @@ class Bench:
     table: list[str]
 
     def command(self, engine: str) -> str:
-        """Return the sync's shell command."""
+        """Return the sync's shell command: the source, where it is mounted, is frozen while anything goes wrong."""
         options = ["--source", SOURCE_ID, "--target", TARGET_ID, "--partitions", "1", "--engine", engine, "--json"]
+        options += ["--quiesce", "freeze"]
         return f"timeout 240 env {self.system.command('sync', *options)}"
 
     def sync(self, engine: str) -> Outcome:
