@@ -11,7 +11,15 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-CONFTEST = Path(__file__).resolve().parents[2] / "conftest.py"
+ROOT = Path(__file__).resolve().parents[3]
+CONFTEST = ROOT / "tests" / "conftest.py"
+INI = f"""
+[pytest]
+pythonpath = {ROOT} {ROOT / "plugins" / "module_utils"}
+markers =
+    full: deep
+    needs(*what): needs
+"""
 TESTS = """
 import pytest
 from hypothesis import given, strategies
@@ -44,7 +52,7 @@ def test_depth_selects(
     pytester: pytest.Pytester, options: list[str], passed: int, skipped: int, deselected: int
 ) -> None:
     pytester.makeconftest(CONFTEST.read_text())
-    pytester.makeini("[pytest]\nmarkers =\n    full: deep\n    needs(*what): needs\n")
+    pytester.makeini(INI)
     pytester.makepyfile(TESTS)
     result = pytester.runpytest_subprocess("-rs", "-p", "no:cacheprovider", *options)
     result.assert_outcomes(passed=passed, skipped=skipped, deselected=deselected)
