@@ -66,9 +66,11 @@ CHECK_COLLECTION = (
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
 )
 
-UNIT = tests("unit", "tests/unit", "--numprocesses=2")
-INTEGRATION = tests("integration", "tests/integration")
-FAULTS = tests("faults", "tests/faults")
+# Each process has mounts and state folders of its own (tests/support/own_mounts.py). The tests of one file of
+# integration share disks that take long to make; those of faults make their own or leave them as they were.
+UNIT = ("tests/unit", "--numprocesses=2")
+INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")
+FAULTS = ("tests/faults", "--numprocesses=2", "--dist=worksteal")
 DEEP = ("--depth=full", "--deep-only")
 
 VM = (
@@ -76,21 +78,21 @@ VM = (
     tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
 )
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
-TEST = (*LINT, UNIT, INTEGRATION, FAULTS)
+TEST = (*LINT, tests("unit", *UNIT), tests("integration", *INTEGRATION), tests("faults", *FAULTS))
 
 Suite = tuple[Stage | tuple[Stage, ...], ...]
 """Stages in the order in which they run; those of an inner tuple run side by side."""
 
 SUITES: dict[str, Suite] = {
     "lint": LINT,
-    "quick": (BUILD, CHECK_CODE, UNIT),
+    "quick": (BUILD, CHECK_CODE, tests("unit", *UNIT)),
     "test": TEST,
     "vm": VM,
     "full": (
         *TEST,
-        tests("unit-deep", "tests/unit", "--numprocesses=2", *DEEP),
-        tests("integration-deep", "tests/integration", *DEEP),
-        tests("faults-deep", "tests/faults", *DEEP),
+        tests("unit-deep", *UNIT, *DEEP),
+        tests("integration-deep", *INTEGRATION, *DEEP),
+        tests("faults-deep", *FAULTS, *DEEP),
         *VM,
     ),
 }
