@@ -1,0 +1,60 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""From free extents to the ranges that are copied. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Sequence
+
+from ..engines.base import Range, whole
+
+GAP = 64 * 1024  # bytes: to read across less free space costs less than to skip it
+MOST_RANGES = 1 << 18  # they take some 170 bytes each, and a moment while the file system is frozen
+
+
+@dataclass(frozen=True)
+class UsedBlocks:
+    """What is to be copied of a partition.
+
+    ``ranges`` ascend and are multiples of the block, but for the end of the pair. ``skipped`` are the bytes of the
+    partition in none of them. ``reason`` says, as a part of a sentence, why the whole partition is copied; it is
+    empty where the file system's own map was used.
+    """
+
+    ranges: tuple[Range, ...]
+    skipped: int = 0
+    reason: str = ""
+
+
+def everything(size: int, reason: str) -> UsedBlocks:
+    """All of a partition of ``size`` bytes, because of ``reason``."""
+    return UsedBlocks(whole(size), reason=reason)
+
+
+def used_blocks(free: Sequence[int], shift: int, size: int, block: int, gap: int = GAP) -> UsedBlocks:
+    """All of a partition of ``size`` bytes but its free extents: start, end, start, end … in bytes, ascending.
+
+    ``shift`` is where on the partition their byte 0 lies. What is used is widened to blocks of ``block`` bytes, a
+    power of two; ranges with less than ``gap`` bytes between them are joined, or a multiple of it where there would
+    be more than MOST_RANGES.
+    """
+    found: list[Range] = []
+    done = skipped = 0
+    for index in range(0, len(free), 2):
+        begin = -(-(free[index] + shift) // block) * block
+        end = min(free[index + 1] + shift, size)
+        if end < size:  # the last block may be short
+            end -= end % block
+        if end - begin < gap:
+            continue
+        if len(found) == MOST_RANGES - 1:  # this one, and what follows the gap
+            return used_blocks(free, shift, size, block, gap * 2)
+        if begin > done:
+            found.append(Range(done, begin - done))
+        skipped += end - begin
+        done = end
+    if done < size:
+        found.append(Range(done, size - done))
+    return UsedBlocks(tuple(found), skipped)

@@ -1,0 +1,352 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copies of nothing but the used blocks, for file systems of all kinds: whole, and every file the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from blksync.engines.base import Range, whole
+from blksync.machine import Partition
+from blksync.used_blocks import UsedMap, carrier
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
+from tests.support.file_trees import digests, grow
+from tests.support.used_copy import BLOCK, check_ext, check_xfs, copy_used, fill_with_rubbish, mounted, observed
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4", "e2fsck")
+SOURCE, TARGET = identifiers()
+EXT, XFS = 96 * MIB, 320 * MIB  # bytes: mkfs.xfs makes nothing smaller than 300 MiB
+ODD = 7  # sectors more, so that the partition ends within a block
+
+EXT_SETS = {
+    "defaults": "",
+    "1k blocks": "-b 1024",
+    "2k blocks in small groups": "-b 2048 -g 4096",
+    "bigalloc": "-O bigalloc -C 65536",
+    "bigalloc of 1k blocks": "-O bigalloc -b 1024 -C 16384",
+    "no 64bit": "-O ^64bit",
+    "meta_bg": "-O meta_bg,^resize_inode",
+    "meta_bg of 1k blocks": "-O meta_bg,^resize_inode -b 1024",
+    "no flex_bg": "-O ^flex_bg",
+    "flex_bg of 4 groups": "-G 4 -g 2048",
+    "inline_data": "-O inline_data",
+    "no journal": "-O ^has_journal",
+    "no checksums": "-O ^metadata_csum",
+    "gdt checksums only": "-O ^metadata_csum,uninit_bg",
+    "checksum seed": "-O metadata_csum_seed",
+    "no extents": "-O ^extent,^64bit",
+    "sparse_super2": "-O sparse_super2,^resize_inode",
+    "superblocks in every group": "-O ^sparse_super,^resize_inode -g 2048",
+    "initialised tables": "-E lazy_itable_init=0,lazy_journal_init=0",
+    "many inodes": "-i 2048 -I 512",
+    "encrypt": "-O encrypt",
+    "verity": "-O verity",
+    "casefold": "-O casefold",
+    "quota": "-O quota",
+    "project quota": "-O quota,project -E quotatype=usrquota:grpquota:prjquota",
+    "fast_commit": "-O fast_commit",
+    "ea_inode and large_dir": "-O ea_inode,large_dir",
+    "orphan_file": "-O orphan_file",
+    "multiple mount protection": "-O mmp",
+    "stripes": "-E stride=16,stripe_width=64",
+    "as ext3": "-t ext3",
+    "as ext2": "-t ext2",
+}
+XFS_SETS = {
+    "defaults": "",
+    "no reflink and no rmapbt": "-m reflink=0,rmapbt=0",
+    "rmapbt": "-m rmapbt=1",
+    "rmapbt and no reflink": "-m rmapbt=1,reflink=0",
+    "1k blocks": "-b size=1024",
+    "1k blocks and rmapbt": "-b size=1024 -m rmapbt=1",
+    "no tree of free inodes": "-m finobt=0,reflink=0,rmapbt=0",
+    "large inodes": "-i size=2048",
+    "bigtime and inobtcount": "-m bigtime=1,inobtcount=1",
+    "4k sectors": "-s size=4096",
+}
+EXT_SAMPLE = ("defaults", "bigalloc", "1k blocks", "meta_bg")
+XFS_SAMPLE = ("defaults", "rmapbt")
+
+
+def sets(table: dict[str, str], sample: tuple[str, ...]) -> list:
+    """Parameters: the sample by default, the rest in full depth."""
+    marks = {name: () if name in sample else (pytest.mark.full,) for name in table}
+    return [pytest.param(options, id=name, marks=marks[name]) for name, options in table.items()]
+
+
+class Pair:
+    """Two disks with one partition of the same size each."""
+
+    def __init__(self, source: PartitionedDisk, target: PartitionedDisk, folder: Path) -> None:
+        self.source, self.target = source.partition(1), target.partition(1)
+        self.disk = source
+        self.folder, self.copy = folder / "source", folder / "copy"
+
+    def mkfs(self, kind: str, options: str, *more: str) -> None:
+        made = subprocess.run(
+            ["mkfs." + kind, "-q", *options.split(), self.source, *more], capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            pytest.skip("this mkfs.%s does not make it: %s" % (kind, made.stderr.strip().splitlines()[0]))
+        fill_with_rubbish(self.target)
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    sizes = (getattr(request, "param", EXT) // SECTOR + ODD,)
+    with PartitionedDisk(SOURCE, sizes) as source, PartitionedDisk(TARGET, sizes, gap=4096) as target:
+        yield Pair(source, target, tmp_path)
+
+
+for_xfs = pytest.mark.parametrize("pair", [XFS], indirect=True, ids=[""])
+
+
+@pytest.mark.parametrize("options", sets(EXT_SETS, EXT_SAMPLE))
+def test_ext(pair: Pair, options: str) -> None:
+    pair.mkfs("ext4", options)
+    with mounted(pair.source, pair.folder, may_lack=True) as folder:
+        grow(folder, EXT)
+        before = digests(folder)
+        used = copy_used(observed(pair.disk), pair.target, folder)
+    assert not used.reason
+    assert used.skipped > EXT // 4
+    assert used.skipped + sum(span.length for span in used.ranges) == EXT + ODD * SECTOR
+    check_ext(pair.target)
+    with mounted(pair.target, pair.copy, "ro,noload" if "ext2" not in options else "ro") as copy:
+        assert digests(copy) == before
+
+
+@for_xfs
+@pytest.mark.needs("mkfs.xfs", "xfs_repair")
+@pytest.mark.parametrize("options", sets(XFS_SETS, XFS_SAMPLE))
+def test_xfs(pair: Pair, options: str) -> None:
+    pair.mkfs("xfs", options)
+    with mounted(pair.source, pair.folder, may_lack=True) as folder:
+        grow(folder, XFS)
+        subprocess.run(["cp", "--reflink=auto", folder / "large" / "3", folder / "shared"], check=True)
+        before = digests(folder)
+        used = copy_used(observed(pair.disk), pair.target, folder)
+    assert not used.reason
+    assert used.skipped > XFS // 4
+    with mounted(pair.target, pair.copy, "nouuid") as copy:
+        assert digests(copy) == before
+    check_xfs(pair.target)
+
+
+@pytest.mark.parametrize("lost", ["inode table", pytest.param("content", marks=pytest.mark.full)])
+def test_a_copy_that_lacks_one_used_block_is_found_out(pair: Pair, lost: str) -> None:
+    """The control: without it the tests above might pass whatever is copied."""
+    pair.mkfs("ext4", "-b 4096")
+    with mounted(pair.source, pair.folder) as folder:
+        grow(folder, EXT)
+        before = digests(folder)
+        if lost == "content":
+            extents = run("filefrag", "-b%d" % BLOCK, "-v", str(folder / "large" / "0"))
+            first = int(re.findall(r"^ +0: +0\.\. +\d+: +(\d+)\.\.", extents, re.MULTILINE)[0])
+        else:
+            first = int(re.findall(r"Inode table at (\d+)-", run("dumpe2fs", pair.source))[0])
+        copy_used(observed(pair.disk), pair.target, folder, lambda ranges: without(ranges, first * BLOCK, BLOCK))
+    if lost == "inode table":
+        with pytest.raises(RuntimeError, match="e2fsck"):
+            check_ext(pair.target)
+        return
+    check_ext(pair.target)
+    with mounted(pair.target, pair.copy, "ro,noload") as copy:
+        after = digests(copy)
+        assert {name for name in before if after.get(name) != before[name]} == {"large/0"}
+
+
+def without(ranges: tuple[Range, ...], offset: int, length: int) -> list[Range]:
+    """The ranges without some bytes that lie in one of them."""
+    (hit,) = (span for span in ranges if span.offset <= offset and offset + length <= span.offset + span.length)
+    end = hit.offset + hit.length
+    parts = [Range(hit.offset, offset - hit.offset), Range(offset + length, end - offset - length)]
+    return [span for span in ranges if span != hit] + [span for span in parts if span.length]
+
+
+def test_what_lies_behind_the_file_system_is_copied(pair: Pair) -> None:
+    pair.mkfs("ext4", "", "64M")
+    place, mark = EXT + ODD * SECTOR - 13 * SECTOR, b"outside of the file system" * 256
+    with open(pair.source, "r+b") as file:
+        file.seek(place)
+        file.write(mark)
+    with mounted(pair.source, pair.folder) as folder:
+        used = copy_used(observed(pair.disk), pair.target, folder)
+    assert used.skipped > 32 * MIB
+    with open(pair.target, "rb") as file:
+        file.seek(place)
+        assert file.read() == mark
+    check_ext(pair.target)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("options", ["", "-b 1024", "-O meta_bg,^resize_inode"])
+def test_a_file_system_that_was_made_larger(pair: Pair, options: str) -> None:
+    pair.mkfs("ext4", options, "32M")
+    run("resize2fs", pair.source)
+    with mounted(pair.source, pair.folder) as folder:
+        grow(folder, EXT)
+        before = digests(folder)
+        used = copy_used(observed(pair.disk), pair.target, folder)
+    assert used.skipped > EXT // 4
+    check_ext(pair.target)
+    with mounted(pair.target, pair.copy, "ro,noload") as copy:
+        assert digests(copy) == before
+
+
+@for_xfs
+@pytest.mark.full
+@pytest.mark.needs("mkfs.xfs", "xfs_repair")
+def test_an_xfs_with_its_log_elsewhere(pair: Pair) -> None:
+    with (
+        PartitionedDisk("1" + SOURCE[1:], (80 * MIB // SECTOR,)) as log,
+        PartitionedDisk("1" + TARGET[1:], (80 * MIB // SECTOR,)) as log_copy,
+    ):
+        pair.mkfs("xfs", "-l logdev=%s" % log.partition(1))
+        with mounted(pair.source, pair.folder, "logdev=%s" % log.partition(1)) as folder:
+            grow(folder, XFS)
+            before = digests(folder)
+            used = copy_used(observed(pair.disk), pair.target, folder)
+        assert used.skipped > XFS // 4
+        # The log itself is another partition's; a copy of it as it was after unmounting will do for the files.
+        run("dd", "if=" + log.partition(1), "of=" + log_copy.partition(1), "bs=1M", "conv=fsync")
+        with mounted(pair.target, pair.copy, "nouuid,logdev=%s" % log_copy.partition(1)) as copy:
+            assert digests(copy) == before
+
+
+@pytest.mark.full
+def test_an_ext4_with_its_journal_elsewhere(pair: Pair) -> None:
+    with PartitionedDisk("1" + SOURCE[1:], (8 * MIB // SECTOR,)) as journal:
+        run("mkfs.ext4", "-q", "-b", "4096", "-O", "journal_dev", journal.partition(1))
+        pair.mkfs("ext4", "-b 4096 -J device=%s" % journal.partition(1))
+        with mounted(pair.source, pair.folder) as folder:
+            grow(folder, EXT)
+            before = digests(folder)
+            used = copy_used(observed(pair.disk), pair.target, folder)
+        assert used.skipped > EXT // 4
+        run("e2fsck", "-fn", "-j", journal.partition(1), pair.target)
+        with mounted(pair.target, pair.copy, "ro,noload,journal_path=%s" % journal.partition(1)) as copy:
+            assert digests(copy) == before
+
+
+def told(partition: Partition) -> str:
+    """Why the whole partition is copied; fails where something is skipped."""
+    with UsedMap(partition) as used_map:
+        used = used_map.read(BLOCK)
+    assert bool(used.reason) == (used.ranges == whole(partition.size)), used.reason
+    return used.reason
+
+
+def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
+    pair.mkfs("ext4", "")
+    assert told(observed(pair.disk)) == "its file system is not mounted"
+    with mounted(pair.source, pair.folder) as folder, ExitStack() as stack:
+        (folder / "inside").mkdir()
+        assert told(observed(pair.disk)) == ""
+        run("mount", "-t", "tmpfs", "tmpfs", str(folder))
+        stack.callback(run, "umount", str(folder))
+        assert "cannot be reached" in told(observed(pair.disk))
+        stack.close()
+        run("truncate", "-s", "4M", str(folder / "image"))
+        loop = run("losetup", "-f", "--show", str(folder / "image")).strip()
+        stack.callback(run, "losetup", "-d", loop)
+        assert [holder.kind for holder in observed(pair.disk).holders] == ["loop"]
+        assert told(observed(pair.disk)) == ""
+        stack.close()
+        over_it = run("losetup", "-f", "--show", pair.source).strip()
+        stack.callback(run, "losetup", "-d", over_it)
+        assert told(observed(pair.disk)) == "%s (loop) lies on it" % over_it
+        stack.close()
+        bound = tmp_path / "bound"
+        bound.mkdir()
+        run("mount", "--bind", str(folder / "inside"), str(bound))
+        run("umount", str(folder))
+        try:
+            assert told(observed(pair.disk)) == ""
+        finally:
+            run("mount", pair.source, str(folder))
+            run("umount", str(bound))
+
+
+@pytest.mark.parametrize("pair", [128 * MIB], indirect=True, ids=[""])
+@pytest.mark.needs("mkfs.btrfs")
+def test_a_file_system_that_does_not_tell(pair: Pair) -> None:
+    run("mkfs.btrfs", "-q", pair.source)
+    with mounted(pair.source, pair.folder, may_lack=True):
+        assert told(observed(pair.disk)) == "btrfs does not tell which blocks it uses"
+
+
+PASSPHRASE = "not secret"
+
+
+@contextmanager
+def real_mapping(partition: str, _payload: int) -> Iterator[str]:
+    name = "blksync-test-%s" % partition.rpartition("/")[2]
+    run("cryptsetup", "open", "--key-file", "-", partition, name, stdin=PASSPHRASE)
+    try:
+        yield "/dev/mapper/" + name
+    finally:
+        run("cryptsetup", "close", name)
+
+
+@contextmanager
+def loop_at_payload(partition: str, payload: int) -> Iterator[str]:
+    loop = run("losetup", "-f", "--show", "-o", str(payload), partition).strip()
+    try:
+        yield loop
+    finally:
+        run("losetup", "-d", loop)
+
+
+def as_mapping(disk: PartitionedDisk, sysfs: Path, loop: str, version: str) -> Partition:
+    """The partition as if the loop device on it were the LUKS mapping that its header describes."""
+    name = loop.rpartition("/")[2]
+    partition = observed(disk)
+    (sysfs / name / "dm").mkdir(parents=True)
+    uuid = run("cryptsetup", "luksUUID", partition.path).strip().replace("-", "")
+    (sysfs / name / "dm" / "uuid").write_text("CRYPT-%s-%s-name\n" % (version.upper(), uuid))
+    (sysfs / name / "size").write_text(Path("/sys/class/block", name, "size").read_text())
+    return dataclasses.replace(partition, holders=(dataclasses.replace(partition.holders[0], kind="crypt"),))
+
+
+@pytest.mark.needs("cryptsetup")
+@pytest.mark.parametrize("version", ["luks1", "luks2"])
+@pytest.mark.parametrize("opened", [real_mapping, loop_at_payload])
+def test_through_luks(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, opened) -> None:
+    """Where the kernel cannot map LUKS, a loop device at the payload's offset of a real header stands for it."""
+    if opened is real_mapping:
+        try:
+            open("/dev/mapper/control", "rb").close()
+        except OSError as error:
+            pytest.skip("this kernel has no device mapper: %s" % error)
+    cheap = ["--pbkdf", "pbkdf2"] if version == "luks2" else []
+    how = ["-q", "--type", version, *cheap, "--pbkdf-force-iterations", "1000", "--key-file", "-"]
+    run("cryptsetup", "luksFormat", *how, pair.source, stdin=PASSPHRASE)
+    dump = run("cryptsetup", "luksDump", pair.source)
+    sectors = re.findall(r"Payload offset:\s+(\d+)", dump)
+    payload = int(sectors[0]) * SECTOR if sectors else int(re.findall(r"offset: (\d+) \[bytes\]", dump)[0])
+    fill_with_rubbish(pair.target)
+    with opened(pair.source, payload) as device:
+        run("mkfs.ext4", "-q", device)
+        with mounted(device, pair.folder) as folder:
+            grow(folder, EXT - payload)
+            before = digests(folder)
+            partition = observed(pair.disk)
+            if opened is loop_at_payload:
+                monkeypatch.setattr(carrier, "SYSFS", str(tmp_path / "sysfs"))
+                partition = as_mapping(pair.disk, tmp_path / "sysfs", device, version)
+            used = copy_used(partition, pair.target, folder)
+    assert (used.reason, used.skipped > EXT // 4) == ("", True)
+    run("cryptsetup", "open", "--test-passphrase", "--key-file", "-", pair.target, stdin=PASSPHRASE)
+    with opened(pair.target, payload) as device:
+        check_ext(device)
+        with mounted(device, pair.copy, "ro,noload") as copy:
+            assert digests(copy) == before

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copy what a mounted file system uses, frozen, onto rubbish, and find out whether the copy is the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from blksync import discovery
+from blksync.device import claim_target, open_source
+from blksync.engines.base import Monitor, Range
+from blksync.engines.native import NativeEngine
+from blksync.machine import Partition
+from blksync.used_blocks import UsedBlocks, UsedMap
+
+from .disks import MIB, PartitionedDisk, run
+from .mounted import freeze, thaw
+from .pairs import noise
+
+BLOCK = 4096
+Change = Callable[[tuple[Range, ...]], Sequence[Range]]
+
+
+def observed(disk: PartitionedDisk, number: int = 1) -> Partition:
+    """What discovery says of a partition now."""
+    found = next(found for found in discovery.observe().disks if found.devno == disk.devno).partition(number)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def mounted(device: str, folder: Path, options: str = "defaults", may_lack: bool = False) -> Iterator[Path]:
+    """Mount it there. ``may_lack``: skip the test where this kernel does not know what the file system needs."""
+    folder.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", "-o", options, device, str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode and may_lack:
+        pytest.skip("this kernel does not mount it: %s" % done.stderr.strip().splitlines()[0])
+    assert not done.returncode, done.stderr
+    try:
+        yield folder
+    finally:
+        thaw(folder)
+        run("umount", str(folder))
+
+
+def fill_with_rubbish(path: str) -> None:
+    """Write random bytes all over a device."""
+    rubbish = noise(MIB, seed=666)
+    with open(path, "r+b") as file:
+        left = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        while left:
+            left -= file.write(rubbish[:left])
+        os.fsync(file.fileno())
+    run("blockdev", "--flushbufs", path)
+
+
+def copy_used(partition: Partition, target: str, folder: Path, change: Change = list) -> UsedBlocks:
+    """Sync, freeze, copy what the map says, thaw. ``change`` may leave some of the ranges out."""
+    with UsedMap(partition) as used_map:
+        os.sync()
+        freeze(folder)
+        try:
+            used = used_map.read(BLOCK)
+            with open_source(partition.path) as source, claim_target(target) as device:
+                source.drop_cache()
+                NativeEngine().copy(source, device, change(used.ranges), Monitor())
+        finally:
+            thaw(folder)
+    run("blockdev", "--flushbufs", target)
+    return used
+
+
+def check_ext(path: str) -> None:
+    """Fail unless fsck finds nothing at all to do."""
+    run("e2fsck", "-fn", path)
+
+
+def check_xfs(path: str) -> None:
+    """Fail unless it is whole; its log was played back by a mount before."""
+    run("xfs_repair", "-n", path)
