@@ -14,11 +14,12 @@ import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
-from tests.support import own_mounts
+from tests.support import own_mounts, tracefs
 
 SAMPLE, FULL = "sample", "full"
 
@@ -53,6 +54,19 @@ def _own_mounts() -> None:
             own_mounts.take()
 
 
+@pytest.fixture(autouse=True)
+def _tracefs(request: pytest.FixtureRequest, _own_mounts: None) -> Iterator[None]:
+    """Let a test that needs it trace, in mounts of its own; no other test finds what this one mounted."""
+    mounted = tracefs.is_mounted()
+    if any("tracefs" in marker.args for marker in request.node.iter_markers("needs")):
+        reason = tracefs.mount()
+        if reason:
+            pytest.skip(reason)
+    yield
+    if not mounted:
+        tracefs.unmount()
+
+
 @pytest.hookimpl(trylast=True)  # after hypothesis has marked its tests
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what does not belong to the depth."""
@@ -85,6 +99,8 @@ def _missing(what: str) -> str:
         return "" if os.geteuid() == 0 else "needs root"
     if what == "loop-devices":
         return "" if _has_loop_devices() else "needs loop devices (losetup -f finds none)"
+    if what == "tracefs":
+        return tracefs.missing()
     return "" if shutil.which(what) else f"needs the command {what}"
 
 

@@ -1,0 +1,50 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""tracefs for the tests: mounted in their own mount namespace where the machine has not mounted it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from blksync.discovery.mounts import read_mounts
+from blksync.live.instances import EVENT
+from blksync.quiesce import libc
+
+FOLDER = Path("/sys/kernel/tracing")
+
+
+def missing() -> str:
+    """Why the kernel cannot be asked for the writes to a disk; empty where it can."""
+    if "tracefs" not in Path("/proc/filesystems").read_text().split():
+        return "needs a kernel with tracefs"
+    return ""
+
+
+def mount() -> str:
+    """Mount it for this process and its children, if it is not mounted. Returns why that is not possible, or ""."""
+    if not is_mounted():
+        try:
+            libc.mount("nodev", str(FOLDER), "tracefs", 0, "")
+        except OSError as error:
+            return "tracefs cannot be mounted (%s)" % error
+    return "" if (FOLDER / EVENT).is_dir() else "the kernel has no event block_bio_queue"
+
+
+def unmount() -> None:
+    """Take it away from this process and its children, however often it is mounted."""
+    while is_mounted():
+        for each in read_mounts():
+            if each.fstype == "tracefs":
+                libc.unmount(each.mountpoint)
+
+
+def is_mounted() -> bool:
+    return any(each.fstype == "tracefs" for each in read_mounts())
+
+
+def instances(of: int = 0) -> list[str]:
+    """The traces of syncs, or of the sync with the process number ``of`` alone."""
+    prefix = "blksync.%d." % of if of else "blksync."
+    return [name for name in os.listdir(FOLDER / "instances") if name.startswith(prefix)]
