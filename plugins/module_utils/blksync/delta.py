@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import struct
-from types import TracebackType
 from typing import Any, Iterator
 
-from . import durable
 from .errors import FileFormatError
-from .file_header import DELTA_MAGIC, HEADER_SIZE, Header, open_regular, pack, parse, read_exactly
+from .file_header import DELTA_MAGIC, HEADER_SIZE, Header, pack
+from .program_file import CHUNK, FileReader, FileWriter
 
-CHUNK = 1024 * 1024  # bytes read at once
 OFFSET = struct.Struct("<Q")
 
 
-class DeltaReader:
+class DeltaReader(FileReader):
     """An open delta file of ``length`` bytes; a context manager.
 
     Raises FileFormatError where its header or its length cannot be right; records() does where a record is not.
@@ -27,31 +24,7 @@ class DeltaReader:
     who knows its length (see delta_frame).
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd, self.length = open_regular(path)
-        try:
-            self.header = parse(DELTA_MAGIC, read_exactly(self._fd, min(self.length, HEADER_SIZE), 0, path), path)
-            if self.header.algorithm:
-                raise FileFormatError(path, "its header names a hash algorithm, which a delta has not")
-            self._check_length()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> DeltaReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; closing twice is harmless."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    magic = DELTA_MAGIC
 
     @property
     def records_total(self) -> int:
@@ -64,7 +37,7 @@ class DeltaReader:
         while at < self.length:
             block = self._block_at(at, last)
             length = header.length_of(block)
-            yield block, read_exactly(self._fd, length, at + OFFSET.size, self.path)
+            yield block, self._read(length, at + OFFSET.size)
             at += OFFSET.size + length
             last = block
 
@@ -72,11 +45,11 @@ class DeltaReader:
         """SHA-256 of the whole file, 64 hexadecimal digits."""
         digest: Any = hashlib.sha256()
         for at in range(0, self.length, CHUNK):
-            digest.update(read_exactly(self._fd, min(CHUNK, self.length - at), at, self.path))
+            digest.update(self._read(min(CHUNK, self.length - at), at))
         return str(digest.hexdigest())
 
     def _block_at(self, at: int, last: int) -> int:
-        offset = int(OFFSET.unpack(read_exactly(self._fd, OFFSET.size, at, self.path))[0])
+        offset = int(OFFSET.unpack(self._read(OFFSET.size, at))[0])
         block, rest = divmod(offset, self.header.block_size)
         if rest or block >= self.header.blocks:
             raise FileFormatError(self.path, "the record at byte %d is for no block: offset %d" % (at, offset))
@@ -84,40 +57,30 @@ class DeltaReader:
             raise FileFormatError(self.path, "the record at byte %d is out of order" % at)
         return block
 
-    def _check_length(self) -> None:
+    def _check(self) -> None:
         """All records have a whole block, but for one of the last block, which may be short."""
         header = self.header
+        if header.algorithm:
+            raise FileFormatError(self.path, "its header names a hash algorithm, which a delta has not")
         body, last = self.length - HEADER_SIZE, OFFSET.size + header.length_of(header.blocks - 1)
         rest = body % (OFFSET.size + header.block_size)
         if rest not in (0, last) or body // (OFFSET.size + header.block_size) + bool(rest) > header.blocks:
             raise FileFormatError(self.path, "%d bytes of records make no whole number of blocks" % body)
 
 
-class DeltaWriter:
+class DeltaWriter(FileWriter):
     """Writes a delta file from front to back; a context manager that removes it unless it was finished.
 
     Raises OSError; ValueError for records that are out of order or of a wrong length.
     """
 
     def __init__(self, path: str, header: Header) -> None:
-        self.path = path
-        self.header = header
+        super().__init__(path, header)
         self.length = 0
         self.records_total = 0
         self._last = -1
         self._hash: Any = hashlib.sha256()
-        self._finished = False
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._file = os.fdopen(fd, "wb", CHUNK)
         self._write(pack(DELTA_MAGIC, header))
-
-    def __enter__(self) -> DeltaWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def append(self, block: int, data: memoryview | bytes) -> None:
         """The bytes of the block of that number."""
@@ -130,18 +93,8 @@ class DeltaWriter:
 
     def finish(self) -> str:
         """Wait until all of it is on the medium, and return its SHA-256."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._finished = True
+        self._keep()
         return str(self._hash.hexdigest())
-
-    def close(self) -> None:
-        """Remove the file unless it was finished; calling it again is harmless."""
-        if not self._file.closed:
-            durable.discard(self._file)
-        if not self._finished:
-            durable.remove(self.path)
 
     def _write(self, data: memoryview | bytes) -> None:
         self._file.write(data)

@@ -8,15 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from types import TracebackType
 from typing import Any, Iterator
 
-from . import algorithms, durable
+from . import algorithms
 from .algorithms import Algorithm
 from .errors import FileFormatError
-from .file_header import DIGEST_MAGIC, HEADER_SIZE, Header, open_regular, pack, parse, read_exactly
-
-CHUNK = 1024 * 1024  # bytes read at once
+from .file_header import DIGEST_MAGIC, HEADER_SIZE, Header, pack
+from .program_file import CHUNK, FileReader, FileWriter
 
 
 class ContentHash:
@@ -38,40 +36,21 @@ class ContentHash:
         return str(self._hash.hexdigest())
 
 
-class DigestReader:
+class DigestReader(FileReader):
     """An open digest file; a context manager. Raises FileFormatError or AlgorithmError where it is not whole."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._fd, size = open_regular(path)
-        try:
-            self.header = parse(DIGEST_MAGIC, read_exactly(self._fd, min(size, HEADER_SIZE), 0, path), path)
-            self.algorithm = algorithms.by_number(self.header.algorithm)
-            expected = HEADER_SIZE + self.header.blocks * self.algorithm.size
-            if size != expected:
-                raise FileFormatError(path, "it has %d bytes where its header asks for %d" % (size, expected))
-        except BaseException:
-            self.close()
-            raise
+    magic = DIGEST_MAGIC
 
-    def __enter__(self) -> DigestReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file; closing twice is harmless."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def _check(self) -> None:
+        self.algorithm = algorithms.by_number(self.header.algorithm)
+        expected = HEADER_SIZE + self.header.blocks * self.algorithm.size
+        if self.length != expected:
+            raise FileFormatError(self.path, "it has %d bytes where its header asks for %d" % (self.length, expected))
 
     def checksums(self, first: int, count: int) -> bytes:
         """The checksums of ``count`` blocks from block ``first`` on. Raises FileFormatError."""
         size = self.algorithm.size
-        return read_exactly(self._fd, count * size, HEADER_SIZE + first * size, self.path)
+        return self._read(count * size, HEADER_SIZE + first * size)
 
     def chunks(self) -> Iterator[bytes]:
         """All checksums in order, in pieces of about CHUNK bytes."""
@@ -87,35 +66,23 @@ class DigestReader:
         return content.hexdigest()
 
 
-class DigestWriter:
+class DigestWriter(FileWriter):
     """Writes a digest file from front to back; a context manager that removes it unless it was finished.
 
     The room that it takes is allocated at the beginning. Raises OSError.
     """
 
     def __init__(self, path: str, header: Header, algorithm: Algorithm) -> None:
-        self.path = path
-        self.header = header
+        super().__init__(path, header)
         self.algorithm = algorithm
         self._content = ContentHash(header.data_size, header.block_size, algorithm)
         self._missing = header.blocks * algorithm.size
-        self._finished = False
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._file = os.fdopen(fd, "wb", CHUNK)
         try:
-            os.posix_fallocate(fd, 0, HEADER_SIZE + self._missing)
+            os.posix_fallocate(self._file.fileno(), 0, HEADER_SIZE + self._missing)
             self._file.write(pack(DIGEST_MAGIC, header))
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> DigestWriter:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def append(self, checksums: bytes) -> None:
         """The checksums of the next blocks. Raises ValueError for more than there are blocks."""
@@ -129,15 +96,5 @@ class DigestWriter:
         """Wait until it is on the medium, and return its ContentHash. Raises ValueError where some is missing."""
         if self._missing:
             raise ValueError("%d bytes of checksums are missing" % self._missing)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._finished = True
+        self._keep()
         return self._content.hexdigest()
-
-    def close(self) -> None:
-        """Remove the file unless it was finished; calling it again is harmless."""
-        if not self._file.closed:
-            durable.discard(self._file)
-        if not self._finished:
-            durable.remove(self.path)

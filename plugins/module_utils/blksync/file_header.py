@@ -9,9 +9,7 @@ size, number of blocks, Unix time, number of the hash algorithm (0 in a delta); 
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import struct
 from dataclasses import dataclass
 
@@ -81,33 +79,3 @@ def parse(magic: bytes, data: bytes, path: str) -> Header:
     if any(data[_FIELDS.size : HEADER_SIZE]):
         raise FileFormatError(path, "its header does not end in zeros")
     return header
-
-
-def open_regular(path: str) -> tuple[int, int]:
-    """Open for reading what must be a regular file: its descriptor and its size. Raises FileFormatError."""
-    try:
-        # Without O_NONBLOCK a fifo would wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        raise FileFormatError(path, os.strerror(error.errno or 0)) from error
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(fd)
-        raise FileFormatError(path, "it is not a regular file")
-    return fd, status.st_size
-
-
-def read_exactly(fd: int, length: int, offset: int, path: str) -> bytes:
-    """So many bytes from there on. Raises FileFormatError where the file ends before, or cannot be read."""
-    parts = []
-    while length:
-        try:
-            part = os.pread(fd, length, offset)
-        except OSError as error:
-            raise FileFormatError(path, "byte %d: %s" % (offset, os.strerror(error.errno or 0))) from error
-        if not part:
-            raise FileFormatError(path, "it ends at byte %d" % offset)
-        parts.append(part)
-        length -= len(part)
-        offset += len(part)
-    return b"".join(parts)
