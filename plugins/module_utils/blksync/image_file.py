@@ -9,6 +9,7 @@ when it is proved. Fact: ioctl_ficlone(2), fallocate(2).
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -136,11 +137,7 @@ class PunchedImage(Device):
 
 
 def punch(fd: int, offset: int, length: int) -> bool:
-    """Make a hole; False where the file system, or this Python, cannot. Raises DeviceWriteError."""
-    try:
-        import ctypes  # noqa: PLC0415  # some Pythons lack it
-    except ImportError:
-        return False
+    """Make a hole; False where the file system cannot. Raises DeviceWriteError."""
     fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     while fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import selectors
 import signal
@@ -61,11 +62,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """What the child does between fork and exec; everything that imports or loads happens here, before the fork."""
-    try:
-        import ctypes  # noqa: PLC0415  # some Pythons lack it, and the native engine does without
-    except ImportError as error:
-        raise EngineError("This Python has no ctypes.", "Use the engine native.") from error
+    """What the child does between fork and exec; the library is loaded here, before the fork."""
     prctl = ctypes.CDLL(None, use_errno=True).prctl
     parent = os.getpid()
 

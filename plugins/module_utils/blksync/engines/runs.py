@@ -3,30 +3,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Which blocks differ between two buffers, as merged runs. Pure: no device, no thread.
 
-libc's memcmp through ctypes compares at the speed of memory. Where a Python has no ctypes, slices are copied
-and compared, which is slower and gives the same answer.
+libc's memcmp through ctypes compares at the speed of memory.
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Callable, List, Tuple
 
-try:
-    import ctypes
 
-    def _load(library: ctypes.CDLL) -> Callable[[int, int, int], int]:
-        function = library.memcmp
-        function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
-        function.restype = ctypes.c_int
-        return function
+def _load(library: ctypes.CDLL) -> Callable[[int, int, int], int]:
+    function = library.memcmp
+    function.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    function.restype = ctypes.c_int
+    return function
 
-    # CDLL lets other threads run during the call, PyDLL does not: giving the interpreter lock up and getting
-    # it back costs more than comparing one block.
-    _memcmp_large = _load(ctypes.CDLL(None))
-    _memcmp_small = _load(ctypes.PyDLL(None))
-    HAS_LIBC = True
-except (ImportError, OSError, AttributeError):
-    HAS_LIBC = False
+
+# CDLL lets other threads run during the call, PyDLL does not: giving the interpreter lock up and getting
+# it back costs more than comparing one block.
+_memcmp_large = _load(ctypes.CDLL(None))
+_memcmp_small = _load(ctypes.PyDLL(None))
 
 Run = Tuple[int, int]  # (start, length) in bytes
 Same = Callable[[int, int], bool]  # whether `length` bytes at `start` are the same in both buffers
@@ -34,7 +30,7 @@ Same = Callable[[int, int], bool]  # whether `length` bytes at `start` are the s
 GROUP = 16  # blocks that are compared at once before they are looked at one by one
 
 
-def changed_runs(source: memoryview, target: memoryview, block: int, libc: bool = HAS_LIBC) -> list[Run]:
+def changed_runs(source: memoryview, target: memoryview, block: int) -> list[Run]:
     """The blocks of ``block`` bytes in which two writable buffers of one length differ, neighbours merged.
 
     The last block may be short. Runs are in ascending order and neither overlap nor touch.
@@ -42,7 +38,7 @@ def changed_runs(source: memoryview, target: memoryview, block: int, libc: bool 
     length = len(source)
     if not length:
         return []
-    large, small = _libc(source, target) if libc else _copying(source, target)
+    large, small = _comparisons(source, target)
     if large(0, length):
         return []
     runs: List[Run] = []
@@ -64,7 +60,7 @@ def changed_runs(source: memoryview, target: memoryview, block: int, libc: bool 
     return runs
 
 
-def _libc(source: memoryview, target: memoryview) -> tuple[Same, Same]:
+def _comparisons(source: memoryview, target: memoryview) -> tuple[Same, Same]:
     first = ctypes.addressof(ctypes.c_char.from_buffer(source))
     second = ctypes.addressof(ctypes.c_char.from_buffer(target))
 
@@ -75,10 +71,3 @@ def _libc(source: memoryview, target: memoryview) -> tuple[Same, Same]:
         return _memcmp_small(first + start, second + start, length) == 0
 
     return large, small
-
-
-def _copying(source: memoryview, target: memoryview) -> tuple[Same, Same]:
-    def same(start: int, length: int) -> bool:
-        return source[start : start + length].tobytes() == target[start : start + length].tobytes()
-
-    return same, same
