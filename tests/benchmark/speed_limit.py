@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 CONTROLLER = Path("/sys/fs/cgroup/blkio")
 FILES = ("blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device")
@@ -30,9 +29,7 @@ class SpeedLimit:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._set_quietly(0)
 
     def _set(self, limit: int) -> None:

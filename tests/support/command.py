@@ -15,7 +15,6 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.tooling.paths import ROOT
@@ -85,9 +84,7 @@ class InTerminal:
     def __enter__(self) -> InTerminal:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
         self.process.wait()

@@ -9,7 +9,6 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 
 from .mounted import wait_for
 
@@ -53,7 +52,5 @@ class HungWriter:
     def __enter__(self) -> HungWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self.end()

@@ -9,7 +9,6 @@ import functools
 import random
 import threading
 from contextlib import ExitStack
-from types import TracebackType
 
 from .disks import SECTOR, LoopDevice, run
 
@@ -27,9 +26,7 @@ class LoopPair:
     def __enter__(self) -> LoopPair:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._devices.close()
 
     def fill(self, source: bytes, target: bytes) -> None:

@@ -11,7 +11,7 @@ import select
 import signal
 import stat
 import sys
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from .errors import CancelledError
@@ -40,9 +40,7 @@ class Cancellation:
                 self._handlers[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._handlers = {}

@@ -9,7 +9,6 @@ import threading
 from collections import deque
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
 from ..device import Device, allocate
@@ -74,9 +73,7 @@ class ParallelReader:
         self._threads.start([partial(self._read_windows, index) for index in range(len(self._devices))] * DEPTH)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._threads.end()
 
     def __iter__(self) -> Iterator[Window]:
