@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import platform
 import select
 import signal
 import socket
@@ -21,9 +20,8 @@ import time
 
 from . import libc
 
-# _IOWR('X', 119, int) and _IOWR('X', 120, int); the direction bits differ on these architectures (asm/ioctl.h).
-_DIRECTION = 0x60045800 if platform.machine().startswith(("ppc", "mips", "sparc", "alpha")) else 0xC0045800
-FIFREEZE, FITHAW = _DIRECTION | 0x77, _DIRECTION | 0x78
+# _IOWR('X', 119, int) and _IOWR('X', 120, int): both directions together are the same bits on every architecture.
+FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 NAME = "blksync-freeze"
 DIED = -1
 POLL = 0.01  # seconds
