@@ -10,6 +10,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,16 @@ from blksync.machine import Partition
 from blksync.used_blocks import UsedMap, carrier
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.file_trees import digests, grow
-from tests.support.used_copy import BLOCK, check_ext, check_xfs, copy_used, fill_with_rubbish, mounted, observed
+from tests.support.used_copy import (
+    BLOCK,
+    assert_same_map_page_by_page,
+    check_ext,
+    check_xfs,
+    copy_used,
+    fill_with_rubbish,
+    mounted,
+    observed,
+)
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4", "e2fsck")
 SOURCE, TARGET = identifiers()
@@ -115,6 +125,7 @@ def test_ext(pair: Pair, options: str) -> None:
     with mounted(pair.source, pair.folder, may_lack=True) as folder:
         grow(folder, EXT)
         before = digests(folder)
+        assert_same_map_page_by_page(observed(pair.disk), folder)
         used = copy_used(observed(pair.disk), pair.target, folder)
     assert not used.reason
     assert used.skipped > EXT // 4
@@ -131,8 +142,14 @@ def test_xfs(pair: Pair, options: str) -> None:
     pair.mkfs("xfs", options)
     with mounted(pair.source, pair.folder, may_lack=True) as folder:
         grow(folder, XFS)
-        subprocess.run(["cp", "--reflink=auto", folder / "large" / "3", folder / "shared"], check=True)
+        shared = "reflink=0" not in options
+        for number in range(3):
+            how = "--reflink=%s" % ("always" if shared else "never")
+            run("cp", how, str(folder / "sparse"), str(folder / str(number)))
         before = digests(folder)
+        records = assert_same_map_page_by_page(observed(pair.disk), folder)
+        overlapping = any(start + length > after for (*_, start, _, length), (_, _, after, *_) in pairwise(records))
+        assert overlapping == (shared and "rmapbt=1" in options)
         used = copy_used(observed(pair.disk), pair.target, folder)
     assert not used.reason
     assert used.skipped > XFS // 4

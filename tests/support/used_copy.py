@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from blksync.device import claim_target, open_source
 from blksync.engines.base import Monitor, Range
 from blksync.engines.native import NativeEngine
 from blksync.machine import Partition
-from blksync.used_blocks import UsedBlocks, UsedMap
+from blksync.used_blocks import UsedBlocks, UsedMap, fsmap
 
 from .disks import MIB, PartitionedDisk, run
 from .mounted import freeze, thaw
@@ -76,6 +78,29 @@ def copy_used(partition: Partition, target: str, folder: Path, change: Change = 
             thaw(folder)
     run("blockdev", "--flushbufs", target)
     return used
+
+
+def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[tuple[int, ...]]:
+    """Fail unless the kernel tells of the same free extents however many records it is asked for at a time.
+
+    Returns the device, flags, start, owner and length of every record.
+    """
+    fd = os.open(folder, os.O_RDONLY)
+    os.sync()
+    freeze(folder)
+    try:
+
+        def ask(buffer: bytearray) -> None:
+            fcntl.ioctl(fd, fsmap.FS_IOC_GETFSMAP, buffer, True)
+
+        device = fsmap.encode(partition.devno)
+        maps = [fsmap.parse_free(fsmap.pages(ask, count), device, partition.size, 0) for count in (8192, 1, 2, 7)]
+        records = [struct.unpack("=IIQQ8xQ24x", page) for page in fsmap.pages(ask, 1)]
+    finally:
+        thaw(folder)
+        os.close(fd)
+    assert all(found == maps[0] for found in maps[1:])
+    return records
 
 
 def check_ext(path: str) -> None:

@@ -98,7 +98,7 @@ def parse_free(records: Iterable[Records], device: int, size: int, least: int) -
     """
     found = array("Q")
     begin = end = 0  # the free extent that may still grow
-    before = told = free_until = 0  # the last record's start, the furthest end of all, that of free space
+    before = used_until = free_until = 0  # the last record's start, the furthest ends of what is used and what is free
     for page in records:
         for owning_device, flags, start, owner, length in _RECORD.iter_unpack(page):
             if owning_device != device:
@@ -108,14 +108,14 @@ def parse_free(records: Iterable[Records], device: int, size: int, least: int) -
             before = start
             if owner == FMR_OWN_FREE and flags & ~FMR_OF_LAST == FMR_OF_SPECIAL_OWNER:
                 free_until = start + length
-                if start < told or free_until > size:
+                if start < used_until or free_until > size:
                     raise UntoldError("the map of its free blocks contradicts itself at byte %d" % start)
                 if start != end:
                     _keep(found, begin, end, least)
                     begin = start
-                end = told = free_until
-            elif start + length > told:
-                told = start + length
+                end = free_until
+            elif start + length > used_until:
+                used_until = start + length
     _keep(found, begin, end, least)
     return found
 
