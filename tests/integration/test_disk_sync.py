@@ -5,21 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.ansible import run_module, run_playbook
+from tests.support.ansible import NAMESPACE, run_module, run_playbook
 from tests.support.blocks import assert_equal, content, fill
 from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, identifiers, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (4 * MIB // SECTOR, 16 * MIB // SECTOR + 3)
 SOURCE, TARGET = identifiers()
+DISKS = {"source": SOURCE, "target": TARGET}
 ENGINES = [
     "native",
     pytest.param(
@@ -32,16 +36,22 @@ ENGINES = [
 ]
 
 
-@pytest.fixture
-def disks() -> Iterator[tuple[PartitionedDisk, PartitionedDisk]]:
+@contextlib.contextmanager
+def two_disks() -> Iterator[tuple[PartitionedDisk, PartitionedDisk]]:
     with PartitionedDisk(SOURCE, SIZES) as source, PartitionedDisk(TARGET, SIZES, gap=4096) as target:
         for number in (1, 2):
             fill(source.partition(number))
         yield source, target
 
 
+@pytest.fixture
+def disks() -> Iterator[tuple[PartitionedDisk, PartitionedDisk]]:
+    with two_disks() as made:
+        yield made
+
+
 def sync(*, check: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
-    return run_module("disk_sync", {"source": SOURCE, "target": TARGET, **options}, check=check, diff=diff)
+    return run_module("disk_sync", {**DISKS, **options}, check=check, diff=diff)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -78,30 +88,43 @@ def test_disks_of_different_tables_and_layout(disks: tuple[PartitionedDisk, Part
         assert not sync(target=guid.upper())["changed"]
 
 
-@pytest.mark.parametrize(
-    ("options", "kind", "words"),
-    [
-        ({"source": 11111111}, "invalid_request", "quote it"),
-        ({"target": 342391}, "invalid_request", "01234567"),
-        ({"target": 0x11111111}, "invalid_request", "0x11111111"),
-        ({"protected": [342391]}, "invalid_request", "quote it"),
-        ({"target": "deadbeef"}, "refused", "No disk has the PTUUID deadbeef"),
-        ({"target": SOURCE}, "refused", "the same disk"),
-        ({"partitions": [1, 3]}, "refused", "has no partition 3"),
-        ({"partitions": [2, 2]}, "invalid_request", "more than once"),
-        ({"partitions": []}, "invalid_request", "empty"),
-        ({"protected": [TARGET]}, "refused", "listed in protected"),
-        ({"eject": True}, "refused", "cannot be powered off"),
-    ],
-)
-def test_refused(
-    disks: tuple[PartitionedDisk, PartitionedDisk], options: dict[str, Any], kind: str, words: str
-) -> None:
-    before = [content(disks[1].partition(number)) for number in (1, 2)]
-    failed = sync(**options)
-    assert (failed["failed"], failed["kind"]) == (True, kind)
-    assert words in failed["msg"]
-    assert [content(disks[1].partition(number)) for number in (1, 2)] == before
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"source": 11111111}, "invalid_request", "quote it"),
+    ({"target": 342391}, "invalid_request", "01234567"),
+    ({"target": 0x11111111}, "invalid_request", "0x11111111"),
+    ({"protected": [342391]}, "invalid_request", "quote it"),
+    ({"target": "deadbeef"}, "refused", "No disk has the PTUUID deadbeef"),
+    ({"target": SOURCE}, "refused", "the same disk"),
+    ({"partitions": [1, 3]}, "refused", "has no partition 3"),
+    ({"partitions": [2, 2]}, "invalid_request", "more than once"),
+    ({"partitions": []}, "invalid_request", "empty"),
+    ({"protected": [TARGET]}, "refused", "listed in protected"),
+    ({"eject": True}, "refused", "cannot be powered off"),
+]
+
+
+@pytest.fixture(scope="module")
+def refusals() -> list[dict[str, Any]]:
+    """The results of all of REFUSED, by one playbook; none of them may write."""
+    tasks = [
+        {"name": f"Refuse {number}", f"{NAMESPACE}.disk_sync": {**DISKS, **options}, "ignore_errors": True}
+        for number, (options, _kind, _words) in enumerate(REFUSED)
+    ]
+    with tempfile.TemporaryDirectory() as folder, two_disks() as (_source, target):
+        playbook = Path(folder, "play.yml")
+        playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+        before = [content(target.partition(number)) for number in (1, 2)]
+        run = run_playbook(playbook)
+        assert [task.status for task in run.tasks] == ["failed"] * len(REFUSED)
+        assert [content(target.partition(number)) for number in (1, 2)] == before
+    return [run.result(task["name"]) for task in tasks]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)), ids=[f"{kind}-{words}" for _options, kind, words in REFUSED])
+def test_refused(refusals: list[dict[str, Any]], number: int) -> None:
+    _options, kind, words = REFUSED[number]
+    assert refusals[number]["kind"] == kind
+    assert words in refusals[number]["msg"]
 
 
 def test_all_reasons_are_reported_together(disks: tuple[PartitionedDisk, PartitionedDisk], tmp_path: Path) -> None:
@@ -190,7 +213,7 @@ def test_a_missing_program_is_one_error_that_names_the_way_out(
 ) -> None:
     failed = run_module(
         "disk_sync",
-        {"source": SOURCE, "target": TARGET, "engine": "blocksync_fast"},
+        {**DISKS, "engine": "blocksync_fast"},
         environment={"BLOCKSYNC_FAST": "/nonexistent/blocksync-fast"},
     )
     assert failed["kind"] == "engine_missing"
