@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
 @pytest.fixture(scope="module")
 def refusals() -> list[dict[str, Any]]:
     """The results of all of REFUSED, by one playbook; none of them may write."""
-    tasks = [
+    tasks: list[dict[str, Any]] = [
         {"name": f"Refuse {number}", f"{NAMESPACE}.disk_sync": {**DISKS, **options}, "ignore_errors": True}
         for number, (options, _kind, _words) in enumerate(REFUSED)
     ]
