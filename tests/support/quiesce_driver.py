@@ -7,7 +7,7 @@
 
 Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
 "restoring:N", "flushing" (the target), "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent
-guardian is waited for, ``buffered`` takes direct I/O away.
+or dying guardian is waited for, ``buffered`` takes direct I/O away.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def main() -> int:
     setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
     if options.pop("buffered", False):
         vars(os)["O_DIRECT"] = 0
-    quiescer.ANSWER_PATIENCE = options.pop("patience", quiescer.ANSWER_PATIENCE)
+    if "patience" in options:
+        quiescer.ANSWER_PATIENCE = quiescer.DEATH_PATIENCE = options.pop("patience")
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
     return sync_driver.main()
