@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,16 +15,16 @@ import pytest
 
 from blksync.engines.base import Range, whole
 from blksync.machine import Partition
-from blksync.used_blocks import UsedMap, carrier
+from blksync.used_blocks import UsedMap
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.file_trees import digests, grow
 from tests.support.used_copy import (
     BLOCK,
+    Pair,
     assert_same_map_page_by_page,
     check_ext,
     check_xfs,
     copy_used,
-    fill_with_rubbish,
     mounted,
     observed,
 )
@@ -90,23 +88,6 @@ def sets(table: dict[str, str], sample: tuple[str, ...]) -> list:
     """Parameters: the sample by default, the rest in full depth."""
     marks = {name: () if name in sample else (pytest.mark.full,) for name in table}
     return [pytest.param(options, id=name, marks=marks[name]) for name, options in table.items()]
-
-
-class Pair:
-    """Two disks with one partition of the same size each."""
-
-    def __init__(self, source: PartitionedDisk, target: PartitionedDisk, folder: Path) -> None:
-        self.source, self.target = source.partition(1), target.partition(1)
-        self.disk = source
-        self.folder, self.copy = folder / "source", folder / "copy"
-
-    def mkfs(self, kind: str, options: str, *more: str) -> None:
-        made = subprocess.run(
-            ["mkfs." + kind, "-q", *options.split(), self.source, *more], capture_output=True, text=True, check=False
-        )
-        if made.returncode:
-            pytest.skip("this mkfs.%s does not make it: %s" % (kind, made.stderr.strip().splitlines()[0]))
-        fill_with_rubbish(self.target)
 
 
 @pytest.fixture
@@ -299,71 +280,3 @@ def test_a_file_system_that_does_not_tell(pair: Pair) -> None:
     run("mkfs.btrfs", "-q", pair.source)
     with mounted(pair.source, pair.folder, may_lack=True):
         assert told(observed(pair.disk)) == "btrfs does not tell which blocks it uses"
-
-
-PASSPHRASE = "not secret"
-
-
-@contextmanager
-def real_mapping(partition: str, _payload: int) -> Iterator[str]:
-    name = "blksync-test-%s" % partition.rpartition("/")[2]
-    run("cryptsetup", "open", "--key-file", "-", partition, name, stdin=PASSPHRASE)
-    try:
-        yield "/dev/mapper/" + name
-    finally:
-        run("cryptsetup", "close", name)
-
-
-@contextmanager
-def loop_at_payload(partition: str, payload: int) -> Iterator[str]:
-    loop = run("losetup", "-f", "--show", "-o", str(payload), partition).strip()
-    try:
-        yield loop
-    finally:
-        run("losetup", "-d", loop)
-
-
-def as_mapping(disk: PartitionedDisk, sysfs: Path, loop: str, version: str) -> Partition:
-    """The partition as if the loop device on it were the LUKS mapping that its header describes."""
-    name = loop.rpartition("/")[2]
-    partition = observed(disk)
-    (sysfs / name / "dm").mkdir(parents=True)
-    uuid = run("cryptsetup", "luksUUID", partition.path).strip().replace("-", "")
-    (sysfs / name / "dm" / "uuid").write_text("CRYPT-%s-%s-name\n" % (version.upper(), uuid))
-    (sysfs / name / "size").write_text(Path("/sys/class/block", name, "size").read_text())
-    return dataclasses.replace(partition, holders=(dataclasses.replace(partition.holders[0], kind="crypt"),))
-
-
-@pytest.mark.needs("cryptsetup")
-@pytest.mark.parametrize("version", ["luks1", "luks2"])
-@pytest.mark.parametrize("opened", [real_mapping, loop_at_payload])
-def test_through_luks(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, opened) -> None:
-    """Where the kernel cannot map LUKS, a loop device at the payload's offset of a real header stands for it."""
-    if opened is real_mapping:
-        try:
-            open("/dev/mapper/control", "rb").close()
-        except OSError as error:
-            pytest.skip("this kernel has no device mapper: %s" % error)
-    cheap = ["--pbkdf", "pbkdf2"] if version == "luks2" else []
-    how = ["-q", "--type", version, *cheap, "--pbkdf-force-iterations", "1000", "--key-file", "-"]
-    run("cryptsetup", "luksFormat", *how, pair.source, stdin=PASSPHRASE)
-    dump = run("cryptsetup", "luksDump", pair.source)
-    sectors = re.findall(r"Payload offset:\s+(\d+)", dump)
-    payload = int(sectors[0]) * SECTOR if sectors else int(re.findall(r"offset: (\d+) \[bytes\]", dump)[0])
-    fill_with_rubbish(pair.target)
-    with opened(pair.source, payload) as device:
-        run("mkfs.ext4", "-q", device)
-        with mounted(device, pair.folder) as folder:
-            grow(folder, EXT - payload)
-            before = digests(folder)
-            partition = observed(pair.disk)
-            if opened is loop_at_payload:
-                monkeypatch.setattr(carrier, "SYSFS", str(tmp_path / "sysfs"))
-                partition = as_mapping(pair.disk, tmp_path / "sysfs", device, version)
-            used = copy_used(partition, pair.target, folder)
-    assert (used.reason, used.skipped > EXT // 4) == ("", True)
-    run("cryptsetup", "open", "--test-passphrase", "--key-file", "-", pair.target, stdin=PASSPHRASE)
-    with opened(pair.target, payload) as device:
-        check_ext(device)
-        with mounted(device, pair.copy, "ro,noload") as copy:
-            assert digests(copy) == before

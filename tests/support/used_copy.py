@@ -30,6 +30,24 @@ BLOCK = 4096
 Change = Callable[[tuple[Range, ...]], Sequence[Range]]
 
 
+class Pair:
+    """Two disks with one partition of the same size each."""
+
+    def __init__(self, source: PartitionedDisk, target: PartitionedDisk, folder: Path) -> None:
+        self.source, self.target = source.partition(1), target.partition(1)
+        self.disk = source
+        self.folder, self.copy = folder / "source", folder / "copy"
+
+    def mkfs(self, kind: str, options: str, *more: str) -> None:
+        """Make the source's file system, and the target rubbish; skip the test where mkfs does not know the options."""
+        made = subprocess.run(
+            ["mkfs." + kind, "-q", *options.split(), self.source, *more], capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            pytest.skip("this mkfs.%s does not make it: %s" % (kind, made.stderr.strip().splitlines()[0]))
+        fill_with_rubbish(self.target)
+
+
 def observed(disk: PartitionedDisk, number: int = 1) -> Partition:
     """What discovery says of a partition now."""
     found = next(found for found in discovery.observe().disks if found.devno == disk.devno).partition(number)
