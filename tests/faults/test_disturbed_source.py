@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.disks import run
-from tests.support.mounted import MountedPair, thaw
+from tests.support.mounted import MountedPair, thaw, written_to
 from tests.support.quiesce_driver import DrivenQuiesce
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx", "mkfs.ext4")
@@ -83,14 +81,8 @@ def test_made_read_only_by_the_sync_and_writable_by_somebody_else(pair: MountedP
 def test_a_file_that_is_open_for_writing_is_found_before_anything_is_copied(pair: MountedPair) -> None:
     """With ext4 as what cannot be frozen its turn is the second."""
     before = pair.mounts()
-    program = "import sys; f = open(sys.argv[1], 'w'); print('open', flush=True); input()"
-    argv = [sys.executable, "-c", program, str(pair.root / "log")]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with DrivenQuiesce(**pair.request(unfreezable=["ext4"])) as driven:
-            end = driven.end()
-        holder.communicate(b"\n")
+    with written_to(pair.root / "log") as holder, DrivenQuiesce(**pair.request(unfreezable=["ext4"])) as driven:
+        end = driven.end()
     assert end["kind"] == "quiesce"
     assert "%s can be neither unmounted" % pair.root in end["msg"]
     assert "process %d (" % holder.pid in end["msg"]

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.disks import MIB, SECTOR, run
-from tests.support.mounted import MountedPair, freeze, thaw
+from tests.support.mounted import MountedPair, freeze, thaw, written_to
 from tests.support.quiesce_driver import DrivenQuiesce
 from tests.support.writer import Writer
 
@@ -173,13 +171,8 @@ def test_a_busy_file_system_is_made_read_only(pair: MountedPair) -> None:
 
 def test_a_file_system_that_is_being_written_to_fails_the_sync_which_names_the_writer(pair: MountedPair) -> None:
     before = pair.mounts()
-    program = "import sys; f = open(sys.argv[1], 'w'); print('open', flush=True); input()"
-    argv = [sys.executable, "-c", program, str(pair.boot / "log")]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with written_to(pair.boot / "log") as holder:
         end = sync(pair)
-        holder.communicate(b"\n")
     assert end["kind"] == "quiesce"
     assert "process %d (" % holder.pid in end["msg"]
     assert (pair.mounts(), pair.frozen()) == (before, [])

@@ -8,15 +8,15 @@ This kernel has no vfat, so ext2 stands for it: whoever quiesces these disks is 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import subprocess
+import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.machine import Mount
@@ -43,7 +43,7 @@ class MountedPair:
         for mountpoint in (self.boot, self.root, self.copy):
             mountpoint.mkdir()
         self.folder = folder
-        with ExitStack() as stack:
+        with contextlib.ExitStack() as stack:
             unique = "%07x" % os.getpid()  # other disks of the machine may be there for other tests
             self.source = stack.enter_context(PartitionedDisk("a" + unique, sizes))
             self.target = stack.enter_context(PartitionedDisk("b" + unique, sizes, gap=4096))
@@ -59,9 +59,7 @@ class MountedPair:
     def __enter__(self) -> MountedPair:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         self._everything.close()
 
     def request(self, **options: object) -> dict[str, Any]:
@@ -155,6 +153,20 @@ def thaw(mountpoint: Path) -> None:
             raise
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def written_to(file: Path) -> Iterator[subprocess.Popen]:
+    """A process that has the file open for writing."""
+    program = "import sys; f = open(sys.argv[1], 'w'); print('open', flush=True); input()"
+    argv = [sys.executable, "-c", program, str(file)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        try:
+            yield holder
+        finally:
+            holder.communicate(b"\n")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, state: Callable[[], object] = lambda: "") -> None:
