@@ -118,8 +118,11 @@ def test_backup_disk_replaces_the_main_disk_and_back(machines: Machines, tmp_pat
     on_backup = boot_alone(machines, scene, backup, scene.backup_id, left)
     fresh = scene.empty_main_disk(tmp_path)
     on_backup.machine.plug(fresh)
-    restored = on_backup.disk_sync(scene.backup_id, scene.main_id)
+    restored = on_backup.disk_sync(scene.backup_id, scene.main_id, scope="used")
     assert not restored["failed"], restored
+    root = restored["partitions"][1]
+    assert root["scope"] == {"mode": "used", "reason": ""}
+    assert root["bytes_skipped"] > MIB
     on_backup.machine.shut_down()
     boot_alone(machines, scene, fresh, scene.main_id, left).machine.shut_down()
 
