@@ -107,22 +107,21 @@ class PairCopy:
 
         What is written is told for certain only while nothing is on its way to the disk: while it is frozen.
         """
-        outcomes: list[Outcome] = []
         with self._held_still() as state:
             dirty = recorder.take()
             last = rounds.is_last(sum(span.length for span in dirty))
             if last:
-                outcomes = list(self._end(recorder, state, dirty))
+                outcome = self._end(recorder, state, dirty)
         if not last:
-            outcomes = [self._pass(NativeEngine(), dirty, AgainWatch(*self.watch, check=recorder.check))]
-        for outcome in outcomes:
-            self._prove(outcome)
+            outcome = self._pass(NativeEngine(), dirty, AgainWatch(*self.watch, check=recorder.check))
+        self._prove(outcome)
         return last
 
-    def _end(self, recorder: WriteRecorder, state: Quiesced, dirty: tuple[Range, ...]) -> Iterator[Outcome]:
+    def _end(self, recorder: WriteRecorder, state: Quiesced, dirty: tuple[Range, ...]) -> Outcome:
         """Copy the last ranges while the source is frozen, and thaw it as soon as they have been read.
 
-        ext4 mounted with -o discard discards free blocks a moment after it was frozen: those count as written too.
+        ext4 discards free blocks, as mounted with -o discard or asked to by fstrim, even after it was frozen: those
+        count as written too. What they overwrite is proved before, as it cannot be proved afterwards.
         """
         late = dirty
 
@@ -134,9 +133,10 @@ class PairCopy:
 
         for _turn in range(LATE):
             watch = AgainWatch(*self.watch, check=self.quiescer.check, done=settle)
-            yield self._pass(NativeEngine(), late, watch)
+            outcome = self._pass(NativeEngine(), late, watch)
             if state.released:
-                return
+                return outcome
+            self._prove(outcome)
         raise LiveDoubtError("the source is written to though it is frozen")
 
     def _pass(self, engine: Engine, ranges: Sequence[Range], watch: CopyWatch) -> Outcome:
