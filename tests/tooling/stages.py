@@ -73,9 +73,12 @@ INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")
 FAULTS = ("tests/faults", "--numprocesses=2", "--dist=worksteal")
 DEEP = ("--depth=full", "--deep-only")
 
+# Side by side: either has one machine at a time, and what a machine does mostly needs one processor.
 VM = (
-    tests("vm", "tests/vm", "--depth=full"),
-    tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
+    (
+        tests("vm", "tests/vm", "--depth=full"),
+        tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
+    ),
 )
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
 TEST = (*LINT, tests("unit", *UNIT), tests("integration", *INTEGRATION), tests("faults", *FAULTS))
