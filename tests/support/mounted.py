@@ -33,11 +33,17 @@ POLL = 0.01
 class MountedPair:
     """The two disks; partitions 1 (ext2) and 2 (ext4) of the source are mounted below ``folder``.
 
+    ``make_root`` is the command that makes the second's file system, ``options`` are those it is mounted with.
+
     A context manager that thaws, unmounts and detaches whatever a test left.
     """
 
     def __init__(
-        self, folder: Path, sizes: tuple[int, ...] = SIZES, identifiers: tuple[str, str] = ("a1", "b2")
+        self,
+        folder: Path,
+        sizes: tuple[int, ...] = SIZES,
+        make_root: tuple[str, ...] = ("mkfs.ext4", "-q"),
+        options: str = "defaults",
     ) -> None:
         self.boot, self.root, self.copy = (folder / name for name in ("boot", "root", "copy"))
         for mountpoint in (self.boot, self.root, self.copy):
@@ -49,9 +55,9 @@ class MountedPair:
             self.target = stack.enter_context(PartitionedDisk("b" + unique, sizes, gap=4096))
             stack.callback(self._release)
             run("mkfs.ext2", "-q", self.source.partition(1))
-            run("mkfs.ext4", "-q", self.source.partition(2))
+            run(*make_root, self.source.partition(2))
             run("mount", "-o", "nosuid,noexec", self.source.partition(1), str(self.boot))
-            run("mount", self.source.partition(2), str(self.root))
+            run("mount", "-o", options, self.source.partition(2), str(self.root))
             (self.boot / "kernel").write_bytes(os.urandom(MIB))
             (self.root / "system").write_bytes(os.urandom(4 * MIB))
             self._everything = stack.pop_all()

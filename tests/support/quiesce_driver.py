@@ -92,8 +92,10 @@ def main() -> int:
 class DrivenQuiesce(Driven):
     """The test's side, as sync_driver.Driven. ``stdin`` and ``stdout`` are pipes."""
 
+    module = "tests.support.quiesce_driver"
+
     def __init__(self, **options: Any) -> None:
-        argv = [sys.executable, "-m", "tests.support.quiesce_driver", json.dumps(options)]
+        argv = [sys.executable, "-m", self.module, json.dumps(options)]
         self.process = subprocess.Popen(
             argv,
             cwd=ROOT,

@@ -44,7 +44,12 @@ def is_mounted() -> bool:
     return any(each.fstype == "tracefs" for each in read_mounts())
 
 
-def instances(of: int = 0) -> list[str]:
-    """The traces of syncs, or of the sync with the process number ``of`` alone."""
-    prefix = "blksync.%d." % of if of else "blksync."
-    return [name for name in os.listdir(FOLDER / "instances") if name.startswith(prefix)]
+def instances(of: int) -> list[str]:
+    """The traces of the sync with that process number."""
+    return [name for name in os.listdir(FOLDER / "instances") if name.startswith("blksync.%d." % of)]
+
+
+def leftovers() -> list[str]:
+    """The traces of syncs that are dead; others may be at work on this machine."""
+    names = [name for name in os.listdir(FOLDER / "instances") if name.startswith("blksync.")]
+    return [name for name in names if not os.path.exists("/proc/" + name.split(".")[1])]

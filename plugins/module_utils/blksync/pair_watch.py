@@ -33,9 +33,9 @@ class CopyWatch(Monitor):
 
     def advanced(self, compared: int, changed: int) -> None:
         """See Monitor."""
+        self.entry.bytes_written = self.written + changed  # told of a copy that ends here, too
         self.cancellation.check()
         self.check()
-        self.entry.bytes_written = self.written + changed
         self.show(compared)
 
     def show(self, compared: int) -> None:

@@ -1,0 +1,270 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whatever casts doubt on a live copy leads to the plain one, which says why; or, where that is wanted, to an error."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blksync import sync
+from blksync.errors import BlksyncError, QuiesceError, RefusedError
+from blksync.live import instances, recorder, rounds
+from blksync.live.instances import EVENT
+from blksync.plan import Pair
+from blksync.progress import Progress
+from blksync.quiesce import libc
+from blksync.quiesce.freeze import Freeze
+from blksync.quiesce.measure import NotPossibleError
+from blksync.request import SyncRequest
+from tests.support import tracefs
+from tests.support.disks import MIB, SECTOR
+from tests.support.frozen_truth import FrozenTruth, hashes
+from tests.support.mixed_writer import MixedWriter
+from tests.support.mounted import MountedPair
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "tracefs", "sfdisk", "partx", "mkfs.ext4")
+
+MS_RDONLY, MS_BIND = 1, 4096  # linux/mount.h
+
+
+class Disturbing(Progress):
+    """Does something as soon as the first pass, with the source in use, has come some way."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._acts = [act]
+
+    def advanced(self, pair: Pair, compared: int, changed: int) -> None:
+        """See Progress."""
+        while self._acts:
+            self._acts.pop()()
+
+
+@dataclass
+class Case:
+    """A doubt and how it comes: ``arrange`` before the sync, until its end, ``act`` during its first pass.
+
+    ``known``: beforehand, so that without a fallback nothing is written.
+    """
+
+    reason: str
+    arrange: Callable[[MountedPair, pytest.MonkeyPatch], AbstractContextManager[None]] | None = None
+    act: Callable[[MountedPair], None] = lambda _pair: None
+    known: bool = False
+    options: tuple[str, ...] = ()
+    error: type[BlksyncError] = QuiesceError
+    writer: bool = True
+
+
+def ours(name: str) -> Path:
+    """A file of the trace that the sync of this process has now."""
+    (instance,) = tracefs.instances(of=os.getpid())
+    return tracefs.FOLDER / "instances" / instance / name
+
+
+@contextmanager
+def without_tracefs(_pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterator[None]:
+    tracefs.unmount()
+    try:
+        yield
+    finally:
+        assert tracefs.mount() == ""
+
+
+@contextmanager
+def read_only_tracefs(_pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterator[None]:
+    libc.mount(None, str(tracefs.FOLDER), None, libc.MS_REMOUNT | MS_BIND | MS_RDONLY)
+    try:
+        yield
+    finally:
+        libc.mount(None, str(tracefs.FOLDER), None, libc.MS_REMOUNT | MS_BIND)
+
+
+@contextmanager
+def writes_not_counted(pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterator[None]:
+    switch = Path("/sys/class/block", pair.source.name, "queue/iostats")
+    switch.write_text("0")
+    try:
+        yield
+    finally:
+        switch.write_text("1")
+
+
+@contextmanager
+def reader_held_back(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setattr(instances, "LEAST_BUFFER", 4)
+    patch.setattr(instances, "MOST_BUFFER", 4)
+    patch.setattr(recorder, "WAKE", 60.0)
+    yield
+
+
+@contextmanager
+def no_freezing(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine's kernel may have no file system that it could mount and not freeze."""
+
+    def do(_freeze: Freeze) -> None:
+        raise NotPossibleError("it cannot be frozen")
+
+    patch.setattr(Freeze, "do", do)  # the guardian is forked from here
+    yield
+
+
+@contextmanager
+def raw_writes(pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Past the file system, which has no use for the first sector: with what is there already."""
+    patch.setattr(recorder, "SETTLE", 0.3)
+    program = (
+        "import mmap, os, sys\n"
+        "fd = os.open(sys.argv[1], os.O_RDWR | os.O_DIRECT)\n"
+        "data = mmap.mmap(-1, 512)\n"
+        "os.preadv(fd, [data], 0)\n"
+        "os.pwritev(fd, [data], 0)\n"
+        "print(flush=True)\n"
+        "while True: os.pwritev(fd, [data], 0)\n"
+    )
+    argv = [sys.executable, "-c", program, pair.source.partition(2)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        try:
+            yield
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+@contextmanager
+def not_worth_while(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
+    patch.setattr(rounds, "SMALL", 0)
+    patch.setattr(rounds, "SHRINKS", 0.0)
+    patch.setattr(rounds, "LARGE", 1 << 20)
+    yield
+
+
+def write_more_than_the_buffer_holds(pair: MountedPair) -> None:
+    with open(pair.root / "many", "wb", buffering=0) as file:
+        for _turn in range(500):
+            file.write(b"x" * 4096)
+            os.fsync(file.fileno())
+
+
+def narrow_the_filter(_pair: MountedPair) -> None:
+    ours(EVENT + "/filter").write_text("nr_sector > 1000000")
+
+
+def stop_the_trace(_pair: MountedPair) -> None:
+    ours("tracing_on").write_text("0")
+
+
+def trace_one_process_only(_pair: MountedPair) -> None:
+    ours("set_event_pid").write_text("1")
+
+
+def trace_other_events_as_well(_pair: MountedPair) -> None:
+    ours("events/block/block_rq_issue/enable").write_text("1")
+
+
+def break_the_pipe(_pair: MountedPair) -> None:
+    """Another file takes the place of one of the raw buffers."""
+    descriptors = {os.readlink("/proc/self/fd/%s" % fd): int(fd) for fd in os.listdir("/proc/self/fd") if _is_open(fd)}
+    raw = next(fd for path, fd in descriptors.items() if path.endswith("trace_pipe_raw"))
+    folder = os.open("/", os.O_RDONLY)
+    os.dup2(folder, raw, inheritable=False)
+    os.close(folder)
+
+
+def _is_open(fd: str) -> bool:
+    return os.path.lexists("/proc/self/fd/" + fd)
+
+
+CASES = {
+    "digest": Case(
+        "a digest is made of a source that holds still", known=True, options=("digest_dir",), error=RefusedError
+    ),
+    "no-tracefs": Case("tracefs is not mounted", without_tracefs, known=True),
+    "refused": Case(
+        "the kernel does not let itself be traced: [Errno 30] Read-only file system: ", read_only_tracefs, known=True
+    ),
+    "not-counted": Case("the kernel does not count the writes to ", writes_not_counted, known=True),
+    "overflow": Case("the kernel's trace lost events", reader_held_back, write_more_than_the_buffer_holds),
+    "filter": Case("something else changed the trace", act=narrow_the_filter),
+    "switch": Case("something else changed the trace", act=stop_the_trace),
+    "guard": Case("the kernel counted more writes than its trace tells", act=trace_one_process_only),
+    "other-events": Case("the trace holds something that is not understood", act=trace_other_events_as_well),
+    "unreadable": Case("the trace cannot be read: [Errno 21] Is a directory", act=break_the_pipe),
+    "not-freezable": Case("%(root)s (ext4) could not be frozen", no_freezing, known=True, writer=False),
+    "raw-writes": Case("the source is written to though it is frozen", raw_writes, known=True),
+    "no-convergence": Case("the source is written to faster than it can be copied (after 1 passes ", not_worth_while),
+}
+
+
+ALSO_IN_THE_SAMPLE = ("digest", "no-tracefs", "guard", "raw-writes")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[MountedPair]:
+    with MountedPair(tmp_path, (8 * MIB // SECTOR, 48 * MIB // SECTOR)) as pair:
+        yield pair
+
+
+def copy(pair: MountedPair, case: Case, patch: pytest.MonkeyPatch, folder: Path, fallback: bool) -> dict[str, Any]:
+    """What a sync of the second partition reports of it, with the doubt arranged."""
+    options: dict[str, Any] = {"quiesce": "live", "engine": "native", "partitions": (2,), "quiesce_fallback": fallback}
+    options.update({"digest_dir": str(folder)} if "digest_dir" in case.options else {})
+    request = SyncRequest(pair.source.identifier, pair.target.identifier, **options)
+    writer = MixedWriter(pair.root, 7, 8 * MIB) if case.writer else nullcontext()
+    arranged = case.arrange(pair, patch) if case.arrange else nullcontext()
+    with writer, arranged:
+        report = sync.run(request, Disturbing(lambda: case.act(pair))).as_dict()
+    (partition,) = report["partitions"]
+    return dict(partition)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_doubt_leads_to_the_plain_way(
+    pair: MountedPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    truth = FrozenTruth(monkeypatch, pair.source.partition(2))
+    truth.raw_writes = case.arrange is raw_writes
+    mounts = pair.mounts()
+    report = copy(pair, case, monkeypatch, tmp_path, fallback=True)
+    assert report["complete"]
+    assert not report["live"]["used"]
+    assert report["live"]["fallback"].startswith(case.reason % {"root": pair.root})
+    print("\nfell back: %s; frozen %.3f s" % (report["live"]["fallback"], report["frozen_seconds"]))
+    assert truth.different(pair.target.partition(2)) == []
+    assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *ALSO_IN_THE_SAMPLE,
+        *(pytest.param(name, marks=pytest.mark.full) for name in CASES if name not in ALSO_IN_THE_SAMPLE),
+    ],
+)
+def test_a_doubt_is_an_error_where_nothing_else_is_wanted(
+    pair: MountedPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    case = CASES[name]
+    before, mounts = hashes(pair.target.partition(2)), pair.mounts()
+    with pytest.raises(case.error) as caught:
+        copy(pair, case, monkeypatch, tmp_path, fallback=False)
+    assert case.reason % {"root": pair.root} in str(caught.value)
+    assert (hashes(pair.target.partition(2)) == before) is case.known
+    assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
+    if case.error is QuiesceError:
+        assert caught.value.report is not None
+        (partition,) = caught.value.report["partitions"]
+        assert not partition["complete"]
+        assert partition["live"]["fallback"]

@@ -1,0 +1,114 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a source held when it was thawed for the last time, to compare its copy with.
+
+The moment is looked for from outside: the last thaw of a copy is the one after the round that says it is the last, or
+one while no writes are recorded. The source is hashed there, still frozen, by direct reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import TracebackType
+
+import pytest
+
+from blksync.device import allocate, open_source
+from blksync.live.recorder import WriteRecorder
+from blksync.live.rounds import Rounds
+from blksync.quiesce.quiescer import Quiesced
+
+CHUNK = 64 * 1024
+WINDOW = 1024 * 1024
+
+
+class FrozenTruth:
+    """Watches the syncs of this process from the moment that it is made until ``patch`` is undone.
+
+    ``chunks`` are hashes of the source at the last thaw, ``late`` the chunks that the kernel discarded although frozen.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, source: str) -> None:
+        self.chunks: list[bytes] = []
+        self.late: set[int] = set()
+        self.taken = 0
+        self.raw_writes = False  # by a test, past the file system, with what is there already
+        self._source = source
+        self._recorder: WriteRecorder | None = None
+        self._last = False
+        self._watch_recorder(patch)
+        self._watch_rounds(patch)
+        self._watch_thaws(patch)
+
+    def different(self, target: str) -> list[int]:
+        """The numbers of the target's chunks that are not the source's; those discarded late do not count."""
+        assert self.chunks, "the source was never thawed for the last time"
+        pairs = zip(self.chunks, hashes(target), strict=True)
+        return [number for number, (one, other) in enumerate(pairs) if one != other and number not in self.late]
+
+    def _take(self) -> None:
+        written = sectors_written(self._source)
+        self.chunks = hashes(self._source)
+        self.taken += 1
+        # All that may still reach the disk now are discards of free blocks: of any moment until it was hashed.
+        assert self.raw_writes or sectors_written(self._source) == written, "something was written though it was frozen"
+        ranges = self._recorder.take() if self._recorder else ()
+        self.late = {at // CHUNK for r in ranges for at in range(r.offset // CHUNK * CHUNK, r.offset + r.length, CHUNK)}
+
+    def _watch_recorder(self, patch: pytest.MonkeyPatch) -> None:
+        enter, leave = WriteRecorder.__enter__, WriteRecorder.__exit__
+
+        def entered(recorder: WriteRecorder) -> WriteRecorder:
+            self._recorder, self._last = recorder, False
+            return enter(recorder)
+
+        def left(
+            recorder: WriteRecorder,
+            kind: type[BaseException] | None,
+            error: BaseException | None,
+            trace: TracebackType | None,
+        ) -> None:
+            self._recorder = None
+            leave(recorder, kind, error, trace)
+
+        patch.setattr(WriteRecorder, "__enter__", entered)
+        patch.setattr(WriteRecorder, "__exit__", left)
+
+    def _watch_rounds(self, patch: pytest.MonkeyPatch) -> None:
+        is_last = Rounds.is_last
+
+        def told(rounds: Rounds, dirty: int) -> bool:
+            self._last = is_last(rounds, dirty)
+            return self._last
+
+        patch.setattr(Rounds, "is_last", told)
+
+    def _watch_thaws(self, patch: pytest.MonkeyPatch) -> None:
+        release = Quiesced.release
+
+        def released(state: Quiesced) -> None:
+            if not state.released and (self._last or self._recorder is None):
+                self._take()
+            release(state)
+
+        patch.setattr(Quiesced, "release", released)
+
+
+def hashes(path: str) -> list[bytes]:
+    """One for each chunk, as it is on the medium."""
+    found = []
+    buffer = allocate(WINDOW)
+    with open_source(path) as device:
+        assert device.direct
+        for position in range(0, device.size, WINDOW):
+            length = min(WINDOW, device.size - position)
+            device.read(buffer[:length], position)
+            found += [hashlib.sha256(buffer[at : min(at + CHUNK, length)]).digest() for at in range(0, length, CHUNK)]
+    return found
+
+
+def sectors_written(path: str) -> int:
+    """Without discards (Documentation/block/stat.rst)."""
+    return int(Path("/sys/class/block", path.rpartition("/")[2], "stat").read_text().split()[6])

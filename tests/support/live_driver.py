@@ -1,0 +1,86 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A real live sync as quiesce_driver runs it, that tells and can hold in each of its phases.
+
+    python -m tests.support.live_driver '{"source": ..., "quiesce": "live", "hold_in": "round"}'
+
+The phases: "traced", "first freeze", "pass 1" (some of it is done), "between", "round" (frozen), "last pass" (frozen),
+"last read" (all is copied, still frozen), "verify" (of the last pass, thawed). There are three rounds, however little
+is written.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from blksync.live import rounds
+from blksync.live.recorder import WriteRecorder
+from blksync.live.rounds import Rounds
+from blksync.pair_copy import PairCopy
+from blksync.pair_watch import CopyWatch
+
+from . import quiesce_driver
+from .quiesce_driver import DrivenQuiesce, ToldQuiescer, say
+
+FROZEN = ("first freeze", "round", "last pass", "last read")
+PHASES = ("traced", "first freeze", "pass 1", "between", "round", "last pass", "last read", "verify")
+
+
+def tell(owner: type, name: str, phase: Callable[..., str], after: bool = False) -> None:
+    """Have a method told each time, before or after it does its work; ``phase`` has its arguments, "" is not told."""
+    original = getattr(owner, name)
+
+    def told(*arguments: Any) -> Any:
+        if not after:
+            _say(phase(*arguments))
+        result = original(*arguments)
+        if after:
+            _say(phase(*arguments))
+        return result
+
+    setattr(owner, name, told)
+
+
+def _say(phase: str) -> None:
+    if phase:
+        say(phase, ToldQuiescer.hold_in)
+        if phase == ToldQuiescer.hold_in:
+            ToldQuiescer.hold_in = ""  # once
+
+
+def main() -> int:
+    """Run the sync as quiesce_driver does."""
+    ending: list[bool] = []
+    passes: list[bool] = []
+
+    def last_pass(*_arguments: Any) -> str:
+        ending.append(True)
+        return "last pass"
+
+    def next_round(*_arguments: Any) -> str:
+        passes.append(True)
+        return "between" if len(passes) == 2 else ""
+
+    tell(WriteRecorder, "__enter__", lambda _recorder: "traced", after=True)
+    tell(WriteRecorder, "restart", lambda _recorder: "first freeze")
+    tell(CopyWatch, "advanced", lambda *_arguments: "" if passes else "pass 1")
+    tell(PairCopy, "_round", next_round)
+    tell(Rounds, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 2 else "")
+    tell(PairCopy, "_end", last_pass)
+    tell(WriteRecorder, "take", lambda _recorder: "last read" if ending else "", after=True)
+    tell(PairCopy, "_prove", lambda *_arguments: "verify" if ending else "")
+    rounds.SMALL, rounds.SHRINKS, rounds.MOST, rounds.LARGE = -1, 1e9, 2, 1
+    return quiesce_driver.main()
+
+
+class DrivenLive(DrivenQuiesce):
+    """The test's side."""
+
+    module = "tests.support.live_driver"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
