@@ -74,6 +74,8 @@ def test_plugging_in_started_the_job_once(host: Host) -> None:
     assert json.loads(run)["changed"]
     journal = host.check_output("journalctl --boot --unit blksync@travel.service --output cat")
     assert journal.count("Starting blksync@travel.service") == 1
+    assert "copied live: " in journal
+    assert "not copied live" not in journal
     assert "can be disconnected" in journal
 
 
