@@ -75,8 +75,6 @@ class PairCopy:
     def _copy_still(self, scope: PairScope) -> None:
         """Quiesce, copy, restore at once, and prove the copy while the source is in use again."""
         with self._held_still() as state:
-            # A mounted source keeps its own cache of the device: drop it once nothing changes any more.
-            self.source.drop_cache()
             watch = CopyWatch(*self.watch, check=self.quiescer.check, done=state.release)
             outcome = self._pass(self.engine, scope.ranges(self.entry), watch)
             self.quiescer.check()
@@ -157,11 +155,15 @@ class PairCopy:
 
     @contextmanager
     def _held_still(self) -> Iterator[Quiesced]:
-        """The source holds still inside; the report has the sum of all times that it did."""
+        """The source holds still inside; the report has the sum of all times that it did.
+
+        A mounted source keeps its own cache of the device: what was read before is dropped once nothing changes.
+        """
         earlier = self.entry.quiesce
         with ExitStack() as told, self.quiescer.quiesced(self.pair.quiesce) as state:
             told.callback(lambda: self._report(earlier, state))
             self._report(earlier, state)
+            self.source.drop_cache()
             yield state
 
     def _report(self, earlier: list[dict[str, Any]], state: Quiesced) -> None:
