@@ -10,18 +10,20 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blksync import discovery, sync
+from blksync import discovery, pair_copy, sync
 from blksync.engines.base import Range
 from blksync.live import dirty_map, rounds
 from blksync.live.dirty_map import DirtyMap
 from blksync.live.recorder import WriteRecorder
+from blksync.pair_watch import AgainWatch
 from blksync.request import SyncRequest
+from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.frozen_truth import FrozenTruth
 from tests.support.mixed_writer import MixedWriter
@@ -136,6 +138,67 @@ def test_the_program_does_the_first_pass(pair: MountedPair, truth: FrozenTruth) 
             report = copy(pair, engine="blocksync_fast")
             assert report["live"]["used"], report
             assert truth.different(pair.target.partition(2)) == []
+
+
+def test_a_source_that_is_read_through_the_page_cache(
+    pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one pass has read must not be what the next one sees."""
+    monkeypatch.setattr(os, "O_DIRECT", 0)
+    monkeypatch.setattr(rounds, "SMALL", 64 * 1024)
+    with MixedWriter(pair.root, 6, 8 * MIB):
+        for _turn in range(2):
+            assert copy(pair)["live"]["used"]
+            assert truth.different(pair.target.partition(2)) == []
+
+
+def test_what_reaches_the_disk_after_the_freeze_is_copied_and_proved(
+    pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late discards, that is. Here something writes three times to where the file system has nothing: first live, then
+    to what has just been read again, frozen."""
+    path = pair.source.partition(2)
+    writes: list[bytes] = []
+
+    def write() -> None:
+        writes.append(os.urandom(SECTOR))
+        fd = os.open(path, os.O_WRONLY | os.O_DSYNC)
+        os.pwrite(fd, writes[-1], 0)
+        os.close(fd)
+
+    def watch(*arguments: Any, check: Callable[[], None], done: Callable[[], None] = lambda: None) -> AgainWatch:
+        def late() -> None:
+            if len(writes) < 3:
+                write()
+            done()
+
+        return AgainWatch(*arguments, check, late)
+
+    restart = WriteRecorder.restart
+
+    def restarted(recorder: WriteRecorder) -> None:
+        restart(recorder)
+        write()
+
+    monkeypatch.setattr(WriteRecorder, "restart", restarted)
+    monkeypatch.setattr(pair_copy, "AgainWatch", watch)
+    report = copy(pair)
+    assert report["live"]["used"]
+    assert len(writes) == 3
+    assert report["verified"]["bytes_read"] == report["bytes_written"]
+    assert truth.different(pair.target.partition(2)) == []
+    assert Path(pair.target.partition(2)).read_bytes()[:SECTOR] == writes[-1]
+
+
+@pytest.mark.parametrize("possible", [True, False])
+def test_auto_is_live_where_that_is_possible(pair: MountedPair, truth: FrozenTruth, possible: bool) -> None:
+    """And never an error for want of it."""
+    if not possible:
+        tracefs.unmount()
+    with MixedWriter(pair.root, 7, 8 * MIB):
+        report = copy(pair, quiesce="auto", quiesce_fallback=False)
+    assert report["live"]["used"] is possible
+    assert truth.different(pair.target.partition(2)) == []
 
 
 def lose_all(monkeypatch: pytest.MonkeyPatch) -> None:

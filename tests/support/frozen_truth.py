@@ -10,18 +10,20 @@ one while no writes are recorded. The source is hashed there, still frozen, by d
 from __future__ import annotations
 
 import hashlib
+import mmap
+import os
 from pathlib import Path
 from types import TracebackType
 
 import pytest
 
-from blksync.device import allocate, open_source
 from blksync.live.recorder import WriteRecorder
 from blksync.live.rounds import Rounds
 from blksync.quiesce.quiescer import Quiesced
 
 CHUNK = 64 * 1024
 WINDOW = 1024 * 1024
+DIRECT = os.O_DIRECT
 
 
 class FrozenTruth:
@@ -97,15 +99,16 @@ class FrozenTruth:
 
 
 def hashes(path: str) -> list[bytes]:
-    """One for each chunk, as it is on the medium."""
+    """One for each chunk, as it is on the medium, whatever the code under test can read."""
     found = []
-    buffer = allocate(WINDOW)
-    with open_source(path) as device:
-        assert device.direct
-        for position in range(0, device.size, WINDOW):
-            length = min(WINDOW, device.size - position)
-            device.read(buffer[:length], position)
+    buffer = memoryview(mmap.mmap(-1, WINDOW))
+    fd = os.open(path, os.O_RDONLY | DIRECT)
+    try:
+        for position in range(0, os.lseek(fd, 0, os.SEEK_END), WINDOW):
+            length = os.preadv(fd, [buffer], position)
             found += [hashlib.sha256(buffer[at : min(at + CHUNK, length)]).digest() for at in range(0, length, CHUNK)]
+    finally:
+        os.close(fd)
     return found
 
 

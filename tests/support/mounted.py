@@ -69,9 +69,9 @@ class MountedPair:
         self._everything.close()
 
     def request(self, **options: object) -> dict[str, Any]:
-        """What a sync of the two is asked for."""
+        """What a sync of the two is asked for; the plain freeze, whether or not this machine could copy live."""
         disks = {"source": self.source.identifier, "target": self.target.identifier}
-        return {**disks, "engine": "native", "unfreezable": UNFREEZABLE, **options}
+        return {**disks, "engine": "native", "quiesce": "freeze", "unfreezable": UNFREEZABLE, **options}
 
     def mounts(self) -> list[tuple[object, ...]]:
         """What mountinfo says of everything below the folder, but for the numbers that the kernel gives anew."""
