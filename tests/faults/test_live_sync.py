@@ -17,11 +17,14 @@ from typing import Any
 import pytest
 
 from blksync import discovery, pair_copy, sync
+from blksync.cancellation import Cancellation
 from blksync.engines.base import Range
 from blksync.live import dirty_map, rounds
 from blksync.live.dirty_map import DirtyMap
 from blksync.live.recorder import WriteRecorder
 from blksync.pair_watch import AgainWatch
+from blksync.progress import Progress
+from blksync.report import PairReport
 from blksync.request import SyncRequest
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
@@ -166,13 +169,19 @@ def test_what_reaches_the_disk_after_the_freeze_is_copied_and_proved(
         os.pwrite(fd, writes[-1], 0)
         os.close(fd)
 
-    def watch(*arguments: Any, check: Callable[[], None], done: Callable[[], None] = lambda: None) -> AgainWatch:
+    def watch(
+        entry: PairReport,
+        progress: Progress,
+        cancellation: Cancellation,
+        check: Callable[[], None],
+        done: Callable[[], None] = lambda: None,
+    ) -> AgainWatch:
         def late() -> None:
             if len(writes) < 3:
                 write()
             done()
 
-        return AgainWatch(*arguments, check, late)
+        return AgainWatch(entry, progress, cancellation, check, late)
 
     restart = WriteRecorder.restart
 
