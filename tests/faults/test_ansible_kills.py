@@ -39,7 +39,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPair]:
 @contextlib.contextmanager
 def playing(pair: MountedPair, folder: Path) -> Iterator[subprocess.Popen]:
     """A real ansible-playbook at work in a session of its own."""
-    options = {"source": pair.source.identifier, "target": pair.target.identifier, "engine": "native"}
+    options = {
+        "source": pair.source.identifier,
+        "target": pair.target.identifier,
+        "engine": "native",
+        "quiesce": "freeze",
+    }
     task = {"name": "Sync", f"{NAMESPACE}.disk_sync": options}
     play = folder / "play.yml"
     play.write_text(json.dumps([{"name": "Sync", "hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
