@@ -63,6 +63,7 @@ class Case:
     options: tuple[str, ...] = ()
     error: type[BlksyncError] = QuiesceError
     writer: bool = True
+    or_else: str = "no other reason"  # that chance may bring instead
 
 
 def ours(name: str) -> Path:
@@ -201,8 +202,13 @@ CASES = {
     "guard": Case("the kernel counted more writes than its trace tells", act=trace_one_process_only),
     "other-events": Case("the trace holds something that is not understood", act=trace_other_events_as_well),
     "unreadable": Case("the trace cannot be read: [Errno 21] Is a directory", act=break_the_pipe),
-    "not-freezable": Case("%(root)s (ext4) could not be frozen", no_freezing, known=True, writer=False),
-    "raw-writes": Case("the source is written to though it is frozen", raw_writes, known=None),
+    "not-freezable": Case("ROOT (ext4) could not be frozen", no_freezing, known=True, writer=False),
+    "raw-writes": Case(
+        "the source is written to though it is frozen",
+        raw_writes,
+        known=None,
+        or_else="the kernel counted more writes than its trace tells",
+    ),
     "no-convergence": Case("the source is written to faster than it can be copied (after 1 passes ", not_worth_while),
 }
 
@@ -240,7 +246,7 @@ def test_a_doubt_leads_to_the_plain_way(
     report = copy(pair, case, monkeypatch, tmp_path, fallback=True)
     assert report["complete"]
     assert not report["live"]["used"]
-    assert report["live"]["fallback"].startswith(case.reason % {"root": pair.root})
+    assert report["live"]["fallback"].startswith((case.reason.replace("ROOT", str(pair.root)), case.or_else))
     print("\nfell back: %s; frozen %.3f s" % (report["live"]["fallback"], report["frozen_seconds"]))
     assert truth.different(pair.target.partition(2)) == []
     assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
@@ -260,7 +266,8 @@ def test_a_doubt_is_an_error_where_nothing_else_is_wanted(
     before, mounts = hashes(pair.target.partition(2)), pair.mounts()
     with pytest.raises(case.error) as caught:
         copy(pair, case, monkeypatch, tmp_path, fallback=False)
-    assert case.reason % {"root": pair.root} in str(caught.value)
+    reasons = (case.reason.replace("ROOT", str(pair.root)), case.or_else)
+    assert any(reason in str(caught.value) for reason in reasons)
     assert (hashes(pair.target.partition(2)) == before) is case.known or case.known is None
     assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
     if case.error is QuiesceError:

@@ -82,8 +82,8 @@ class WriteRecorder:
                 self._drain()
                 self._map.clear()
                 self._sectors = 0
-                self._before = self._written()
                 if not self._in_flight():
+                    self._before = self._written()  # by now it has counted all that was told until the line above
                     self._drain()
                     if not self._sectors:
                         break
