@@ -113,13 +113,15 @@ def test_the_target_is_what_was_frozen(
     )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_copy_is_a_whole_file_system_with_every_durable_file(pair: MountedPair, kind: str) -> None:
+@pytest.mark.parametrize(("kind", "scope"), [*((kind, "all") for kind in KINDS), ("ext4", "used"), ("xfs", "used")])
+def test_the_copy_is_a_whole_file_system_with_every_durable_file(pair: MountedPair, kind: str, scope: str) -> None:
+    Path(pair.target.partition(2)).write_bytes(os.urandom(4 * MIB) * (SIZES[1] * SECTOR // (4 * MIB)))
     with Writer(pair.root) as writer, MixedWriter(pair.root, 1, 4 * MIB):
         writer.wait_for_files(20)
         before = writer.durable()
-        report = copy(pair)
+        report = copy(pair, scope=scope)
         assert report["live"]["used"], report["live"]
+        assert report["scope"]["mode"] == scope, report["scope"]
     partition = pair.target.partition(2)
     run("blockdev", "--flushbufs", partition)
     if kind != "xfs":  # xfs says the same of every frozen file system: that it has a log to replay
