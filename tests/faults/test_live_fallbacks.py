@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from blksync import plan as planning
 from blksync import sync
 from blksync.errors import BlksyncError, QuiesceError, RefusedError
 from blksync.live import instances, recorder, rounds
@@ -25,12 +28,13 @@ from blksync.progress import Progress
 from blksync.quiesce import libc
 from blksync.quiesce.freeze import Freeze
 from blksync.quiesce.measure import NotPossibleError
+from blksync.quiesce.plan import steps_for
 from blksync.request import SyncRequest
 from tests.support import tracefs
-from tests.support.disks import MIB, SECTOR
+from tests.support.disks import MIB, SECTOR, run
 from tests.support.frozen_truth import FrozenTruth, hashes
 from tests.support.mixed_writer import MixedWriter
-from tests.support.mounted import MountedPair
+from tests.support.mounted import UNFREEZABLE, MountedPair
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "tracefs", "sfdisk", "partx", "mkfs.ext4")
 
@@ -275,3 +279,37 @@ def test_a_doubt_is_an_error_where_nothing_else_is_wanted(
         (partition,) = caught.value.report["partitions"]
         assert not partition["complete"]
         assert partition["live"]["fallback"]
+
+
+@pytest.fixture
+def two_file_systems(pair: MountedPair, monkeypatch: pytest.MonkeyPatch) -> Iterator[MountedPair]:
+    """The second partition holds one that can be frozen, at ``root``, and one that cannot, at ``copy``."""
+    monkeypatch.setattr(planning, "steps_for", functools.partial(steps_for, unfreezable=UNFREEZABLE))
+    run("umount", str(pair.root))
+    with ExitStack() as stack:
+        halves = ((pair.root, "mkfs.ext4", 0), (pair.copy, "mkfs.ext2", 24 * MIB))
+        for mountpoint, make, offset in halves:
+            half = ("-o", str(offset), "--sizelimit", str(24 * MIB), pair.source.partition(2))
+            loop = run("losetup", "-f", "--show", *half).strip()
+            stack.callback(run, "losetup", "-d", loop)
+            run(make, "-q", loop)
+            run("mount", loop, str(mountpoint))
+            stack.callback(run, "umount", str(mountpoint))
+            (mountpoint / "file").write_bytes(os.urandom(MIB))
+        yield pair
+
+
+def test_a_file_system_that_can_only_be_unmounted(
+    two_file_systems: MountedPair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pair, case = two_file_systems, Case("", writer=False)
+    reason = "%s (ext2) cannot be frozen, only unmounted" % pair.copy
+    truth = FrozenTruth(monkeypatch, pair.source.partition(2))
+    mounts, before = pair.mounts(), hashes(pair.target.partition(2))
+    with pytest.raises(RefusedError, match=re.escape(reason)):
+        copy(pair, case, monkeypatch, tmp_path, fallback=False)
+    assert hashes(pair.target.partition(2)) == before
+    report = copy(pair, case, monkeypatch, tmp_path, fallback=True)
+    assert report["live"]["fallback"] == reason
+    assert truth.different(pair.target.partition(2)) == []
+    assert pair.mounts() == mounts
