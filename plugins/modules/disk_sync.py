@@ -205,10 +205,12 @@ partitions:
       description: How many blocks the partition has.
       type: int
     blocks_changed:
-      description: How many blocks differed.
+      description:
+        - How many blocks differed.
+        - Of a live copy, those that were written; one that was written again because it changed meanwhile counts again.
       type: int
     bytes_written:
-      description: The bytes of those blocks, all of them written (in check mode, to be written).
+      description: The bytes that were written (in check mode, to be written), those of a block that was written again too.
       type: int
     bytes_compared:
       description: How many bytes of the pair were compared; after a failure, how far it came.

@@ -141,7 +141,8 @@ class PairCopy:
         """One pass of an engine, added up."""
         self.entry.writing = True
         outcome = engine.copy(self.source, self.target, ranges, watch, self.request.verify, self.method)
-        self.total.blocks_changed += outcome.blocks_changed
+        changed = self.total.blocks_changed + outcome.blocks_changed  # some perhaps twice, in a live copy
+        self.total.blocks_changed = min(changed, self.total.blocks_total)
         self.total.bytes_written += outcome.bytes_written
         self.total.bytes_read += outcome.bytes_read
         self.total.notes += outcome.notes
