@@ -210,7 +210,9 @@ partitions:
         - Of a live copy, those that were written; one that was written again because it changed meanwhile counts again.
       type: int
     bytes_written:
-      description: The bytes that were written (in check mode, to be written), those of a block that was written again too.
+      description:
+        - The bytes that were written (in check mode, to be written).
+        - Of a live copy, also those of a block that was written again.
       type: int
     bytes_compared:
       description: How many bytes of the pair were compared; after a failure, how far it came.

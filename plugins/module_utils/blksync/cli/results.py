@@ -77,7 +77,7 @@ def report_lines(result: Result, check: bool) -> list[str]:
     if result.error is None and not check:
         done = "is powered off and" if report["ejected"] else "is complete and"
         lines.append("The backup disk %s can be disconnected." % done)
-    elif not check and any(pair["bytes_written"] and not pair["complete"] for pair in report["partitions"]):
+    elif not check and report["changed"] and not all(pair["complete"] for pair in report["partitions"]):
         lines.append("The backup disk is incomplete: it is no backup until a later run succeeds.")
     return lines
 
