@@ -98,10 +98,10 @@ def copy_used(partition: Partition, target: str, folder: Path, change: Change = 
     return used
 
 
-def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[tuple[int, ...]]:
+def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[range]:
     """Fail unless the kernel tells of the same free extents however many records it is asked for at a time.
 
-    Returns the device, flags, start, owner and length of every record.
+    Returns the bytes that each record speaks of.
     """
     fd = os.open(folder, os.O_RDONLY)
     os.sync()
@@ -113,12 +113,12 @@ def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[tup
 
         device = fsmap.encode(partition.devno)
         maps = [fsmap.parse_free(fsmap.pages(ask, count), device, partition.size, 0) for count in (8192, 1, 2, 7)]
-        records = [struct.unpack("=IIQQ8xQ24x", page) for page in fsmap.pages(ask, 1)]
+        records = [struct.unpack("=8xQ16xQ24x", page) for page in fsmap.pages(ask, 1)]
     finally:
         thaw(folder)
         os.close(fd)
     assert all(found == maps[0] for found in maps[1:])
-    return records
+    return [range(start, start + length) for start, length in records]
 
 
 def check_ext(path: str) -> None:

@@ -174,7 +174,7 @@ def test_rubbish_is_never_an_exception(page: bytes) -> None:
 
 @pytest.mark.parametrize("kind", [0, 29])
 def test_a_length_that_would_be_behind_the_page_is_a_doubt(kind: int) -> None:
-    fill = [Entry(head(28, 1) + body(1, 1, length=112)) for _ in range(35)]
+    fill = [Entry(head(28, 1) + body(1, 1, length=112)) for _number in range(35)]
     page = page_of([*fill, Entry(head(kind, 1))])
     cut = LAYOUT.page + 35 * 116 + 4
     assert parse_page(page[:cut], LAYOUT).doubt == NOT_UNDERSTOOD
