@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,12 @@ from hypothesis import strategies as st
 
 from blksync import algorithms
 from blksync.algorithms import Algorithm
+from blksync.device import open_source
 from blksync.digest import DigestReader, DigestWriter
-from blksync.engines.base import Method, Range, whole
+from blksync.engines.base import Method, Monitor
 from blksync.engines.checksums import Checksums
-from blksync.engines.runs import changed_runs
+from blksync.engines.native import NativeEngine
+from blksync.engines.runs import Run, changed_runs
 from blksync.errors import EngineError
 from blksync.file_header import Header
 
@@ -49,16 +52,71 @@ def test_the_same_runs_as_by_comparing(tmp_path: Path, size: int, changes: set[i
         for at in range(0, size, WINDOW):
             data, other = memoryview(new)[at : at + WINDOW], memoryview(old)[at : at + WINDOW]
             made = checksums.of(data)
-            checksums.take_down(made)
-            assert checksums.changed(at, len(data), made) == changed_runs(data, other, BLOCK)
+            checksums.take_down([(at, len(data))], made)
+            assert checksums.compare([(at, len(data))], made) == (changed_runs(data, other, BLOCK), [])
+        checksums.end()
         fresh.finish()
     write(tmp_path / "expected", bytes(new))
     assert (tmp_path / "fresh").read_bytes() == (tmp_path / "expected").read_bytes()
 
 
-def test_checksums_are_for_the_whole_pair_in_the_same_blocks() -> None:
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), blocks=st.integers(1, 40), tail=st.integers(1, BLOCK))
+def test_blocks_that_are_left_out_stay_as_they_were_known(
+    tmp_path: Path, data: st.DataObject, blocks: int, tail: int
+) -> None:
+    """Several runs, each over some blocks: a block is changed, equal, or one that no run has looked at."""
+    size = (blocks - 1) * BLOCK + tail
+    header = Header(size, BLOCK, 0, ALGORITHM.number)
+    held: dict[int, int] = {}  # what the target is known to hold of each block: a byte over and over
+    (tmp_path / "known").unlink(missing_ok=True)
+    for _run in range(3):
+        now = data.draw(st.lists(st.integers(1, 3), min_size=blocks, max_size=blocks))
+        looked_at = sorted(data.draw(st.sets(st.integers(0, blocks - 1))))
+        with contextlib.ExitStack() as files:
+            known = files.enter_context(DigestReader(str(tmp_path / "known"))) if held else None
+            fresh = files.enter_context(DigestWriter(str(tmp_path / "fresh"), header, ALGORITHM))
+            checksums = Checksums(ALGORITHM, BLOCK, known, fresh)
+            pieces = [(number * BLOCK, min(BLOCK, size - number * BLOCK)) for number in looked_at]
+            made = b"".join(
+                checksums.of(memoryview(bytes([now[number]]) * count))
+                for number, (_at, count) in zip(looked_at, pieces, strict=True)
+            )
+            if known:
+                verdict = checksums.compare(pieces, made)
+                assert blocks_of(verdict.unknown, looked_at) == [each for each in looked_at if each not in held]
+                assert blocks_of(verdict.changed, looked_at) == [
+                    each for each in looked_at if each in held and held[each] != now[each]
+                ]
+            checksums.take_down(pieces, made)
+            checksums.end()
+            fresh.finish()
+        (tmp_path / "fresh").rename(tmp_path / "known")
+        held.update((number, now[number]) for number in looked_at)
+
+
+def blocks_of(runs: list[Run], looked_at: list[int]) -> list[int]:
+    """The numbers of the blocks in runs that count through those that were looked at."""
+    return [looked_at[at] for start, length in runs for at in range(start // BLOCK, -(-(start + length) // BLOCK))]
+
+
+def test_a_digest_of_other_blocks_is_refused() -> None:
     method = Method(checksums=Checksums(ALGORITHM, 4096))
-    method.check(whole(10_000), 10_000, 4096)
-    for ranges, block in (((Range(0, 4096),), 4096), (whole(10_000), 8192)):
-        with pytest.raises(EngineError, match="whole pair in blocks of 4096"):
-            method.check(ranges, 10_000, block)
+    method.check(4096)
+    with pytest.raises(EngineError, match="blocks of 4096"):
+        method.check(8192)
+
+
+def test_a_delta_gets_what_the_digest_says_nothing_of(tmp_path: Path) -> None:
+    """There is no target to look at, so nobody knows that those blocks are the same."""
+    data = bytes(range(256)) * 64
+    (tmp_path / "source").write_bytes(data)
+    told = bytearray(ALGORITHM.of_blocks(memoryview(data), 4096))
+    told[2 * ALGORITHM.size : 3 * ALGORITHM.size] = bytes(ALGORITHM.size)
+    with DigestWriter(str(tmp_path / "known"), Header(len(data), 4096, 0, ALGORITHM.number), ALGORITHM) as writer:
+        writer.append(bytes(told))
+        writer.finish()
+    with open_source(str(tmp_path / "source")) as source, DigestReader(str(tmp_path / "known")) as known:
+        method = Method(checksums=Checksums(ALGORITHM, 4096, known))
+        outcome = NativeEngine().extract(source, Monitor(), method, None)
+    assert (outcome.blocks_changed, outcome.bytes_written) == (1, 4096)

@@ -22,7 +22,6 @@ from blksync.request import ImageRequest, SyncRequest
         ({"engine": "dd"}, "native"),
         ({"quiesce": "lazily"}, "live"),
         ({"scope": "some"}, "used"),
-        ({"scope": "used", "digest_dir": "/digests"}, "all blocks"),
         ({"scope": "used", "engine": "blocksync_fast"}, "native"),
         ({"verify": "none"}, "full"),
         ({"quiesce_timeout": 0}, "at least 1 second"),

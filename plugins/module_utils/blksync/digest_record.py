@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict
 
 from .machine import Disk, Partition
+from .request import ALL
 
 FORMAT = 1
 FINISHED, UNFINISHED = "finished", "unfinished"
@@ -24,7 +25,8 @@ Facts = Dict[str, Any]
 @dataclass(frozen=True)
 class Binding:
     """What a digest is for. ``source`` and ``target`` are what tells a side from all others, ``holds`` is what the
-    target looks like from outside (its file system's type and UUID, an image file's times); sizes are bytes.
+    target looks like from outside (its file system's type and UUID, an image file's times); sizes are bytes. With the
+    ``scope`` "used" the digest may say nothing of some blocks.
     """
 
     source: Facts
@@ -34,6 +36,7 @@ class Binding:
     block: int
     engine: str
     algorithm: str = ""
+    scope: str = ALL
 
     @property
     def identified(self) -> bool:

@@ -97,7 +97,8 @@ class PairSync:
             return nullcontext(PairDigest())
         block = block_size(source, target, least=self.request.block_size)
         binding = self.sides.binding(pair, block)
-        binding = replace(binding, holds=self._holds(pair, target, binding.holds))
+        holds = self._holds(pair, target, binding.holds)
+        binding = replace(binding, holds=holds, scope=self.request.scope)
         return self.digests.opened(binding, self.request.check, self.request.compare)
 
     def _holds(self, pair: Pair, target: Device, facts: Facts) -> Facts:

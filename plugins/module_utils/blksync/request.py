@@ -76,11 +76,6 @@ class CopyRequest:
 
     def _validate_scope(self) -> None:
         _one_of("scope", self.scope, SCOPES)
-        if self.scope == USED and self.digest_dir:
-            raise InvalidRequestError(
-                "A digest is of all blocks, and with scope used only some are read.",
-                "Leave digest_dir or scope out.",
-            )
         if self.scope == USED and self.engine == "blocksync_fast":
             raise InvalidRequestError(
                 "blocksync-fast copies whole partitions only.", "Use the engine native for scope used."

@@ -84,7 +84,7 @@ def test_request_says_what_the_job_says() -> None:
 
 
 def test_a_job_with_digests_asks_for_them() -> None:
-    job = parse({**LARGEST, "scope": "all", "digest_dir": "/srv/blksync/digests"})
+    job = parse({**LARGEST, "digest_dir": "/srv/blksync/digests"})
     assert job.request(job.targets[0]).digest_dir == "/srv/blksync/digests"
 
 
@@ -119,7 +119,6 @@ def test_a_job_with_digests_asks_for_them() -> None:
         ({"quiesce": ["auto"]}, ["choose one of"]),
         ({"quiesce_fallback": "no"}, ['quiesce_fallback is "no"', "true or false"]),
         ({"scope": "some"}, ['scope is "some"', ", ".join(SCOPES)]),
-        ({"scope": "used", "digest_dir": "/srv/digests"}, ["A digest is of all blocks", "Leave digest_dir"]),
         ({"scope": "used", "engine": "blocksync_fast"}, ["whole partitions only"]),
         ({"verify": None}, [", ".join(VERIFY_MODES)]),
         ({"quiesce_timeout": 0}, ["quiesce_timeout is 0"]),

@@ -34,9 +34,9 @@ class Range:
 class Method:
     """How a pair is compared: in blocks of ``block`` bytes (a larger logical sector takes its place), a power of two.
 
-    ``compare`` False: nothing is compared and everything written. ``checksums``: with a known digest the target is
-    not read; they are for the whole pair, in the same blocks. ``moving``: the source is written to meanwhile, and
-    what that changes will be copied again.
+    ``compare`` False: nothing is compared and everything written. ``checksums`` are of the same blocks; where they are
+    known the target is not read, but for blocks of which they say nothing. ``moving``: the source is written to
+    meanwhile, and what that changes will be copied again.
     """
 
     block: int = BLOCK
@@ -49,10 +49,10 @@ class Method:
         """Whether both sides are read to find out what differs."""
         return self.compare and not (self.checksums and self.checksums.known)
 
-    def check(self, ranges: Sequence[Range], size: int, block: int) -> None:
-        """Raise EngineError unless the checksums fit a pair of ``size`` bytes in blocks of ``block`` bytes."""
-        if self.checksums and (tuple(ranges) != whole(size) or self.checksums.block != block):
-            raise EngineError("The digest is for the whole pair in blocks of %d bytes." % self.checksums.block)
+    def check(self, block: int) -> None:
+        """Raise EngineError unless the checksums are of blocks of ``block`` bytes."""
+        if self.checksums and self.checksums.block != block:
+            raise EngineError("The digest is of blocks of %d bytes." % self.checksums.block)
 
 
 AS_USUAL = Method()

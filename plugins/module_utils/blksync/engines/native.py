@@ -12,7 +12,7 @@ from typing import Iterator, Protocol, Sequence
 
 from .. import __version__
 from ..delta import DeltaWriter
-from ..device import Device
+from ..device import Device, allocate
 from ..errors import StorageError
 from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size, whole
 from .evidence import REPORT, BlockEvidence
@@ -62,19 +62,21 @@ class NativeEngine(Engine):
         """
         layout = self._layout(source, source, whole(source.size), method)
         sink = _DeltaSink(delta, layout.block) if delta else None
-        return _Pass(source, source, layout, monitor, method).run(sink)
+        return _Pass(source, None, layout, monitor, method).run(sink)
 
     def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: Method) -> Layout:
         size, block = min(source.size, target.size), block_size(source, target, least=method.block)
-        method.check(ranges, size, block)
+        method.check(block)
         return Layout(ranges, size, block, window_of(block, self._window))
 
 
 class _Pass:
-    """One pass over the ranges of a pair."""
+    """One pass over the ranges of a pair; without a target nothing but a digest says what differs."""
 
-    def __init__(self, source: Device, target: Device, layout: Layout, monitor: Monitor, method: Method) -> None:
-        self._devices = (source, target) if method.reads_target else (source,)
+    def __init__(self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, method: Method) -> None:
+        self._devices = (source, target) if target and method.reads_target else (source,)
+        self._target = target
+        self._looked_at = 0  # bytes of the target that the digest says nothing of
         self._layout, self._monitor = layout, monitor
         self._method, self._checksums = method, method.checksums
 
@@ -107,22 +109,45 @@ class _Pass:
             self._monitor.source_done()
             if writer:
                 writer.finish()
-        if proof:
-            proof.seal()
-        outcome.bytes_read = len(self._devices) * compared
+        self._conclude(proof)
+        outcome.bytes_read = len(self._devices) * compared + self._looked_at
         self._monitor.advanced(compared, outcome.bytes_written)
         return outcome
+
+    def _conclude(self, proof: BlockEvidence | None) -> None:
+        """All has been read and written."""
+        if self._checksums:
+            self._checksums.end()
+        if proof:
+            proof.seal()
 
     def _changed(self, window: Window) -> list[Run]:
         """What is to be written of a window, and the checksums taken down."""
         if self._checksums:
-            self._checksums.take_down(window.checksums)
+            self._checksums.take_down(window.pieces, window.checksums)
             if self._checksums.known:
-                return self._checksums.changed(window.position, window.length, window.checksums)
+                verdict = self._checksums.compare(window.pieces, window.checksums)
+                return sorted([*verdict.changed, *self._differing(window, verdict.unknown)])
         if not self._method.compare:
             return [(0, window.length)]
         data, other = window.buffers
         return changed_runs(data, other, self._layout.block)
+
+    def _differing(self, window: Window, unknown: list[Run]) -> list[Run]:
+        """Those of the runs that the target holds otherwise, by reading it; all where there is none."""
+        if self._target is None:
+            return unknown
+        found: list[Run] = []
+        for start, length in unknown:
+            held = allocate(length)
+            done = 0
+            for piece in self._layout.pieces(window.position + start, length):
+                self._target.read(held[done : done + piece.length], piece.offset)
+                done += piece.length
+            self._looked_at += length
+            ours = window.buffers[0][start : start + length]
+            found += [(start + at, count) for at, count in changed_runs(ours, held, self._layout.block)]
+        return found
 
     def _jobs(self) -> Iterator[Job]:
         for position, length in self._layout.windows():
