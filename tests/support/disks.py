@@ -42,6 +42,8 @@ class LoopDevice:
         self.file = Path(path)
         self.size = size
         self.path = run("losetup", "-f", "--show", "-b", str(sector), path).strip()
+        # The device keeps its switches when its file goes, and with them what a test that was killed left.
+        Path("/sys/class/block", self.name, "queue/iostats").write_text("1")
 
     @property
     def name(self) -> str:
