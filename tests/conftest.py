@@ -26,7 +26,7 @@ SAMPLE, FULL = "sample", "full"
 
 # Property tests that state no max_examples of their own follow the depth. The sample is the same on every run.
 settings.register_profile(SAMPLE, max_examples=100, deadline=None, derandomize=True)
-settings.register_profile(FULL, max_examples=500, deadline=None)
+settings.register_profile(FULL, max_examples=1000, deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
