@@ -29,8 +29,6 @@ from .speed_limit import SpeedLimit
 LIMITS = (0, 400 * 10**6, 100 * 10**6)  # bytes per second
 SLOW = 100 * 10**6  # at this speed the devices are half as large, so that it does not take for ever
 
-LIVE = 4  # a mounted source is so many times as large
-
 
 def main() -> int:
     """Parse the command line, measure, and write the page."""
@@ -43,7 +41,7 @@ def main() -> int:
     load = os.getloadavg()[0]
     try:
         sections = [] if options.only_live else [_measure_section(limit, options) for limit in LIMITS]
-        live = None if options.no_live else measure_live(options.size * MIB * LIVE, options.repeat, options.soak)
+        live = None if options.no_live else measure_live(options.live_size * MIB, options.repeat, options.soak)
         overheads = [] if options.no_playbook or options.only_live else _measure_playbooks(options.repeat)
     except KeyboardInterrupt:
         print("\nbench: interrupted", file=sys.stderr)
@@ -60,6 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="of each device (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=3, metavar="N", help="rounds (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round on small devices")
+    parser.add_argument("--live-size", type=int, default=4096, metavar="MIB", help="of a mounted source (%(default)s)")
     parser.add_argument("--soak", type=float, default=10, metavar="SECONDS", help="of a busy writer (%(default)s)")
     parser.add_argument("--no-live", action="store_true", help="leave out mounted sources")
     parser.add_argument("--only-live", action="store_true", help="leave out everything else")
@@ -67,7 +66,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the page there, too (docs/benchmarks.md)")
     options = parser.parse_args()
     if options.quick:
-        options.size, options.repeat, options.soak = 128, 1, 2
+        options.size, options.live_size, options.repeat, options.soak = 128, 512, 1, 2
     return options
 
 
