@@ -43,7 +43,7 @@ lint: setup ## Only the checks of code, documentation and metadata
 
 .PHONY: bench
 bench: install-collection ## Measure both engines, blocksync-fast by hand, and plain dd (BENCH_OPTIONS=--help)
-	@$(call run_if_there,tests/benchmark,$(AS_ROOT) $(PYTHON_VENV) -B -m tests.benchmark $(BENCH_OPTIONS))
+	@$(call run_if_there,tests/benchmark,$(AS_ROOT) env PYTHONPATH=plugins/module_utils $(PYTHON_VENV) -B -m tests.benchmark $(BENCH_OPTIONS))
 
 .PHONY: setup
 setup: .venv/.ready ## Make .venv and install what the tests need (all others do it themselves)
