@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from blksync import digest_record
 from blksync.digest_record import Binding, Record, Trust
+from blksync.request import SCOPES
 from tests.support.machines import disk
 
 SOURCE, TARGET = disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")
@@ -124,5 +125,6 @@ def test_any_binding_but_the_right_one_is_not_believed(key: str, value: Any) -> 
     content = json.loads(RECORD.to_json())
     content["binding"][key] = value
     record = digest_record.parse(json.dumps(content))
-    if record is not None and record != RECORD:
+    scope = key == "scope" and value in SCOPES  # a digest of either scope says itself what it knows nothing of
+    if record is not None and record != RECORD and not scope:
         assert digest_record.distrust(record, BINDING, TRUST, NOW)

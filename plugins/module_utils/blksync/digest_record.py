@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict
 
 from .machine import Disk, Partition
-from .request import ALL
+from .request import ALL, SCOPES
 
 FORMAT = 1
 FINISHED, UNFINISHED = "finished", "unfinished"
@@ -104,6 +104,7 @@ def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
         (was.source != binding.source, "it belongs to another source"),
         (was.target != binding.target, "it belongs to another target"),
         ((was.size, was.block) != (binding.size, binding.block), "it is for another size or block size"),
+        (was.scope not in SCOPES, "it is of an unknown scope"),
         (was.algorithm != binding.algorithm, "it was made with %s" % was.algorithm),
         (was.engine != binding.engine, "it was made by %s" % was.engine),
         (was.holds != binding.holds, "the target was changed by something else since"),
