@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from typing import TypeVar
 
 from . import durable
@@ -19,7 +20,7 @@ Reader = TypeVar("Reader", bound="FileReader")
 Writer = TypeVar("Writer", bound="FileWriter")
 
 
-class FileReader:
+class FileReader(ABC):
     """A file of ``length`` bytes that begins with ``magic``, open for reading; a context manager.
 
     Raises FileFormatError where it is no regular file or its header cannot be right.
@@ -49,9 +50,9 @@ class FileReader:
             os.close(self._fd)
             self._fd = -1
 
+    @abstractmethod
     def _check(self) -> None:
         """Raise BlksyncError for a file that does not fit its header."""
-        raise NotImplementedError
 
     def _read(self, length: int, offset: int) -> bytes:
         """So many bytes from there on. Raises FileFormatError where the file ends before, or cannot be read."""
