@@ -28,7 +28,7 @@ class CopyWatch(Monitor):
         self.progress = progress
         self.cancellation = cancellation
         self.check = check
-        self.source_done = done  # type: ignore[method-assign]
+        self.done = done
         self.written = entry.bytes_written  # by earlier passes
 
     def advanced(self, compared: int, changed: int) -> None:
@@ -37,6 +37,10 @@ class CopyWatch(Monitor):
         self.cancellation.check()
         self.check()
         self.show(compared)
+
+    def source_done(self) -> None:
+        """See Monitor."""
+        self.done()
 
     def show(self, compared: int) -> None:
         """Tell how far this pass over the whole pair is."""

@@ -9,6 +9,7 @@ import contextlib
 import signal
 import sys
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
@@ -71,7 +72,7 @@ def _numbers(view: View) -> str:
     )
 
 
-class _Shown(Progress):
+class _Shown(Progress, ABC):
     """Keeps what there is to show and says when."""
 
     def __init__(self, out: NonblockingWriter, every: float, now: Clock) -> None:
@@ -102,9 +103,9 @@ class _Shown(Progress):
             self.shown = self.now()
             self.show(View(pair.number, pair.size, *self.copied, self.now() - self.began, read))
 
+    @abstractmethod
     def show(self, view: View) -> None:
         """Put it where it can be seen."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Leave the place tidy."""
