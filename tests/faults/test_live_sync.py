@@ -145,18 +145,6 @@ def test_the_program_does_the_first_pass(pair: MountedPair, truth: FrozenTruth) 
             assert truth.different(pair.target.partition(2)) == []
 
 
-def test_a_source_that_is_read_through_the_page_cache(
-    pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What one pass has read must not be what the next one sees."""
-    monkeypatch.setattr(os, "O_DIRECT", 0)
-    monkeypatch.setattr(rounds, "SMALL", 64 * 1024)
-    with MixedWriter(pair.root, 6, 8 * MIB):
-        for _turn in range(2):
-            assert copy(pair)["live"]["used"]
-            assert truth.different(pair.target.partition(2)) == []
-
-
 def test_what_reaches_the_disk_after_the_freeze_is_copied_and_proved(
     pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,9 @@ import pytest
 from blksync import device
 from blksync.engines.base import Monitor, Outcome, Range, whole
 from blksync.engines.native import NativeEngine
-from blksync.errors import VerificationError
+from blksync.errors import DirectIOError, VerificationError
 from tests.support.disks import MIB
+from tests.support.no_direct_io import refuse_to_open, refuse_to_read
 from tests.support.pairs import LoopPair, changed_bytes, noise, with_changes
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "losetup")
@@ -137,19 +138,11 @@ def test_only_the_ranges_are_compared_and_written(pair: LoopPair) -> None:
     assert outcome.blocks_total == 3 + -(-(ODD - 700 * BLOCK) // BLOCK)
 
 
-def open_buffered(path: str) -> device.Device:
-    """Open for writing as where direct I/O is refused."""
-    return device.Device(path, os.open(path, os.O_RDWR | os.O_EXCL), direct=False)
-
-
-@pytest.mark.parametrize("open_target", [device.claim_target, open_buffered])
-def test_a_stale_page_cache_of_the_target_deceives_nobody(
-    pair: LoopPair, open_target: Callable[[str], device.Device]
-) -> None:
+def test_a_stale_page_cache_of_the_target_deceives_nobody(pair: LoopPair) -> None:
     pair.fill(noise(MIB), noise(MIB))
     with (
         device.open_source(pair.source.path) as source,
-        open_target(pair.target.path) as target,
+        device.claim_target(pair.target.path) as target,
         open(pair.target.path, "rb") as reader,
     ):
         assert reader.read() == noise(MIB)  # cached from now on
@@ -163,6 +156,41 @@ def test_a_stale_page_cache_of_the_target_deceives_nobody(
         pair.target.file.write_bytes(with_changes(noise(MIB), [100]))
         with pytest.raises(VerificationError):
             outcome.evidence.verify(target, Monitor())
+
+
+@pytest.mark.parametrize("opener", [device.open_source, device.claim_target])
+def test_a_device_that_refuses_direct_io_is_not_opened(
+    pair: LoopPair, monkeypatch: pytest.MonkeyPatch, opener: Callable[[str], device.Device]
+) -> None:
+    path = pair.source.path
+    before = len(os.listdir("/proc/self/fd"))
+    refused = "%s cannot be read and written past the page cache: " % path
+    for call, replacement in (("open", refuse_to_open((path,))), ("preadv", refuse_to_read(path))):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, call, replacement)
+            with pytest.raises(DirectIOError, match=refused):
+                opener(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+    opener(path).close()
+
+
+def test_no_part_of_a_device_is_read_through_the_cache() -> None:
+    """The kernel gives the last bytes of such a device to buffered reads only."""
+    with LoopPair(MIB + 512, sector=4096) as odd:
+        odd.fill(noise(MIB + 512), noise(MIB + 512, 2))
+        with pytest.raises(DirectIOError, match="no multiple of its sectors"):
+            copy(odd)
+
+
+def test_the_odd_end_of_an_image_file_is_copied(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(noise(MIB + 77))
+    second.write_bytes(noise(MIB + 77, 2))
+    with device.open_source(str(first)) as source, device.claim_target(str(second)) as target:
+        outcome = NativeEngine().copy(source, target, whole(source.size), Monitor())
+        assert outcome.evidence
+        assert outcome.evidence.verify(target, Monitor()) == MIB + 77
+    assert second.read_bytes() == first.read_bytes()
 
 
 def test_prediction_needs_no_permission_to_write(pair: LoopPair) -> None:
@@ -212,7 +240,7 @@ import sys
 from blksync import device
 from blksync.engines.base import Monitor, whole
 from blksync.engines.native import NativeEngine
-from blksync.errors import VerificationError
+from blksync.errors import DirectIOError, VerificationError
 with device.open_source(sys.argv[1]) as source, device.claim_target(sys.argv[2]) as target:
     outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), "full")
     assert outcome.evidence.verify(target, Monitor()) == source.size == outcome.bytes_written

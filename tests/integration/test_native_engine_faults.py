@@ -191,21 +191,48 @@ def test_a_signal_at_any_moment_leaves_no_thread(pair: LoopPair) -> None:
     assert pair.contents() == (noise(SIZE), noise(SIZE))
 
 
-@pytest.mark.parametrize("most", [512, 4096 + 512, 100_000, 1_000_001])
-def test_short_reads_and_writes_are_continued_to_the_byte(
-    pair: LoopPair, monkeypatch: pytest.MonkeyPatch, most: int
-) -> None:
-    size = 2 * MIB + 512
-    pair.fill(noise(size), noise(size, 2))
+def take_at_most(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """Every read and write ends after ``most`` bytes."""
     preadv, pwritev = os.preadv, os.pwritev
     monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: preadv(fd, [buffers[0][:most]], offset))
     monkeypatch.setattr(os, "pwritev", lambda fd, buffers, offset: pwritev(fd, [buffers[0][:most]], offset))
+
+
+@pytest.mark.parametrize("sectors", [1, 9, 195, 1953])
+def test_short_reads_and_writes_are_continued_to_the_sector(
+    pair: LoopPair, monkeypatch: pytest.MonkeyPatch, sectors: int
+) -> None:
+    size = 2 * MIB + 512
+    pair.fill(noise(size), noise(size, 2))
+    take_at_most(monkeypatch, sectors * 512)
     assert copy(pair).bytes_written == size
     assert pair.contents() == (noise(size), noise(size))
 
 
-def test_direct_io_refused_to_all_threads_at_once(pair: LoopPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both readers of a device are refused before either could change its descriptor."""
+@pytest.fixture
+def images(tmp_path: Path) -> Iterator[tuple[device.Device, device.Device]]:
+    """Two image files that differ everywhere, open; afterwards they are equal."""
+    paths = tmp_path / "source.img", tmp_path / "target.img"
+    for seed, path in enumerate(paths):
+        path.write_bytes(noise(SIZE + 77, seed))
+    with device.open_source(str(paths[0])) as source, device.claim_target(str(paths[1])) as target:
+        yield source, target
+    assert paths[0].read_bytes() == paths[1].read_bytes() == noise(SIZE + 77, 0)
+    assert not engine_threads()
+
+
+@pytest.mark.parametrize("most", [4096 + 512, 100_000, 1_000_001])
+def test_short_reads_and_writes_of_files_are_continued_to_the_byte(
+    images: tuple[device.Device, device.Device], monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    take_at_most(monkeypatch, most)
+    assert NativeEngine().copy(*images, whole(SIZE + 77), Monitor()).bytes_written == SIZE + 77
+
+
+def test_direct_io_to_a_file_refused_to_all_threads_at_once(
+    images: tuple[device.Device, device.Device], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both readers of a file are refused before either could change its descriptor."""
     preadv, together, refused = os.preadv, threading.Barrier(4), threading.local()
 
     def refuse_once(fd: int, buffers: list[memoryview], offset: int) -> int:
@@ -216,5 +243,6 @@ def test_direct_io_refused_to_all_threads_at_once(pair: LoopPair, monkeypatch: p
         return preadv(fd, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", refuse_once)
-    copy(pair)
-    assert pair.contents() == (noise(SIZE), noise(SIZE))
+    NativeEngine().copy(*images, whole(SIZE + 77), Monitor())
+    assert not images[0].direct
+    assert not images[1].direct

@@ -7,7 +7,7 @@
 
 Beside the steps of sync_driver it says "guardian" (with its process number), "quiescing:N", "quiesced:N",
 "restoring:N", "flushing" (the target), "restored:N". ``hold_in`` is a step of these, ``patience`` how long a silent
-or dying guardian is waited for, ``buffered`` takes direct I/O away.
+or dying guardian is waited for, ``indirect`` the device that refuses direct I/O.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from blksync.quiesce.plan import QuiescePlan, steps_for
 from blksync.quiesce.quiescer import Quiesced, Quiescer
 
 from . import sync_driver
+from .no_direct_io import refuse_to_open
 from .sync_driver import ROOT, Driven
 
 
@@ -80,8 +81,7 @@ def main() -> int:
         flush(device)
 
     setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
-    if options.pop("buffered", False):
-        vars(os)["O_DIRECT"] = 0
+    vars(os)["open"] = refuse_to_open((options.pop("indirect", ""),))
     if "patience" in options:
         quiescer.ANSWER_PATIENCE = quiescer.DEATH_PATIENCE = options.pop("patience")
     ToldQuiescer.hold_in = options.pop("hold_in", "")

@@ -3,8 +3,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The only place that opens a block device (or an image file): read, claim, write, flush, lock.
 
-Direct I/O (O_DIRECT) is used wherever the device takes it, so that what is compared is what is on the
-medium and not a stale page cache. Where it is refused, I/O is buffered and the caches are dropped first.
+Block devices are read and written with direct I/O (O_DIRECT), never through the page cache: the cache can be older
+than the medium, and it cannot always be dropped. BLKFLSBUF keeps every page that a file system has pinned for its
+metadata; with blocks of 1 KiB such a page also holds data blocks. A block device that refuses direct I/O is therefore
+refused when it is opened. The page cache of an image file is never older than the file: a file whose file system
+refuses direct I/O (FUSE, tmpfs before Linux 6.6, ZFS before 2.3) is read and written through it.
 Ioctl numbers: linux/fs.h.
 """
 
@@ -21,7 +24,7 @@ import struct
 import threading
 import time
 
-from .errors import DeviceBusyError, DeviceReadError, DeviceWriteError
+from .errors import DeviceBusyError, DeviceReadError, DeviceWriteError, DirectIOError
 
 # _IO() carries a direction bit on these architectures (asm/ioctl.h), none elsewhere.
 _IO_NONE = 0x20000000 if platform.machine().startswith(("ppc", "mips", "sparc", "alpha")) else 0
@@ -53,7 +56,7 @@ class Device:
         self.path = path
         self.fd = fd
         self.direct = direct
-        self._mode = threading.Lock()  # while direct I/O is being given up
+        self._mode = threading.Lock()  # while direct I/O to a file is being given up
         status = os.fstat(fd)
         self.is_block = stat.S_ISBLK(status.st_mode)
         self.devno = device_number(status) if self.is_block else ""
@@ -70,6 +73,7 @@ class Device:
         """Fill ``buffer`` with the bytes at ``offset``.
 
         Raises DeviceReadError naming the first byte that could not be read; the buffer's rest is then undefined.
+        Raises DirectIOError if a block device refuses direct I/O.
         """
         done = 0
         while done < len(buffer):
@@ -89,7 +93,10 @@ class Device:
             os.posix_fadvise(self.fd, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
     def write(self, buffer: memoryview, offset: int) -> None:
-        """Write all of ``buffer`` at ``offset``; raises DeviceWriteError. Nothing is on the medium before flush()."""
+        """Write all of ``buffer`` at ``offset``; raises DeviceWriteError, and DirectIOError as read() does.
+
+        Nothing is on the medium before flush().
+        """
         done = 0
         while done < len(buffer):
             direct = self.direct
@@ -124,14 +131,31 @@ class Device:
             os.close(self.fd)
             self.fd = -1
 
-    def _fall_back(self, error: OSError, direct: bool) -> bool:
-        """True where direct I/O was refused (EINVAL) and the descriptor is buffered from now on.
+    def require_direct(self) -> None:
+        """Read one sector past the page cache. Raises DirectIOError if a block device refuses that.
 
-        ``direct`` is what ``self.direct`` was before the attempt: of several threads that are refused at the same
-        time one changes the descriptor and all try again.
+        Other errors are left to the reader of that sector.
+        """
+        if not self.is_block or not self.size:
+            return
+        if not self.direct:
+            raise DirectIOError(self.path, "it cannot be opened with O_DIRECT")
+        try:
+            os.preadv(self.fd, [allocate(self.sector)], 0)
+        except OSError as error:
+            self._fall_back(error, self.direct)
+
+    def _fall_back(self, error: OSError, direct: bool) -> bool:
+        """True if direct I/O to a file was refused (EINVAL) and the descriptor is buffered from now on.
+
+        Every file whose length is no multiple of the sector ends so. ``direct`` is what ``self.direct`` was before the
+        attempt: of several threads that are refused at the same time one changes the descriptor and all try again.
+        Raises DirectIOError for a block device.
         """
         if error.errno != errno.EINVAL or not direct:
             return False
+        if self.is_block:
+            raise DirectIOError(self.path, self._why_refused()) from error
         with self._mode:
             if self.direct:
                 flags = fcntl.fcntl(self.fd, fcntl.F_GETFL)
@@ -139,6 +163,11 @@ class Device:
                 self.drop_cache()
                 self.direct = False
         return True
+
+    def _why_refused(self) -> str:
+        if self.size % self.sector:
+            return "its size of %d bytes is no multiple of its sectors of %d bytes" % (self.size, self.sector)
+        return os.strerror(errno.EINVAL)
 
     def _locate(self, buffer: memoryview, offset: int, cause: OSError) -> DeviceReadError:
         """Read sector by sector to find where the error of a large read really is."""
@@ -156,7 +185,8 @@ class Device:
 def open_source(path: str, devno: str = "", exclusive: bool = False) -> Device:
     """Open for reading only. ``exclusive`` claims the device (O_EXCL), so that nothing can mount it meanwhile.
 
-    Raises DeviceBusyError where the claim fails or where ``path`` is no longer the device number ``devno``.
+    Raises DeviceBusyError where the claim fails or where ``path`` is no longer the device number ``devno``,
+    DirectIOError if a block device cannot be read past the page cache.
     """
     return _open(path, os.O_RDONLY | (os.O_EXCL if exclusive else 0), devno)
 
@@ -164,7 +194,8 @@ def open_source(path: str, devno: str = "", exclusive: bool = False) -> Device:
 def claim_target(path: str, devno: str = "") -> Device:
     """Open for reading and writing, and claim the device (O_EXCL): no mount, swap or mapping can take it meanwhile.
 
-    Raises DeviceBusyError where something else holds it or where ``path`` is no longer ``devno``.
+    Raises DeviceBusyError where something else holds it or where ``path`` is no longer ``devno``, DirectIOError if
+    a block device cannot be read past the page cache.
     """
     return _open(path, os.O_RDWR | os.O_EXCL, devno)
 
@@ -219,6 +250,11 @@ def _open(path: str, flags: int, devno: str) -> Device:
             "%s is no longer the device %s that was planned." % (path, devno),
             "A disk was plugged in or out just now; run again.",
         )
+    try:
+        device.require_direct()
+    except DirectIOError:
+        device.close()
+        raise
     if not direct:
         device.drop_cache()
     return device

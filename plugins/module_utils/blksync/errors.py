@@ -85,6 +85,20 @@ class DeviceWriteError(BlksyncError):
         self.offset = offset
 
 
+class DirectIOError(BlksyncError):
+    """A block device cannot be read or written past the page cache. ``path`` is the device."""
+
+    kind = "direct_io"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            "%s cannot be read and written past the page cache: %s." % (path, reason),
+            "Only direct I/O (O_DIRECT) shows what is on the medium. "
+            "Connect the disk through an adapter or driver that offers it, or use another disk.",
+        )
+        self.path = path
+
+
 class EngineError(BlksyncError):
     """The engine could not do its work, or said something that cannot be trusted."""
 
