@@ -235,7 +235,10 @@ partitions:
           type: str
       sample: {mode: all, reason: vfat does not tell which blocks it uses}
     frozen_seconds:
-      description: How long writing to the source had to wait in all; the longest of its file systems counts.
+      description:
+        - How long writing to the source had to wait in all. The file system that waited longest counts.
+        - Counted from the call that freezes a file system to the end of the call that thaws it. Writers wait while the
+          first call waits for earlier writes. A freeze that was given up counts too.
       type: float
     live:
       description:

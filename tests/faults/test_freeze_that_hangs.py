@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from blksync.processes import waits_in_kernel
 from blksync.quiesce import state
-from blksync.quiesce.freeze import FIFREEZE
+from blksync.quiesce.freeze import FIFREEZE, LEAVE_PATIENCE
 from tests.support import hung_writer
 from tests.support.hung_writer import HungWriter
 from tests.support.mounted import MountedPair, wait_for
@@ -50,6 +54,40 @@ def freezers(pair: MountedPair) -> list[int]:
     return found
 
 
+@contextmanager
+def steady_writer(file: Path) -> Iterator[int]:
+    """A process that writes to the file all the time; yields its number."""
+    program = "import os, sys; fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT); print('writing', flush=True)\n"
+    program += "while True: os.pwrite(fd, b'x', 0)"
+    with subprocess.Popen([sys.executable, "-c", program, str(file)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def test_frozen_seconds_count_the_waiting_for_fifreeze(pair: MountedPair) -> None:
+    """The writer waits at both moments that are taken here, and so between them, whatever the load."""
+    with (
+        HungWriter(pair.root) as hung,
+        steady_writer(pair.root / "steady") as writer,
+        DrivenQuiesce(**pair.request(partitions=[2])) as driven,
+    ):
+        driven.wait_for("quiescing:2")
+        wait_for(lambda: bool(freezers(pair)) and waits_in_kernel(writer), 10)
+        since = time.monotonic()
+        wait_for(lambda: time.monotonic() > since + 1, 10)
+        waited = time.monotonic() - since
+        assert freezers(pair)
+        hung.end()
+        end = driven.end()
+    assert end["step"] == "done", end
+    (entry,) = end["partitions"][0]["quiesce"]
+    assert waited <= entry["frozen_seconds"] <= entry["seconds"]
+
+
 def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> None:
     before = pair.mounts()
     with HungWriter(pair.root) as writer, DrivenQuiesce(**pair.request(quiesce_timeout=1)) as driven:
@@ -59,6 +97,7 @@ def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> N
         assert time.monotonic() - begun < 1 + 10
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
+        assert end["report"]["partitions"][-1]["frozen_seconds"] >= LEAVE_PATIENCE  # writers wait still
         (run,) = runs(pair)
         assert run.running  # the state file is there, and somebody who still works on it
         writer.end()

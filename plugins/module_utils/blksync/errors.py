@@ -12,7 +12,8 @@ class BlksyncError(Exception):
     """Anything that ends a run on purpose.
 
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
-    a sync came before it ended (the same data as its result), None where it had not begun.
+    a sync came before it ended (the same data as its result), None where it had not begun. ``steps`` are the file
+    systems that were frozen in vain, as a sync's result has them.
     """
 
     kind = "error"
@@ -22,6 +23,7 @@ class BlksyncError(Exception):
         self.message = message
         self.hint = hint
         self.report: dict[str, Any] | None = None
+        self.steps: list[dict[str, Any]] = []
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message

@@ -13,7 +13,7 @@ from .cancellation import Cancellation
 from .device import Device
 from .engines.base import Engine, Method, Outcome, Range, block_size
 from .engines.native import NativeEngine
-from .errors import QuiesceError
+from .errors import BlksyncError, QuiesceError
 from .live import conditions
 from .live.recorder import WriteRecorder
 from .live.rounds import LiveDoubtError, Rounds
@@ -161,7 +161,12 @@ class PairCopy:
         A mounted source keeps its own cache of the device: what was read before is dropped once nothing changes.
         """
         earlier = self.entry.quiesce
-        with ExitStack() as told, self.quiescer.quiesced(self.pair.quiesce) as state:
+        with ExitStack() as told:
+            try:
+                state = told.enter_context(self.quiescer.quiesced(self.pair.quiesce))
+            except BlksyncError as error:
+                self.entry.quiesce = add_up(earlier, error.steps)
+                raise
             told.callback(lambda: self._report(earlier, state))
             self._report(earlier, state)
             self.source.drop_cache()

@@ -134,6 +134,30 @@ def test_what_did_not_hold_still_is_undone_and_told_once(log: list[str]) -> None
     assert (run.undo(), run.disturbances) == ([], [])
 
 
+def test_how_long_writers_waited_in_vain_is_reported(log: list[str]) -> None:
+    class FakeFreeze(FakeMeasure):
+        def do(self) -> None:
+            self.stopped, self.resumed = 1.0, 3.5
+            super().do()
+
+        def undo(self) -> str:
+            self.resumed = 9.0
+            return super().undo()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeFreeze, "action", "frozen")
+        patch.setitem(execution._MEASURES, "fake", (FakeFreeze,))
+        patch.setitem(execution._BY_ACTION, "frozen", FakeFreeze)
+        FakeMeasure.failing["frozen do /dev/two"] = QuiesceError("no")
+        run = recording(log)
+        with pytest.raises(QuiesceError):
+            run.carry_out([FIRST, SECOND])
+    waits = [(entry["device"], entry["frozen_seconds"]) for entry in run.waits()]
+    assert waits == [("/dev/one", 8.0), ("/dev/two", 2.5)]
+    run.carry_out([])
+    assert run.waits() == []
+
+
 def test_every_way_fails(log: list[str]) -> None:
     failing: dict[str, Any] = {"held do /dev/one": "busy", "last resort do /dev/one": "busy as well"}
     FakeMeasure.failing.update({deed: NotPossibleError(why) for deed, why in failing.items()})

@@ -42,7 +42,8 @@ class Execution:
 
     ``record`` is called with all entries before anything is done that they do not say yet, and after each undoing,
     so that whoever keeps the last record can put everything back. Undoing what was not done is harmless.
-    ``unwanted`` is as Measure has it. ``disturbances`` say what did not hold still until the last undo().
+    ``unwanted`` is as Measure has it. ``disturbances`` say what did not hold still until the last undo();
+    ``attempts`` are all entries of the last carry_out(), those that were given up included.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Execution:
         self._unwanted = unwanted
         self.entries = list(entries)
         self.disturbances: list[str] = []
+        self.attempts: list[Entry] = []
         self._measures: dict[Step, dict[str, Measure]] = {}
 
     def prepare(self, steps: Sequence[Step]) -> None:
@@ -64,6 +66,7 @@ class Execution:
 
     def carry_out(self, steps: Sequence[Step]) -> None:
         """Do every step. Raises BlksyncError with all of them undone, or RestoreError where that failed."""
+        self.attempts = []
         try:
             for step in steps:
                 self.prepare([step])
@@ -82,10 +85,11 @@ class Execution:
         for kind in _MEASURES[step.kind]:
             entry = Entry(step, kind.action, time.monotonic())
             self.entries.append(entry)
+            self.attempts.append(entry)
             self._record(self.entries)
+            measure = self._measure(step, kind.action)
             try:
-                self._measure(step, kind.action).do()
-                entry.done = time.monotonic()
+                measure.do()
                 return
             except NotPossibleError as error:
                 reasons.append(str(error))
@@ -93,10 +97,13 @@ class Execution:
             except QuiesceError:
                 self._forget(entry)
                 raise
+            finally:
+                entry.stopped, entry.resumed = measure.stopped, measure.resumed
         raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
 
     def _forget(self, entry: Entry) -> None:
         """A measure that was not taken must not be undone: what is frozen may have been frozen by somebody else."""
+        entry.ended = time.monotonic()
         self.entries.remove(entry)
         self._record(self.entries)
 
@@ -107,17 +114,22 @@ class Execution:
         for entry in reversed(self.entries):
             if entry.ended is not None:
                 continue
+            measure = self._measure(entry.step, entry.action)
             try:
-                disturbance = self._measure(entry.step, entry.action).undo()
+                disturbance = measure.undo()
             except BlksyncError as error:
                 failures.append(Failure(error.message, error.hint))
             except OSError as error:
                 failures.append(Failure("Cannot restore %s: %s." % (entry.step.device, error), ""))
             else:
-                entry.ended = time.monotonic()
+                entry.ended, entry.resumed = time.monotonic(), measure.resumed
                 self.disturbances += [disturbance] if disturbance else []
         self._record([entry for entry in self.entries if entry.ended is None])
         return failures
+
+    def waits(self) -> list[dict[str, Any]]:
+        """Reports of what writers had to wait for in the last carry_out(), although it failed."""
+        return [entry.report(time.monotonic()) for entry in self.attempts if entry.stopped is not None]
 
     def wait(self) -> None:
         """Until the kernel has ended what could not be undone before."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 from ..discovery.mounts import read_mounts
 from ..errors import QuiesceError, RestoreError
@@ -56,8 +57,12 @@ class Freeze(Measure):
     def do(self) -> None:
         """Freeze; it waits for what is being written."""
         self._open()
-        self._freezer = Freezer(self.fd)
-        outcome = self._wait(self._freezer)
+        self.stopped = self.resumed = None
+        self._freezer = freezer = Freezer(self.fd)
+        try:
+            outcome = self._wait(freezer)
+        finally:
+            self.stopped, self.resumed = freezer.called, freezer.over
         self._freezer = None
         if outcome == DIED:
             self.undo()
@@ -84,6 +89,8 @@ class Freeze(Measure):
                 if not freezer.has_ended(LEAVE_PATIENCE):
                     raise self._still_freezing()
                 self._freezer = None
+                if freezer.over is None:  # it was killed, or could not thaw
+                    self.undo()
                 raise QuiesceError("%s was not frozen: %s." % (self._name(), reason), "Run again.")
 
     def undo(self) -> str:
@@ -91,10 +98,14 @@ class Freeze(Measure):
         if self._freezer is not None:
             if not self._freezer.has_ended(0):
                 raise self._still_freezing()
+            self.resumed = self._freezer.over
             self._freezer = None
+            if self.resumed is not None:
+                return ""
         try:
             self._open()
             ioctl(self.fd, FITHAW)
+            self.resumed = time.monotonic()
         except QuiesceError as error:
             raise RestoreError("Cannot thaw: %s" % error.message, self._command()) from error
         except OSError as error:

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import select
 import signal
 import socket
+import struct
 import time
 
 from . import libc
@@ -25,6 +27,7 @@ FIFREEZE, FITHAW = 0xC0045877, 0xC0045878
 NAME = "blksync-freeze"
 DIED = -1
 POLL = 0.01  # seconds
+_TIME = struct.Struct("d")
 
 
 class Freezer:
@@ -34,6 +37,7 @@ class Freezer:
     """
 
     def __init__(self, fd: int) -> None:
+        self._times = mmap.mmap(-1, 2 * _TIME.size)  # shared with the freezer, and all zero
         self._end, theirs = socket.socketpair()
         try:
             self._pid = os.fork()
@@ -44,10 +48,20 @@ class Freezer:
         if self._pid == 0:
             try:
                 self._end.close()
-                _serve(fd, theirs)
+                _serve(fd, theirs, self._times)
             finally:
                 os._exit(0)
         theirs.close()
+
+    @property
+    def called(self) -> float | None:
+        """When FIFREEZE was called: writers wait from then on. Seconds of the monotonic clock, None: not yet."""
+        return _TIME.unpack_from(self._times)[0] or None
+
+    @property
+    def over(self) -> float | None:
+        """When the file system was writable again, by the freezer's own doing or because FIFREEZE failed."""
+        return _TIME.unpack_from(self._times, _TIME.size)[0] or None
 
     def outcome(self, timeout: float) -> int | None:
         """0 where it is frozen and from now on the caller's to thaw, else FIFREEZE's errno, DIED where the freezer was
@@ -102,14 +116,16 @@ def ioctl(fd: int, request: int) -> None:
             continue
 
 
-def _serve(fd: int, end: socket.socket) -> None:
+def _serve(fd: int, end: socket.socket, times: mmap.mmap) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends by itself, and not before it has thawed
     libc.set_process_name(NAME)
     outcome = 0
+    _TIME.pack_into(times, 0, time.monotonic())
     try:
         ioctl(fd, FIFREEZE)
     except OSError as error:
+        _TIME.pack_into(times, _TIME.size, time.monotonic())
         outcome = error.errno or DIED
     taken = b""
     with contextlib.suppress(OSError):
@@ -117,3 +133,4 @@ def _serve(fd: int, end: socket.socket) -> None:
         taken = end.recv(1)
     if outcome == 0 and not taken:
         ioctl(fd, FITHAW)
+        _TIME.pack_into(times, _TIME.size, time.monotonic())

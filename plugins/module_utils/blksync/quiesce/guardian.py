@@ -128,13 +128,15 @@ class _Guardian:
                 self.deadline = time.monotonic() + message["timeout"]
                 self.state.usable = not _lies_on(self.state.path, steps)
                 self.execution.carry_out(steps)
+                self._send(_entries(self.execution.entries))  # with the times that are known now
                 self._send({"did": wanted, "problem": self.state.problem})
             elif wanted == "restore":
                 self._restore(self.ended)
         except BlksyncError as error:
             self.deadline = None
             self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
-            self._send({"failed": error.kind, "message": error.message, "hint": error.hint})
+            waits = self.execution.waits()
+            self._send({"failed": error.kind, "message": error.message, "hint": error.hint, "steps": waits})
         return bool(wanted != "end")
 
     def _unwanted(self) -> str:
@@ -171,7 +173,7 @@ class _Guardian:
             time.sleep(DEATH_POLL)
 
     def _record(self, entries: list[Entry]) -> None:
-        self._send({"entries": [entry.to_data() for entry in entries]})
+        self._send(_entries(entries))
         self.state.write(entries)
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -180,6 +182,10 @@ class _Guardian:
                 self.channel.send(message)
             except ChannelClosedError:
                 self.sync_listens = False
+
+
+def _entries(entries: Sequence[Entry]) -> dict[str, Any]:
+    return {"entries": [entry.to_data() for entry in entries]}
 
 
 def _lies_on(path: str, steps: Sequence[Step]) -> bool:

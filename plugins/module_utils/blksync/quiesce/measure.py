@@ -19,10 +19,12 @@ class Measure(ABC):
     """Does one step in one way and undoes it. Made anew from the step, it undoes what another process did.
 
     ``action`` is the word for it in reports and in the state file. ``unwanted`` is asked while do() has to wait: the
-    reason not to wait any longer, or "".
+    reason not to wait any longer, or "". ``stopped`` and ``resumed`` are set by what makes writers wait.
     """
 
     action = ""
+    stopped: float | None = None  # when writers began to wait; seconds of the monotonic clock
+    resumed: float | None = None  # when they went on
 
     def __init__(self, step: Step, unwanted: Callable[[], str] = lambda: "") -> None:
         self.step = step

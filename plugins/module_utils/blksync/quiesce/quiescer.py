@@ -183,7 +183,9 @@ class _Link:
             raise _not_still("the guardian process ended unexpectedly") from None
         if "failed" in answer:
             kind = RestoreError if answer["failed"] == RestoreError.kind else QuiesceError
-            raise kind(answer["message"], answer["hint"])
+            error = kind(answer["message"], answer["hint"])
+            error.steps = answer["steps"]
+            raise error
         if "restored" in answer and message["do"] != "restore":
             raise _not_still(answer["reason"])
         return answer

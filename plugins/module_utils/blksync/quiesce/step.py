@@ -51,15 +51,17 @@ class Step:
 class Entry:
     """A step that is being done or has been done, and how. ``action`` is the name of a measure (see measures).
 
-    ``begun``, ``done`` (None: not yet, or the one who did it died) and ``ended`` (undone again) are seconds of the
-    monotonic clock, which all processes share.
+    ``begun`` and ``ended`` (undone again), ``stopped`` and ``resumed`` (between them writers waited; None: not known,
+    because they never waited or the one who measured it died) are seconds of the monotonic clock, which all
+    processes share.
     """
 
     step: Step
     action: str
     begun: float
     ended: float | None = None
-    done: float | None = None
+    stopped: float | None = None
+    resumed: float | None = None
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -68,15 +70,17 @@ class Entry:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Entry:
         """The entry that to_data() was made from."""
-        return cls(Step.from_data(data["step"]), data["action"], data["begun"], data["ended"], data.get("done"))
+        times = [data[name] for name in ("begun", "ended", "stopped", "resumed")]
+        return cls(Step.from_data(data["step"]), data["action"], *times)
 
     def report(self, now: float) -> dict[str, Any]:
         """For the result of a sync: what was done to which file system, and for how many seconds.
 
-        ``seconds`` include the doing, ``frozen_seconds`` are those in which writers waited.
+        ``seconds`` include the doing. ``frozen_seconds`` are those in which writers waited, from the call of FIFREEZE
+        to the end of FITHAW (linux/fs.h); where nobody is left who knows, those of the whole step.
         """
         ended = self.ended or now
-        frozen = ended - (self.done or self.begun) if self.action == FROZEN else 0.0
+        frozen = (self.resumed or ended) - (self.stopped or self.begun) if self.action == FROZEN else 0.0
         return {
             "device": self.step.device,
             "fstype": self.step.fstype,
