@@ -8,9 +8,6 @@ RUN_STAGES := $(PYTHON_VENV) -m tests.tooling.run_stages
 # sudo, where it is there and we are not root.
 AS_ROOT = $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-# $(call run_if_there,PATH,COMMAND)
-run_if_there = if [ -e $(1) ]; then $(2); else echo "make $@: $(1) is not there yet" >&2; exit 1; fi
-
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -19,7 +16,7 @@ help: ## Say what there is to make
 
 .PHONY: demo
 demo: install-collection ## Sync two disposable disks, several times, and show what is reported
-	@$(call run_if_there,demo,$(AS_ROOT) $(PYTHON_VENV) -B -m demo)
+	@$(AS_ROOT) $(PYTHON_VENV) -B -m demo
 
 .PHONY: test
 test: setup ## Lint, unit, integration and fault tests: within ten minutes
@@ -37,13 +34,17 @@ test-full: setup setup-vm ## All of test, then everything in depth and in virtua
 test-vm: setup setup-vm install-collection ## Only the tests in virtual machines, Molecule included
 	@$(RUN_STAGES) vm
 
+.PHONY: test-depth
+test-depth: setup ## The tests that have a longer form, in their longest: for hours
+	@$(RUN_STAGES) depth
+
 .PHONY: lint
 lint: setup ## Only the checks of code, documentation and metadata
 	@$(RUN_STAGES) lint
 
 .PHONY: bench
 bench: install-collection ## Measure both engines, blocksync-fast by hand, and plain dd (BENCH_OPTIONS=--help)
-	@$(call run_if_there,tests/benchmark,$(AS_ROOT) env PYTHONPATH=plugins/module_utils $(PYTHON_VENV) -B -m tests.benchmark $(BENCH_OPTIONS))
+	@$(AS_ROOT) env PYTHONPATH=plugins/module_utils $(PYTHON_VENV) -B -m tests.benchmark $(BENCH_OPTIONS)
 
 .PHONY: setup
 setup: .venv/.ready ## Make .venv and install what the tests need (all others do it themselves)
@@ -55,6 +56,10 @@ setup-vm: .venv/.ready-vm ## Install what the tests in virtual machines need
 .venv/.ready-vm: .venv/.ready tests/tooling/apt-packages-vm.txt
 	@tests/tooling/install-packages.sh tests/tooling/apt-packages-vm.txt
 	@touch $@
+
+.PHONY: docs
+docs: setup ## Build the documentation as HTML into build/docs and check its links
+	@$(RUN_STAGES) docs
 
 .PHONY: build
 build: setup ## Build the collection's tarball into build/

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How deep the tests go, and what a machine must have for them.
 
-Depth "sample" (make test) leaves out tests marked full. Depth "full" (make test-full) runs everything; with --deep-only
-just what differs from the sample: tests marked full, property tests, which then try more examples, and tests that ask
-for the depth by its fixture.
+Depth "sample" (make test) leaves out tests marked full or long. Depth "full" (make test-full) leaves out tests marked
+long. Depth "long" (make test-depth) runs everything, and no test has a time limit. With --deep-only just what differs
+from the sample is run: tests so marked, property tests, which try more examples in depth, and tests that ask for the
+depth by its fixture.
 """
 
 from __future__ import annotations
@@ -18,22 +19,28 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support import own_mounts, tracefs
 
-SAMPLE, FULL = "sample", "full"
+SAMPLE, FULL, LONG = "sample", "full", "long"
+LEFT_OUT = {SAMPLE: ("full", "long"), FULL: ("long",), LONG: ()}
+"""The marks of tests that a depth leaves out."""
 
-# Property tests that state no max_examples of their own follow the depth. The sample is the same on every run.
-settings.register_profile(SAMPLE, max_examples=100, deadline=None, derandomize=True)
-settings.register_profile(FULL, max_examples=1000, deadline=None)
+# Property tests that state no max_examples of their own follow the depth. The sample is the same on every run, and no
+# test is judged by the time that it takes.
+AT_ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(SAMPLE, AT_ANY_SPEED, max_examples=100, derandomize=True)
+settings.register_profile(FULL, AT_ANY_SPEED, max_examples=1000)
+settings.register_profile(LONG, AT_ANY_SPEED, max_examples=20_000)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --depth and --deep-only."""
     group = parser.getgroup("depth")
-    group.addoption("--depth", choices=(SAMPLE, FULL), default=SAMPLE, help="how much to test (default: %(default)s)")
-    group.addoption("--deep-only", action="store_true", help="with --depth=full: only what goes beyond the sample")
+    depths = tuple(LEFT_OUT)
+    group.addoption("--depth", choices=depths, default=SAMPLE, help="how much to test (default: %(default)s)")
+    group.addoption("--deep-only", action="store_true", help="with a deeper one: only what differs from the sample")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def depth(request: pytest.FixtureRequest) -> str:
-    """ "sample" or "full": for tests whose number of cases depends on it."""
+    """ "sample", "full" or "long": for tests whose number of cases depends on it."""
     return str(request.config.getoption("--depth"))
 
 
@@ -76,19 +83,24 @@ def _tracefs(request: pytest.FixtureRequest, _own_mounts: None) -> Iterator[None
 @pytest.hookimpl(trylast=True)  # after hypothesis has marked its tests
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect what does not belong to the depth."""
-    if config.getoption("--depth") == SAMPLE:
-        wanted = [item for item in items if not item.get_closest_marker("full")]
-    elif config.getoption("--deep-only"):
-        wanted = [item for item in items if _goes_deeper(item)]
-    else:
-        return
-    config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
+    depth = config.getoption("--depth")
+    wanted = [item for item in items if not _is_marked(item, LEFT_OUT[depth])]
+    if depth != SAMPLE and config.getoption("--deep-only"):
+        wanted = [item for item in wanted if _goes_deeper(item)]
+    if depth == LONG:
+        for item in wanted:
+            item.add_marker(pytest.mark.timeout(0), append=False)
+    kept = set(wanted)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = wanted
 
 
 def _goes_deeper(item: pytest.Item) -> bool:
-    marked = item.get_closest_marker("full") or item.get_closest_marker("hypothesis")
-    return bool(marked) or "depth" in getattr(item, "fixturenames", ())
+    return _is_marked(item, ("full", "long", "hypothesis")) or "depth" in getattr(item, "fixturenames", ())
+
+
+def _is_marked(item: pytest.Item, names: tuple[str, ...]) -> bool:
+    return any(item.get_closest_marker(name) for name in names)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -39,7 +39,7 @@ EXT4 = ("mkfs.ext4", "-q")
 # mkfs.xfs makes none below 300 MiB, but for its own tests, which it knows by these variables.
 XFS = ("env", "TEST_DIR=/", "TEST_DEV=/", "QA_CHECK_FS=1", "mkfs.xfs", "-q")
 KINDS = {"ext4": (EXT4, "defaults"), "ext4-discard": (EXT4, "discard"), "xfs": (XFS, "defaults")}
-RUNS = {"sample": 2, "full": 72}  # of each kind of file system
+RUNS = {"sample": 2, "full": 72, "long": 1500}  # of each kind of file system
 SIZES = (8 * MIB // SECTOR, 64 * MIB // SECTOR)
 FASTER = "faster than it can be copied"
 

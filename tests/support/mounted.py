@@ -16,18 +16,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.machine import Mount
 from blksync.quiesce.freeze import FIFREEZE, FITHAW
 
 from .disks import MIB, SECTOR, PartitionedDisk, run
+from .waiting import wait_for
 
 UNFREEZABLE = ("ext2",)
 RESTORED_WITHIN = 2.0  # seconds, whatever was killed
 SIZES = (8 * MIB // SECTOR, 32 * MIB // SECTOR)
-POLL = 0.01
 
 
 class MountedPair:
@@ -175,11 +175,3 @@ def written_to(file: Path) -> Iterator[subprocess.Popen]:
             yield holder
         finally:
             holder.communicate(b"\n")
-
-
-def wait_for(condition: Callable[[], bool], seconds: float, state: Callable[[], object] = lambda: "") -> None:
-    """Wait until the condition holds; AssertionError with the state after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "not within %s s: %s" % (seconds, state())
-        time.sleep(POLL)

@@ -7,25 +7,38 @@
 
 A stage that fails does not keep the others from running. Before the closing line stand the skipped tests with their
 reasons and the failed ones. The exit status is 0 only when nothing failed.
+
+A signal that ends this ends the stages that run: each is sent SIGTERM and may clean up before this process exits.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree as ET
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from tests.tooling.paths import BUILD, COLLECTIONS, RESULTS, ROOT, VENV_BIN
-from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit
+from tests.tooling.results import FAILED, PASSED, Case, closing_line, list_skipped, read_junit
 from tests.tooling.stages import SUITES, Stage, Suite
 
 PYTEST_NO_TESTS = 5
+SIGN_OF_LIFE = 60.0  # seconds without any output of stages that run side by side
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+TAIL = 4096  # bytes
+
+_running: set[subprocess.Popen] = set()
+_ending = threading.Event()
 
 
 def environment() -> dict[str, str]:
@@ -41,23 +54,40 @@ def environment() -> dict[str, str]:
 
 def run_stage(stage: Stage, output: IO[bytes] | None = None) -> list[Case]:
     """Run one stage, with its output on the terminal or in a file, and return its cases."""
-    if stage.needs and not (ROOT / stage.needs).exists():
-        return [Case(stage.name, SKIPPED, f"{stage.needs} is not there yet")]
     report = RESULTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
     try:
-        run = subprocess.run(
-            stage.command,
-            cwd=ROOT,
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            check=False,
+        process = subprocess.Popen(
+            stage.command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
     except OSError as error:
         return [Case(stage.name, FAILED, str(error))]
-    return judge(stage.name, run.returncode, read_report(stage.name, report))
+    with ended_with_us(process):
+        return judge(stage.name, process.wait(), read_report(stage.name, report))
+
+
+@contextmanager
+def ended_with_us(process: subprocess.Popen) -> Iterator[None]:
+    """Have a signal that ends this process end that one as well; wait for its end in any case."""
+    _running.add(process)
+    try:
+        if _ending.is_set():  # the signal came before the process was known
+            process.terminate()
+        yield
+    finally:
+        process.wait()
+        _running.discard(process)
+
+
+def end(number: int, _frame: FrameType | None) -> None:
+    """Send SIGTERM to the stages that run and raise SystemExit, once: further signals do not disturb the cleaning."""
+    if _ending.is_set():
+        return
+    _ending.set()
+    for process in tuple(_running):
+        process.terminate()
+    print(f"run_stages: {signal.Signals(number).name}; waiting for what runs to clean up", file=sys.stderr, flush=True)
+    sys.exit(128 + number)
 
 
 def read_report(name: str, report: Path) -> list[Case] | None:
@@ -97,26 +127,71 @@ def run_one(stage: Stage) -> list[Case]:
 
 
 def run_side_by_side(stages: tuple[Stage, ...]) -> list[Case]:
-    """Run as many stages at once as there are processors; each one's output appears when it has ended."""
+    """Run as many stages at once as there are processors; each one's output appears when it has ended.
+
+    Until then, a line a minute says of each that it runs, and the last line of its output.
+    """
     cases = []
+    asides = [Aside(stage) for stage in stages]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        for ended in as_completed([pool.submit(run_aside, stage) for stage in stages]):
-            stage, found, output, seconds = ended.result()
-            print_headline(stage)
-            print(output, end="")
-            print_end(stage, found, seconds)
-            cases += found
+        running: set[Future[Aside]] = {pool.submit(aside.run) for aside in asides}
+        try:
+            while running:
+                ended, running = wait(running, SIGN_OF_LIFE, FIRST_COMPLETED)
+                for each in ended:
+                    aside = each.result()
+                    print_headline(aside.stage)
+                    print(aside.text, end="")
+                    print_end(aside.stage, aside.cases, aside.seconds)
+                    cases += aside.cases
+                if not ended:
+                    print_signs_of_life(asides)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return cases
 
 
-def run_aside(stage: Stage) -> tuple[Stage, list[Case], str, float]:
-    """Run a stage away from the terminal; return it with its cases, its output and its time in seconds."""
-    started = time.monotonic()
-    with tempfile.TemporaryFile() as output:
-        cases = run_stage(stage, output)
-        output.seek(0)
-        text = output.read().decode(errors="replace")
-    return stage, cases, text, time.monotonic() - started
+class Aside:
+    """A stage that runs away from the terminal."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.cases: list[Case] = []
+        self.text = ""
+        self.started = self.seconds = 0.0
+        self._output: IO[bytes] | None = None
+
+    def run(self) -> Aside:
+        """Run it to its end, then ``cases``, ``text`` (its output) and ``seconds`` are there."""
+        self.started = time.monotonic()
+        with tempfile.TemporaryFile() as self._output:
+            self.cases = run_stage(self.stage, self._output)
+            self._output.seek(0)
+            self.text = self._output.read().decode(errors="replace")
+        self._output, self.seconds = None, time.monotonic() - self.started
+        return self
+
+    def sign_of_life(self) -> str:
+        """How long it has run and its last line of output; empty before its start and after its end."""
+        output = self._output
+        if output is None:
+            return ""
+        try:
+            size = os.fstat(output.fileno()).st_size
+            # Not read(): the stage writes where the common position is.
+            lines = os.pread(output.fileno(), TAIL, max(0, size - TAIL)).decode(errors="replace").splitlines()
+        except ValueError:  # it has been closed just now
+            return ""
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no output yet")
+        return f"... {self.stage.name} runs for {time.monotonic() - self.started:.0f} s: {last[-100:]}"
+
+
+def print_signs_of_life(asides: list[Aside]) -> None:
+    """Print a line for each stage that runs."""
+    for aside in asides:
+        line = aside.sign_of_life()
+        if line:
+            print(line, flush=True)
 
 
 def print_headline(stage: Stage) -> None:
@@ -142,6 +217,8 @@ def print_summary(cases: list[Case]) -> None:
 
 def main(suite: str) -> int:
     """Run a suite and return the exit status."""
+    for number in ENDING:
+        signal.signal(number, end)
     RESULTS.mkdir(parents=True, exist_ok=True)
     cases = run_suite(SUITES[suite])
     print_summary(cases)

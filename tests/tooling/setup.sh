@@ -7,12 +7,12 @@
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
 
-# The oldest Python that runs an ansible-core new enough for meta/runtime.yml.
+# Python 3.11 is the oldest that runs an ansible-core new enough for meta/runtime.yml.
 is_recent() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
     local candidate
-    for candidate in "${PYTHON:-python3}" python3.13 python3.12 python3.11; do
+    for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3.12 python3.13 python3; do
         if is_recent "$candidate"; then
             command -v "$candidate"
             return

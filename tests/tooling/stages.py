@@ -23,22 +23,21 @@ DOCS = ("--plugin-docs", "--validate-collection-refs=self")
 
 @dataclass(frozen=True)
 class Stage:
-    """A command to run in the root; skipped while the path that it needs is not there."""
+    """A command to run in the root."""
 
     name: str
     command: tuple[str, ...]
-    needs: str = ""
 
 
-def tool(name: str, *command: str, needs: str = "") -> Stage:
+def tool(name: str, *command: str) -> Stage:
     """A stage that runs one of the project's own tools: a module in tests/tooling with its arguments."""
-    return Stage(name, (PYTHON, "-m", *command), needs)
+    return Stage(name, (PYTHON, "-m", *command))
 
 
 def tests(name: str, folder: str, *options: str) -> Stage:
     """A stage that runs pytest on a folder."""
     results = f"--junitxml=build/results/{name}.xml"
-    return Stage(name, (PYTHON, "-m", "pytest", folder, results, *options), needs=folder)
+    return Stage(name, (PYTHON, "-m", "pytest", folder, results, *options))
 
 
 def mypy(name: str, version: str, *options: str) -> Stage:
@@ -63,6 +62,7 @@ CHECK_COLLECTION = (
     tool("galaxy-importer", "tests.tooling.galaxy_import"),
     Stage("ansible-lint", ("ansible-lint", "--offline", "--profile", "production", "--strict")),
     Stage("antsibull-docs", ("antsibull-docs", "lint-collection-docs", *DOCS, ".")),
+    tool("docs", "tests.tooling.docs"),
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
 )
 
@@ -72,12 +72,13 @@ UNIT = ("tests/unit", "--numprocesses=2")
 INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")
 FAULTS = ("tests/faults", "--numprocesses=2", "--dist=worksteal")
 DEEP = ("--depth=full", "--deep-only")
+LONG = ("--depth=long", "--deep-only")
 
 # Side by side: either has one machine at a time, and what a machine does mostly needs one processor.
 VM = (
     (
         tests("vm", "tests/vm", "--depth=full"),
-        tool("molecule", "tests.tooling.molecule_scenarios", needs="extensions/molecule"),
+        tool("molecule", "tests.tooling.molecule_scenarios"),
     ),
 )
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
@@ -97,5 +98,12 @@ SUITES: dict[str, Suite] = {
         tests("integration-deep", *INTEGRATION, *DEEP),
         tests("faults-deep", *FAULTS, *DEEP),
         *VM,
+    ),
+    "docs": (BUILD, tool("docs", "tests.tooling.docs")),
+    "depth": (
+        BUILD,
+        tests("unit-long", *UNIT, *LONG),
+        tests("integration-long", *INTEGRATION, *LONG),
+        tests("faults-long", *FAULTS, *LONG),
     ),
 }

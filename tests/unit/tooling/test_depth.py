@@ -18,6 +18,7 @@ INI = f"""
 pythonpath = {ROOT} {ROOT / "plugins" / "module_utils"}
 markers =
     full: deep
+    long: for hours
     needs(*what): needs
 """
 TESTS = """
@@ -30,7 +31,10 @@ def test_plain(): pass
 def test_deep(): pass
 
 def test_longer_in_depth(depth):
-    assert depth in ("sample", "full")
+    assert depth in ("sample", "full", "long")
+
+@pytest.mark.long
+def test_for_hours(): pass
 
 @given(strategies.integers())
 def test_property(number): pass
@@ -43,9 +47,11 @@ def test_needy(): pass
 @pytest.mark.parametrize(
     ("options", "passed", "skipped", "deselected"),
     [
-        pytest.param([], 3, 1, 1, id="sample"),
-        pytest.param(["--depth=full"], 4, 1, 0, id="full"),
-        pytest.param(["--depth=full", "--deep-only"], 3, 0, 2, id="beyond the sample"),
+        pytest.param([], 3, 1, 2, id="sample"),
+        pytest.param(["--depth=full"], 4, 1, 1, id="full"),
+        pytest.param(["--depth=full", "--deep-only"], 3, 0, 3, id="beyond the sample"),
+        pytest.param(["--depth=long"], 5, 1, 0, id="long"),
+        pytest.param(["--depth=long", "--deep-only"], 4, 0, 2, id="what grows with depth"),
     ],
 )
 def test_depth_selects(

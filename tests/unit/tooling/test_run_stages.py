@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_for
 from tests.tooling import run_stages
+from tests.tooling.paths import ROOT
 from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, closing_line, list_skipped, read_junit, write_junit
 from tests.tooling.stages import SUITES, Stage
 
@@ -69,12 +74,6 @@ def test_a_command_that_is_not_there_fails() -> None:
     assert [case.outcome for case in run_stages.run_stage(Stage("x", ("/no/such/program",)))] == [FAILED]
 
 
-def test_a_stage_whose_folder_is_missing_is_skipped_with_a_reason() -> None:
-    assert run_stages.run_stage(Stage("x", ("true",), needs="no/such/folder")) == [
-        Case("x", SKIPPED, "no/such/folder is not there yet")
-    ]
-
-
 def test_a_failed_stage_does_not_hide_the_next(capfd: pytest.CaptureFixture[str]) -> None:
     cases = run_stages.run_suite((Stage("one", ("false",)), Stage("two", ("true",))))
     run_stages.print_summary(cases)
@@ -88,6 +87,42 @@ def test_stages_side_by_side_keep_their_output_apart(capfd: pytest.CaptureFixtur
     output = capfd.readouterr().out
     assert "one\none\n---" in output
     assert "two\ntwo\n---" in output
+
+
+def test_stages_side_by_side_show_signs_of_life(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run_stages, "SIGN_OF_LIFE", 0.01)
+    seen = tmp_path / "seen"
+    slow = Stage("slow", ("sh", "-c", f"echo at work; until test -e {seen}; do sleep 0.01; done"))
+    signs = run_stages.print_signs_of_life
+
+    def told(asides: list[run_stages.Aside]) -> None:
+        signs(asides)
+        if any(aside.sign_of_life().endswith("s: at work") for aside in asides):
+            seen.touch()
+
+    monkeypatch.setattr(run_stages, "print_signs_of_life", told)
+    assert run_stages.run_suite(((slow,),)) == [Case("slow", PASSED)]
+    output = capfd.readouterr().out
+    assert "... slow runs for " in output
+    assert output.count("=== slow") == 1
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_a_signal_lets_what_runs_clean_up_first(tmp_path: Path, side_by_side: bool) -> None:
+    started, cleaned = tmp_path / "started", tmp_path / "cleaned"
+    script = f"trap 'sleep 0.2; touch {cleaned}; exit' TERM; touch {started}; while :; do sleep 0.01; done"
+    stage = Stage("slow", ("sh", "-c", script))
+    step = (stage,) if side_by_side else stage
+    program = f"from tests.tooling import run_stages\nfrom tests.tooling.stages import Stage\nSUITE = ({step!r},)\n"
+    program += "run_stages.SUITES['one'] = SUITE\nrun_stages.main('one')\n"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        wait_for(started.exists)
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert cleaned.exists()
 
 
 def test_stages_of_a_suite_have_names_of_their_own() -> None:
