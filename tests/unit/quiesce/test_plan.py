@@ -263,6 +263,13 @@ def test_writers_wait_from_the_call_of_fifreeze_to_the_thaw() -> None:
     assert [entry["frozen_seconds"] for entry in seconds] == [3.0, 6.0, 8.0, 0.0]
 
 
+@pytest.mark.parametrize("options", ["ro", "rw,errors=remount-ro,emergency_ro"])
+def test_read_only_after_an_error_needs_no_step(options: str) -> None:
+    plan = Situation(TMPFS_ROOT + "40 20 8:2 / /a rw - ext4 /dev/sda2 %s\n" % options).plan()
+    assert (plan.steps, plan.read_only) == ((), ("8:2",))
+    assert disturbance(plan, parse_mountinfo("40 20 8:2 / /a rw - ext4 /dev/sda2 %s\n" % options)) == ""
+
+
 def test_made_writable_while_it_should_be_read_only() -> None:
     plan = Situation(TMPFS_ROOT + "40 20 8:2 / /a ro - ext4 /dev/sda2 ro\n").plan()
     for line, words in [

@@ -15,6 +15,7 @@ import os
 from typing import Any, Iterator
 
 from ..discovery.mounts import read_mounts
+from ..errors import BlksyncError
 from ..processes import identify, is_alive
 from .events import parse_format
 from .rounds import LiveDoubtError
@@ -111,14 +112,14 @@ def find_tracefs() -> str:
 
 def is_tracing(process: dict[str, Any]) -> bool:
     """Whether the process, as identify() names it, has a trace of ours."""
-    with contextlib.suppress(LiveDoubtError, OSError):
+    with contextlib.suppress(BlksyncError, OSError):
         return any(owner == process for _name, owner in _ours(os.path.join(find_tracefs(), "instances")))
     return False
 
 
 def remove_instances() -> None:
     """Remove the traces of runs that are dead. Whatever cannot be removed is left to the next run."""
-    with contextlib.suppress(LiveDoubtError, OSError):
+    with contextlib.suppress(BlksyncError, OSError):
         folder = os.path.join(find_tracefs(), "instances")
         for name, process in _ours(folder):
             if not is_alive(process):

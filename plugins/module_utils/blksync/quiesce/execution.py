@@ -12,7 +12,7 @@ from typing import Any, Callable, Sequence
 from ..errors import BlksyncError, QuiesceError, RestoreError
 from .freeze import Freeze
 from .journal import RelinquishJournal
-from .measure import Measure, NotPossibleError
+from .measure import Measure, NotPossibleError, cannot
 from .step import FREEZE, JOURNAL, UNMOUNT, Entry, Step
 from .unmount import RemountReadOnly, Unmount
 
@@ -23,6 +23,16 @@ _MEASURES: dict[str, tuple[type[Measure], ...]] = {
     FREEZE: (Freeze, Unmount, RemountReadOnly),
 }
 _BY_ACTION = {measure.action: measure for measures in _MEASURES.values() for measure in measures}
+
+
+RESTORE_HINT = "Look into the kernel log (dmesg), then run: blksync restore-state"
+
+
+def describe(error: BaseException) -> str:
+    """An error that nobody expected, in words."""
+    if isinstance(error, OSError):
+        return str(error)
+    return "%s: %s" % (type(error).__name__, error) if str(error) else type(error).__name__
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,10 @@ class Execution:
     def prepare(self, steps: Sequence[Step]) -> None:
         """Everything slow that stops nobody. Raises QuiesceError."""
         for step in steps:
-            self._measure(step, _MEASURES[step.kind][0].action).prepare()
+            try:
+                self._measure(step, _MEASURES[step.kind][0].action).prepare()
+            except OSError as error:
+                raise cannot("quiesce", step, error) from error
 
     def carry_out(self, steps: Sequence[Step]) -> None:
         """Do every step. Raises BlksyncError with all of them undone, or RestoreError where that failed."""
@@ -78,7 +91,7 @@ class Execution:
                 raise restore_error(failures) from error
             if isinstance(error, BlksyncError):
                 raise
-            raise QuiesceError("Cannot quiesce %s: %s." % (step.device or "the system log", error)) from error
+            raise cannot("quiesce", step, error) from error
 
     def _carry_out_one(self, step: Step) -> None:
         reasons: list[str] = []
@@ -119,8 +132,8 @@ class Execution:
                 disturbance = measure.undo()
             except BlksyncError as error:
                 failures.append(Failure(error.message, error.hint))
-            except OSError as error:
-                failures.append(Failure("Cannot restore %s: %s." % (entry.step.device, error), ""))
+            except Exception as error:  # noqa: BLE001  # whatever it is, the others are put back
+                failures.append(Failure("Cannot restore %s: %s." % (entry.step.name, describe(error)), RESTORE_HINT))
             else:
                 entry.ended, entry.resumed = time.monotonic(), measure.resumed
                 self.disturbances += [disturbance] if disturbance else []

@@ -16,7 +16,7 @@ from ..discovery.mounts import read_mounts
 from ..errors import QuiesceError, RestoreError
 from . import libc
 from .freezer import DIED, FIFREEZE, FITHAW, Freezer, ioctl
-from .measure import Measure, NotPossibleError
+from .measure import Measure, NotPossibleError, cannot, remedy
 from .step import FROZEN
 
 __all__ = ["FIFREEZE", "FITHAW", "Freeze", "mount_id"]
@@ -34,21 +34,28 @@ class Freeze(Measure):
     def prepare(self) -> None:
         """Open one of its mountpoints and write what is in memory while all goes on: the less waits in the freeze."""
         self._open()
-        libc.sync_filesystem(self.fd)
+        try:
+            libc.sync_filesystem(self.fd)
+        except OSError as error:
+            raise cannot("write what is in memory to", self.step, error) from error
 
     def _open(self) -> None:
         if self.fd >= 0:
             return
         ours = {mount.mount_id for mount in read_mounts() if mount.devno == self.step.devno}
+        failure: OSError | None = None
         for mount in self.step.mounts:
             try:
                 fd = os.open(mount.mountpoint, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-            except OSError:
+            except OSError as error:
+                failure = error
                 continue
             if mount_id(fd) in ours:
                 self.fd = fd
                 return
             os.close(fd)  # another mount lies on top of this one
+        if failure is not None and ours:  # a file system that was shut down cannot even be opened
+            raise cannot("open", self.step, failure) from failure
         raise QuiesceError(
             "Cannot reach the file system of %s at %s." % (self.step.device, ", ".join(self.step.mountpoints)),
             "The mounts changed just now, or others cover them; run again.",
@@ -58,7 +65,10 @@ class Freeze(Measure):
         """Freeze; it waits for what is being written."""
         self._open()
         self.stopped = self.resumed = None
-        self._freezer = freezer = Freezer(self.fd)
+        try:
+            self._freezer = freezer = Freezer(self.fd)
+        except OSError as error:
+            raise cannot("start a process that freezes", self.step, error) from error
         try:
             outcome = self._wait(freezer)
         finally:
@@ -76,7 +86,7 @@ class Freeze(Measure):
                 "If it is a dead run of this program, run: blksync restore-state. Otherwise: %s" % self._command(),
             )
         if outcome:
-            raise QuiesceError("Cannot freeze %s: %s." % (self._name(), os.strerror(outcome)))
+            raise cannot("freeze", self.step, OSError(outcome, os.strerror(outcome)))
 
     def _wait(self, freezer: Freezer) -> int:
         while True:
@@ -107,12 +117,13 @@ class Freeze(Measure):
             ioctl(self.fd, FITHAW)
             self.resumed = time.monotonic()
         except QuiesceError as error:
-            raise RestoreError("Cannot thaw: %s" % error.message, self._command()) from error
+            raise RestoreError("Cannot thaw: %s" % error.message, "Run: %s" % self._command()) from error
         except OSError as error:
             if error.errno == errno.EINVAL:  # it is not frozen
                 return "%s was thawed by something else" % self._name()
             raise RestoreError(
-                "Cannot thaw %s: %s." % (self._name(), os.strerror(error.errno or 0)), "Run: %s" % self._command()
+                "Cannot thaw %s: %s." % (self._name(), os.strerror(error.errno or 0)),
+                "%s To thaw it, run: %s" % (remedy(error), self._command()),
             ) from error
         return ""
 
@@ -134,7 +145,7 @@ class Freeze(Measure):
             self.fd = -1
 
     def _name(self) -> str:
-        return "%s on %s" % (self.step.mountpoints[0], self.step.device)
+        return self.step.name
 
     def _command(self) -> str:
         return "fsfreeze --unfreeze %s" % self.step.mountpoints[0]

@@ -38,6 +38,7 @@ class Freezer:
 
     def __init__(self, fd: int) -> None:
         self._times = mmap.mmap(-1, 2 * _TIME.size)  # shared with the freezer, and all zero
+        self._pid = 0
         self._end, theirs = socket.socketpair()
         try:
             self._pid = os.fork()

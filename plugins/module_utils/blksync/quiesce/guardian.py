@@ -26,7 +26,8 @@ from ..live.instances import is_tracing, remove_instances
 from ..processes import identify
 from . import libc
 from .channel import Channel, ChannelClosedError, readable
-from .execution import Execution
+from .execution import Execution, describe, restore_error
+from .measure import remedy
 from .plan import mount_of
 from .state import FOLDER, StateFile
 from .step import Entry, Step
@@ -34,6 +35,7 @@ from .step import Entry, Step
 HELLO_PATIENCE = 20.0  # seconds
 DEATH_PATIENCE, DEATH_POLL = 5.0, 0.01  # seconds
 OOM_NEVER = "-1000"  # proc(5), oom_score_adj
+DEFECT = "Please report this as a defect of blksync, with the output of: blksync disks"
 TOLD_TO_END = "the guardian was told to end (SIGTERM)"
 TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
 
@@ -44,18 +46,19 @@ def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
     Raises QuiesceError. No other thread may run in the calling process.
     """
     sync = os.getpid()
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise _cannot_start(error) from error
     try:
         child = os.fork()
     except OSError as error:
         ours.close()
         theirs.close()
-        raise QuiesceError("Cannot start the guardian process: %s." % os.strerror(error.errno or 0)) from error
+        raise _cannot_start(error) from error
     if child == 0:
         try:  # nothing of the caller's may run twice: not its handlers, not its finally clauses
-            os.setsid()
-            if os.fork() == 0:
-                _Guardian(theirs, label, sync, folder).run()
+            _become(theirs, label, sync, folder)
         finally:
             os._exit(0)
     theirs.close()
@@ -69,7 +72,33 @@ def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
     if hello is None:
         channel.close()
         raise QuiesceError("The guardian process does not start, and without it nothing is frozen.", "Run again.")
+    if "failed" in hello:
+        channel.close()
+        raise QuiesceError(hello["message"], hello["hint"])
     return channel, hello["pid"], hello["notes"]
+
+
+def _become(end: socket.socket, label: str, sync: int, folder: str) -> None:
+    """In the process that start() forked: leave its session and be the guardian, or tell why that cannot be."""
+    try:
+        os.setsid()
+        if os.fork():
+            return
+        guardian = _Guardian(end, label, sync, folder)
+    except Exception as error:  # noqa: BLE001  # the sync cannot know it otherwise
+        with contextlib.suppress(ChannelClosedError):
+            Channel(end).send(_failed(_cannot_start(error)))
+    else:
+        guardian.run()
+
+
+def _cannot_start(error: Exception) -> QuiesceError:
+    hint = remedy(error) if isinstance(error, OSError) else DEFECT
+    return QuiesceError("Cannot start the guardian process: %s. Nothing was frozen." % describe(error), hint)
+
+
+def _failed(error: BlksyncError) -> dict[str, Any]:
+    return {"failed": error.kind, "message": error.message, "hint": error.hint, "steps": error.steps}
 
 
 class _Guardian:
@@ -93,6 +122,8 @@ class _Guardian:
             self._send({"pid": os.getpid(), "notes": self.notes})
             while self._serve_one():
                 pass
+        except Exception as error:  # noqa: BLE001  # the sync hears of it, and the source is put back
+            self._restore("the guardian process failed (%s)" % describe(error))
         finally:
             self._give_up("")
             if self.execution.entries:  # the state file stays until that is over
@@ -118,26 +149,37 @@ class _Guardian:
 
     def _answer(self, message: dict[str, Any]) -> bool:
         wanted = message["do"]
-        steps = [Step.from_data(step) for step in message.get("steps", ())]
         try:
-            if wanted == "prepare":
-                self.execution.prepare(steps)
-                self._send({"did": wanted})
-            elif wanted == "quiesce":
-                self.ended = ""
-                self.deadline = time.monotonic() + message["timeout"]
-                self.state.usable = not _lies_on(self.state.path, steps)
-                self.execution.carry_out(steps)
-                self._send(_entries(self.execution.entries))  # with the times that are known now
-                self._send({"did": wanted, "problem": self.state.problem})
-            elif wanted == "restore":
-                self._restore(self.ended)
+            self._do(wanted, message)
         except BlksyncError as error:
-            self.deadline = None
-            self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
-            waits = self.execution.waits()
-            self._send({"failed": error.kind, "message": error.message, "hint": error.hint, "steps": waits})
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  # what it has done is undone, and it ends
+            failures = self.execution.undo()
+            self._fail(restore_error(failures) if failures else _unexpected(error))
+            return False
         return bool(wanted != "end")
+
+    def _do(self, wanted: str, message: dict[str, Any]) -> None:
+        steps = [Step.from_data(step) for step in message.get("steps", ())]
+        if wanted == "prepare":
+            self.execution.prepare(steps)
+            self._send({"did": wanted})
+        elif wanted == "quiesce":
+            self.ended = ""
+            self.deadline = time.monotonic() + message["timeout"]
+            self.state.usable = not _lies_on(self.state.path, steps)
+            self.execution.carry_out(steps)
+            self._send(_entries(self.execution.entries))  # with the times that are known now
+            self._send({"did": wanted, "problem": self.state.problem})
+        elif wanted == "restore":
+            self._restore(self.ended)
+
+    def _fail(self, error: BlksyncError) -> None:
+        """What was asked for was not done; what has been done of it is undone."""
+        self.deadline = None
+        error.steps = self.execution.waits()
+        self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
+        self._send(_failed(error))
 
     def _unwanted(self) -> str:
         """Why what was asked for last need not be waited for: the sync says nothing more before it has its answer."""
@@ -182,6 +224,10 @@ class _Guardian:
                 self.channel.send(message)
             except ChannelClosedError:
                 self.sync_listens = False
+
+
+def _unexpected(error: Exception) -> QuiesceError:
+    return QuiesceError("Quiescing failed: %s. Everything was put back." % describe(error), DEFECT)
 
 
 def _entries(entries: Sequence[Entry]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ The library is loaded with this module, long before anything is frozen.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 
@@ -79,7 +80,7 @@ def set_process_name(name: str) -> None:
 
 
 def _has_capability(number: int) -> bool:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
         for line in status:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) >> number & 1)

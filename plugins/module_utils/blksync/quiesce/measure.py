@@ -5,14 +5,42 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from abc import ABC, abstractmethod
 from typing import Callable
 
+from ..errors import QuiesceError
 from .step import Step
+
+# What the kernel answers for a file system or a device that has failed (errno(3)).
+_FAILED = (errno.EIO, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ENODATA, errno.EUCLEAN, errno.ESHUTDOWN)
+_SHORT = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC)
 
 
 class NotPossibleError(Exception):
     """This measure does not fit here; the next one may. Everything of its own is as it was before."""
+
+
+def cannot(doing: str, step: Step, error: OSError) -> QuiesceError:
+    """What a system call that failed means for the user. ``doing`` is a verb, such as "freeze"."""
+    kind = " (%s)" % step.fstype if step.fstype else ""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    if isinstance(error.filename, str) and error.filename not in ("", *step.mountpoints):
+        reason += " (%s)" % error.filename
+    return QuiesceError("Cannot %s %s%s: %s." % (doing, step.name, kind, reason), remedy(error))
+
+
+def remedy(error: OSError) -> str:
+    """What to do about it."""
+    if error.errno in _FAILED:
+        return (
+            "The file system or its disk has failed, and the kernel log (dmesg) says how. "
+            "Unmount the file system, check it (fsck, or xfs_repair for xfs), mount it and run again."
+        )
+    if error.errno in _SHORT:
+        return "The machine is short of memory, processes or open files. Run again when it is not."
+    return "Look into the kernel log (dmesg), and run again."
 
 
 class Measure(ABC):

@@ -76,7 +76,7 @@ class _FileSystem:
     @property
     def writable(self) -> bool:
         """Read-only mounts of a writable file system do not stop its own writing, or that of another namespace."""
-        return _is_writable(self.mounts[0])
+        return not self.mounts[0].holds_still
 
 
 def steps_for(
@@ -111,12 +111,8 @@ def steps_for(
 
 def disturbance(plan: QuiescePlan, mounts: Sequence[Mount]) -> str:
     """Which file system that was read-only when ``plan`` was made is mounted for writing in ``mounts``, or ""."""
-    now = [mount.mountpoint for mount in mounts if mount.devno in plan.read_only and _is_writable(mount)]
+    now = [mount.mountpoint for mount in mounts if mount.devno in plan.read_only and not mount.holds_still]
     return "%s was read-only and was made writable by something else" % ", ".join(now) if now else ""
-
-
-def _is_writable(mount: Mount) -> bool:
-    return "ro" not in (mount.super_options or mount.options).split(",")
 
 
 def _read_only(mounted: list[_FileSystem]) -> tuple[str, ...]:

@@ -32,6 +32,13 @@ class Step:
     obstacle: str = ""
 
     @property
+    def name(self) -> str:
+        """What messages call it: "/mnt on /dev/sda2"."""
+        if not self.mounts:
+            return self.device or "the system log"
+        return "%s on %s" % (self.mounts[0].mountpoint, self.device)
+
+    @property
     def mountpoints(self) -> list[str]:
         """Where the file system is mounted, each place once."""
         return list(dict.fromkeys(mount.mountpoint for mount in self.mounts))

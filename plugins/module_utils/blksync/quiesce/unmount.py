@@ -86,7 +86,7 @@ class RemountReadOnly(Measure):
     def undo(self) -> str:
         """Make it writable again, unless it is."""
         mount = self._mount()
-        if not any(_read_only_superblock(each) for each in read_mounts() if each.devno == self.step.devno):
+        if not any(each.holds_still for each in read_mounts() if each.devno == self.step.devno):
             return "%s was made writable by something else" % mount.mountpoint
         try:
             _remount(mount, 0)
@@ -148,10 +148,6 @@ def _expect_unchanged(mounts: tuple[Mount, ...], devno: str) -> None:
 
 def _place(mount: Mount) -> tuple[str, str]:
     return (mount.mountpoint, mount.root)
-
-
-def _read_only_superblock(mount: Mount) -> bool:
-    return "ro" in mount.super_options.split(",")
 
 
 def _reason(error: OSError) -> str:

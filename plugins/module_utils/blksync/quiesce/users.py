@@ -37,7 +37,7 @@ def _processes(mounts: Sequence[Mount], devno: str) -> Iterator[tuple[int, set[i
     """Each with its number, the file system's mounts seen so far in whatever namespace, whether it added some."""
     ids = {mount.mount_id for mount in mounts}
     namespaces = {_link("/proc/self/ns/mnt")}
-    for pid in sorted(int(name) for name in os.listdir("/proc") if name.isdigit()):
+    for pid in sorted(int(name) for name in _names("/proc") if name.isdigit()):
         namespace = _link("/proc/%d/ns/mnt" % pid)
         theirs = set()
         if namespace and namespace not in namespaces:
@@ -53,11 +53,7 @@ def _at_most(found: list[str]) -> list[str]:
 
 def _writes(pid: int, ids: set[int]) -> bool:
     """Of open files only regular ones count: a pipe or a device on it is not written to through the file system."""
-    try:
-        names = os.listdir("/proc/%d/fdinfo" % pid)
-    except OSError:
-        return False
-    for name in names:
+    for name in _names("/proc/%d/fdinfo" % pid):
         info = dict(
             line.split(":", 1) for line in _text("/proc/%d/fdinfo/%s" % (pid, name)).splitlines() if ":" in line
         )
@@ -79,11 +75,7 @@ def _uses(pid: int, ids: set[int], devno: str) -> bool:
 
 
 def _open_files(pid: int) -> Iterator[int]:
-    try:
-        names = os.listdir("/proc/%d/fdinfo" % pid)
-    except OSError:
-        return
-    for name in names:
+    for name in _names("/proc/%d/fdinfo" % pid):
         yield _mnt_id("/proc/%d/fdinfo/%s" % (pid, name))
 
 
@@ -124,7 +116,7 @@ def _mount_ids(pid: int, devno: str) -> set[int]:
 
 
 def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[str]:
-    for name in sorted(os.listdir("/sys/block")):
+    for name in sorted(_names("/sys/block")):
         backing = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
         if writing and _text("/sys/block/%s/ro" % name).strip() != "0":
             continue
@@ -134,6 +126,13 @@ def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[st
 
 def _name(pid: int) -> str:
     return "process %d (%s)" % (pid, _text("/proc/%d/comm" % pid).strip() or "gone")
+
+
+def _names(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []
 
 
 def _link(path: str) -> str:
