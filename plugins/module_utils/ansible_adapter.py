@@ -22,6 +22,10 @@ COMPARISON = {
         "default": 4096,
     },
     "compare": {"type": "bool", "default": True},
+}
+
+# Every module that keeps digests has these (see doc_fragments/digests.py).
+DIGESTS = {
     "digest_dir": {"type": "path"},
     "digest_max_age": {"type": "int", "default": 2592000},
     "digest_full_every": {"type": "int", "default": 100},
@@ -55,8 +59,7 @@ QUIESCING = {
 
 def comparison_options(module: AnsibleModule) -> dict[str, Any]:
     """The options of COMPARISON as a request takes them."""
-    options = {name: module.params[name] for name in COMPARISON}
-    return dict(options, digest_dir=options["digest_dir"] or "")
+    return {name: module.params[name] for name in COMPARISON}
 
 
 def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]]) -> None:

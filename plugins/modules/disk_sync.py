@@ -51,7 +51,7 @@ options:
         Then its file systems are frozen just for as long as it takes to copy what was written last.
       - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
         for its own copy, and puts everything back afterwards.
-      - Where V(live) is not possible, for example with O(digest_dir) or without tracefs, the partition is copied as
+      - Where V(live) is not possible, for example without tracefs, the partition is copied as
         with V(freeze), and RV(partitions[].live) says why. What can only be unmounted (an ESP) is, with V(live) too.
       - V(none) refuses a source that is mounted read-write.
       - V(auto) is V(live) where something is mounted read-write, and nothing at all elsewhere.
@@ -108,13 +108,6 @@ EXAMPLES = r"""
       - 6f9619ff-8b86-d011-b42d-00c04fc964ff
     verify: full
     eject: true
-
-- name: Read the backup disk no more than needed, and compare in full every week
-  blksync.backup.disk_sync:
-    source: "11111111"
-    target: "22222222"
-    digest_dir: /mnt/data/blksync
-    digest_max_age: 604800
 
 - name: Copy only what the file systems use, and keep writers waiting for a moment only, or fail
   blksync.backup.disk_sync:
@@ -286,27 +279,6 @@ partitions:
         frozen_seconds:
           description: How long writing to it had to wait; 0 for what was not frozen.
           type: float
-    digest:
-      description:
-        - The pair's digest, C(null) without O(digest_dir).
-        - C(used) says whether it took the target's place in the comparison; C(reason) why not.
-      type: dict
-      contains:
-        path:
-          description: The file.
-          type: str
-        algorithm:
-          description: Its checksums.
-          type: str
-        block_size:
-          description: The bytes of a block.
-          type: int
-        used:
-          description: Whether the source was compared with it, and the target not read.
-          type: bool
-        reason:
-          description: Why it was not used; empty where it was.
-          type: str
     verified:
       description: How the copy was proved, C(mode) and C(bytes_read) from the target.
       type: dict

@@ -213,7 +213,12 @@ kind:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import COMPARISON, QUIESCING, run_core
+from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
+    COMPARISON,
+    DIGESTS,
+    QUIESCING,
+    run_core,
+)
 from ansible_collections.blksync.backup.plugins.module_utils.blksync import (
     delta_apply,
     delta_create,
@@ -250,7 +255,7 @@ def main() -> None:
             "image": {"type": "path", "required": True},
             "delta": {"type": "path", "required": True},
             "digest": {"type": "path"},
-            "algorithm": COMPARISON["algorithm"],
+            "algorithm": DIGESTS["algorithm"],
             "block_size": COMPARISON["block_size"],
             "create": {"type": "bool", "default": False},
             "protected": {"type": "raw"},

@@ -20,6 +20,7 @@ requirements:
 extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.comparison
+  - blksync.backup.digests
   - blksync.backup.quiescing
 attributes:
   check_mode:
@@ -147,6 +148,28 @@ partitions:
   returned: when the copy (or comparison) had begun
   type: list
   elements: dict
+  contains:
+    digest:
+      description:
+        - The image's digest, C(null) without O(digest_dir).
+        - C(used) says whether it took the target's place in the comparison; C(reason) why not.
+      type: dict
+      contains:
+        path:
+          description: The file.
+          type: str
+        algorithm:
+          description: Its checksums.
+          type: str
+        block_size:
+          description: The bytes of a block.
+          type: int
+        used:
+          description: Whether the source was compared with it, and the target not read.
+          type: bool
+        reason:
+          description: Why it was not used; empty where it was.
+          type: str
 created:
   description: Whether the image file was made (in check mode, would be).
   returned: success
@@ -167,6 +190,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
     COMPARISON,
+    DIGESTS,
     QUIESCING,
     comparison_options,
     run_core,
@@ -188,6 +212,10 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
             check=module.check_mode,
+            digest_dir=options["digest_dir"] or "",
+            digest_max_age=options["digest_max_age"],
+            digest_full_every=options["digest_full_every"],
+            algorithm=options["algorithm"],
             **comparison_options(module),
         )
     )
@@ -207,6 +235,7 @@ def main() -> None:
             "protected": {"type": "raw"},
             **QUIESCING,
             **COMPARISON,
+            **DIGESTS,
         },
         supports_check_mode=True,
     )

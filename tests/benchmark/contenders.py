@@ -33,8 +33,7 @@ class Contender:
 
 def _engine(name: str, missing: str = "") -> Contender:
     worker = (sys.executable, "-m", "tests.benchmark.engine_worker", name, "SOURCE", "TARGET")
-    label = "engine `native` with a digest" if name == "native+digest" else f"engine `{name}`"
-    return Contender(label, worker, engine=True, missing=missing)
+    return Contender(f"engine `{name}`", worker, engine=True, missing=missing)
 
 
 READ = Contender(
@@ -45,7 +44,6 @@ DD_COPY = Contender(
     ("dd", "if=SOURCE", "of=TARGET", "bs=4M", "iflag=direct", "oflag=direct", "conv=fsync,notrunc", "status=none"),
 )
 NATIVE = _engine("native")
-DIGEST = _engine("native+digest")
 WRAPPED = _engine("blocksync_fast", NOT_INSTALLED)
 DEFAULTS = Contender(
     "blocksync-fast, its defaults", (PROGRAM, "-s", "SOURCE", "-d", "TARGET", "--silent"), missing=NOT_INSTALLED
@@ -58,4 +56,4 @@ SCRIPT = Contender(
     ),
     missing=NOT_INSTALLED,
 )
-COMPARING = (NATIVE, DIGEST, WRAPPED, DEFAULTS, SCRIPT)
+COMPARING = (NATIVE, WRAPPED, DEFAULTS, SCRIPT)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from .contenders import COMPARING, DEFAULTS, DIGEST, NATIVE, NOT_INSTALLED, PROGRAM, READ, SCRIPT, Contender
+from .contenders import COMPARING, DEFAULTS, NATIVE, NOT_INSTALLED, PROGRAM, READ, SCRIPT, Contender
 from .live import LiveSection
 from .live_report import live_section
 from .measure import Measurement
@@ -89,8 +89,6 @@ def _targets(sections: Sequence[Section]) -> str:
             rows.append(
                 "| at most 1.05 x the time of reading one device, at %s | %s |" % (_speed(section.limit), _times(ratio))
             )
-            ratio = section.ratio("nothing", DIGEST, "", READ)
-            rows.append("| with a digest at most 1.1 x, at %s | %s |" % (_speed(section.limit), _times(ratio)))
         else:
             for other in (DEFAULTS, SCRIPT):
                 ratio = section.ratio("nothing", other, "nothing", NATIVE)

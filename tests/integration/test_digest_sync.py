@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Syncs with a digest on real block devices: what it saves, and which files it needs."""
+"""Syncs with a digest on real image files: what it saves, and which files it needs."""
 
 from __future__ import annotations
 
@@ -9,189 +9,120 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from blksync import discovery
+from blksync import image
 from blksync.digest import DigestReader
-from blksync.digest_witness import places
-from blksync.errors import BlksyncError
-from blksync.plan import Pair
-from blksync.progress import Progress
-from tests.support import digest_disks
-from tests.support.blocks import assert_equal, content, fill
-from tests.support.digest_disks import SIZES, SOURCE, TARGET, Disks, Hardware, used
-from tests.support.disks import MIB, SECTOR, run
+from blksync.errors import BlksyncError, RefusedError
+from blksync.request import ImageRequest
+from tests.support.ansible import run_module
+from tests.support.digest_images import SIZE, Images, overwrite, reason, used
+from tests.support.disks import MIB, LoopDevice, run
 from tests.support.sync_driver import ROOT
 
-pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
-SECOND_SIZE = SIZES[1] * SECTOR
-TAIL = SECOND_SIZE % 4096
+pytestmark = pytest.mark.needs("root")
+TAIL = SIZE % 4096
 ENGINES = ["native", "blocksync_fast"]
 
 
-@pytest.fixture(scope="module")
-def hardware() -> Iterator[Hardware]:
-    with digest_disks.hardware() as made:
-        yield made
-
-
 @pytest.fixture
-def disks(hardware: Hardware, tmp_path: Path) -> Disks:
-    return digest_disks.filled(hardware, tmp_path / "digests")
-
-
-def read_sectors(path: str) -> int:
-    """How many sectors were read from a block device since it is there (Documentation/block/stat.rst)."""
-    return int(Path("/sys/class/block", os.path.basename(path), "stat").read_text().split()[2])
+def images(tmp_path: Path) -> Images:
+    return Images(tmp_path)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_first_second_and_changed_run(disks: Disks, engine: str) -> None:
-    first = disks.sync(engine=engine)
-    assert (first["changed"], used(first)) == (True, [False, False])
-    assert "none for this pair yet" in first["partitions"][0]["notes"][-1]
-    assert_equal(disks.source, disks.target)
-    second = disks.sync(engine=engine)
-    assert (second["changed"], second["bytes_written"], used(second)) == (False, 0, [True, True])
-    for offset in (0, 5 * MIB, SECOND_SIZE - TAIL - 4096, SECOND_SIZE - 100):
-        fill(disks.source.partition(2), offset, 100)
-    predicted = disks.sync(engine=engine, check=True)
-    third = disks.sync(engine=engine)
+def test_first_second_and_changed_run(images: Images, engine: str) -> None:
+    first = images.sync(engine=engine)
+    assert (first["changed"], reason(first)) == (True, "there is none for the image yet")
+    second = images.sync(engine=engine)
+    assert (second["changed"], second["bytes_written"], used(second)) == (False, 0, True)
+    for offset in (0, 5 * MIB, SIZE - TAIL - 4096, SIZE - 100):
+        overwrite(images.source, offset, os.urandom(100))
+    predicted = images.sync(engine=engine, check=True)
+    third = images.sync(engine=engine)
     for result in (predicted, third):
         assert result["bytes_written"] == 3 * 4096 + TAIL
-        assert [pair["blocks_changed"] for pair in result["partitions"]] == [0, 4]
-        assert used(result) == [True, True]
-    assert third["partitions"][1]["verified"]["bytes_read"] == 3 * 4096 + TAIL
-    assert_equal(disks.source, disks.target)
-    assert disks.sync(engine=engine)["changed"] is False
-    assert sorted(path.suffix for path in disks.folder.iterdir()) == [".digest", ".digest", ".json", ".json"]
-
-
-class ReadCounter(Progress):
-    """Counts what is read of the target between a pair's beginning and its end."""
-
-    def __init__(self) -> None:
-        self.sectors: list[int] = []
-
-    def pair_started(self, pair: Pair, engine: str) -> None:
-        self.sectors.append(-read_sectors(pair.target.path))
-
-    def pair_finished(self, pair: Pair, blocks_changed: int, written: int) -> None:
-        self.sectors[-1] += read_sectors(pair.target.path)
-
-
-def sectors_read(sync_once: Callable[[Progress], object], expected: list[int]) -> list[int]:
-    """What one sync reads of each target partition. Whoever lists the machine's disks meanwhile reads them too, so a
-    result that is not the expected one is looked at again."""
-    counts: list[int] = []
-    for _attempt in range(10):
-        counter = ReadCounter()
-        sync_once(counter)
-        counts = counter.sectors
-        if counts == expected:
-            break
-    return counts
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("check", [False, True])
-def test_with_a_digest_only_a_sample_of_the_target_is_read(disks: Disks, engine: str, check: bool) -> None:
-    disks.sync(engine=engine)
-    # Before it is believed, and again for the next run.
-    sampled = [sum(length for _at, length in places(size * SECTOR)) // SECTOR * (1 if check else 2) for size in SIZES]
-
-    def again(counter: Progress) -> None:
-        disks.sync(counter, engine=engine, check=check)
-
-    def without(counter: Progress) -> None:
-        disks.sync(counter, engine=engine, digest_dir="", check=check)
-
-    def changed(counter: Progress) -> None:
-        fill(disks.source.partition(2), 8192, 1)
-        assert disks.sync(counter, engine=engine, check=check)["bytes_written"] == 4096
-
-    assert sectors_read(again, sampled) == sampled
-    written = [sampled[0], sampled[1] + (0 if check else 4096 // SECTOR)]  # which is read back
-    assert sectors_read(changed, written) == written
-    assert sum(sectors_read(without, [])) >= sum(SIZES)
-
-
-def test_other_options_mean_a_full_comparison(disks: Disks) -> None:
-    disks.sync()
-    assert used(disks.sync(block_size=65536)) == [False, False]
-    assert used(disks.sync(block_size=65536)) == [True, True]
-    assert used(disks.sync(block_size=65536, algorithm="SHA256")) == [False, False]
-    assert used(disks.sync(block_size=65536)) == [True, True]  # auto stays with what is there
-    assert [json.loads(Path(f"{path}.json").read_text())["binding"]["algorithm"] for path in disks.digests()] == [
-        "SHA256",
-        "SHA256",
-    ]
-    everything = disks.sync(block_size=65536, compare=False)
-    assert used(everything) == [False, False]
-    assert everything["bytes_written"] == sum(SIZES) * SECTOR
-    assert used(disks.sync(block_size=65536)) == [True, True]
-    assert_equal(disks.source, disks.target)
-
-
-def test_every_nth_run_compares_in_full(disks: Disks) -> None:
-    assert [used(disks.sync(digest_full_every=3))[0] for _run in range(7)] == [False, True, True] * 2 + [False]
-    assert [used(disks.sync(digest_full_every=1))[0] for _run in range(2)] == [False, False]
-
-
-def test_check_mode_makes_no_file(disks: Disks) -> None:
-    assert used(disks.sync(check=True)) == [False, False]
-    assert not disks.folder.exists()
-    disks.sync()
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in disks.folder.iterdir()}
-    fill(disks.source.partition(2), 0, 4096)
-    assert used(disks.sync(check=True)) == [True, True]
-    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in disks.folder.iterdir()} == before
+        assert (result["partitions"][0]["blocks_changed"], used(result)) == (4, True)
+    assert third["partitions"][0]["verified"]["bytes_read"] == 3 * 4096 + TAIL
+    assert images.sync(engine=engine)["changed"] is False
+    assert sorted(path.suffix for path in images.folder.iterdir()) == [".digest", ".json"]
 
 
 @pytest.mark.needs("strace")
-def test_check_mode_opens_nothing_for_writing(disks: Disks, tmp_path: Path) -> None:
-    disks.sync()
-    trace = tmp_path / "trace"
-    request = {"source": SOURCE, "target": TARGET, "engine": "native", "digest_dir": str(disks.folder), "check": True}
-    argv = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=%file,fallocate,pwrite64,pwritev,fsync"]
+@pytest.mark.parametrize("check", [False, True])
+def test_with_a_digest_the_image_is_not_read_but_where_it_was_written(images: Images, check: bool) -> None:
+    images.sync()
+    overwrite(images.source, 8192, b"x")
+    expected = 0 if check else 4096
+    result, calls = traced(images, "preadv,preadv2,pread64,read", check=check)
+    assert (used(result), result["bytes_written"]) == (True, 4096)
+    returned = [int(line.rpartition("= ")[2]) for line in calls if f"<{images.target}>" in line]
+    assert sum(returned) == expected
+
+
+def traced(images: Images, calls: str, **options: object) -> tuple[dict[str, object], list[str]]:
+    """The result of a sync in a process of its own, and its system calls, one a line, with the files' names."""
+    trace = images.folder.parent / "trace"
+    request = {**images.options(**options), "request": "ImageRequest"}
+    argv = ["strace", "-f", "-qq", "-y", "-o", str(trace), "-e", f"trace={calls}"]
     argv += [sys.executable, "-B", "-m", "tests.support.sync_driver", json.dumps(request)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert used(json.loads(done.stdout.splitlines()[-1])) == [True, True], done.stderr
-    calls = trace.read_text()
-    assert str(disks.digests()[0]) in calls
-    for line in calls.splitlines():
-        if "/dev/null" not in line:
-            assert not any(
-                word in line
-                for word in (
-                    "O_WRONLY",
-                    "O_RDWR",
-                    "O_CREAT",
-                    "mkdir",
-                    "rename",
-                    "unlink(",
-                    "fallocate",
-                    "pwrite",
-                    "fsync",
-                )
-            ), line
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), trace.read_text().splitlines()
 
 
-def test_the_digest_is_one_that_the_program_reads(disks: Disks) -> None:
+def test_other_options_mean_a_full_comparison(images: Images) -> None:
+    images.sync()
+    assert not used(images.sync(block_size=65536))
+    assert used(images.sync(block_size=65536))
+    assert not used(images.sync(block_size=65536, algorithm="SHA256"))
+    assert used(images.sync(block_size=65536))  # auto stays with what is there
+    assert json.loads(images.record().read_text())["binding"]["algorithm"] == "SHA256"
+    everything = images.sync(block_size=65536, compare=False)
+    assert (used(everything), everything["bytes_written"]) == (False, SIZE)
+    assert used(images.sync(block_size=65536))
+
+
+def test_every_nth_run_compares_in_full(images: Images) -> None:
+    assert [used(images.sync(digest_full_every=3)) for _run in range(7)] == [False, True, True] * 2 + [False]
+    assert [used(images.sync(digest_full_every=1)) for _run in range(2)] == [False, False]
+
+
+def test_check_mode_makes_no_file(images: Images) -> None:
+    assert not used(images.sync(check=True))
+    assert not images.folder.exists()
+    images.sync()
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.folder.iterdir()}
+    overwrite(images.source, 0, os.urandom(4096))
+    assert used(images.sync(check=True))
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.folder.iterdir()} == before
+
+
+@pytest.mark.needs("strace")
+def test_check_mode_opens_nothing_for_writing(images: Images) -> None:
+    images.sync()
+    result, calls = traced(images, "%file,fallocate,pwrite64,pwritev,fsync", check=True)
+    assert used(result)
+    assert any(str(images.digest()) in line for line in calls)
+    writing = ("O_WRONLY", "O_RDWR", "O_CREAT", "mkdir", "rename", "unlink(", "fallocate", "pwrite", "fsync")
+    for line in calls:
+        assert "/dev/null" in line or not any(word in line for word in writing), line
+
+
+def test_the_digest_is_one_that_the_program_reads(images: Images) -> None:
     from tests.support.blocksync_program import PROGRAM
 
     if not PROGRAM:
         pytest.skip("blocksync-fast is not installed")
-    disks.sync()
-    shown = run(PROGRAM, "--digest-info", f"--digest={disks.digests()[1]}")
+    images.sync()
+    shown = run(PROGRAM, "--digest-info", f"--digest={images.digest()}")
     assert "Hash algo: XXH128" in shown
-    theirs = disks.folder / "theirs"
-    source = disks.source.partition(2)
-    run(PROGRAM, f"--src={source}", "--make-digest", f"--digest={theirs}", "--algo=XXH128", "--block-size=4096")
-    with DigestReader(str(theirs)) as one, DigestReader(str(disks.digests()[1])) as other:
+    theirs = images.folder / "theirs"
+    run(PROGRAM, f"--src={images.source}", "--make-digest", f"--digest={theirs}", "--algo=XXH128", "--block-size=4096")
+    with DigestReader(str(theirs)) as one, DigestReader(str(images.digest())) as other:
         assert one.content() == other.content()
 
 
@@ -204,39 +135,57 @@ def test_the_digest_is_one_that_the_program_reads(disks: Disks) -> None:
         (lambda folder: folder.symlink_to("/proc/sys"), "storage", "Cannot write"),
     ],
 )
-def test_a_folder_that_cannot_be_used(disks: Disks, prepare: Callable[[Path], object], kind: str, words: str) -> None:
-    before = content(disks.target.partition(1))
-    prepare(disks.folder)
+def test_a_folder_that_cannot_be_used(images: Images, prepare: Callable[[Path], object], kind: str, words: str) -> None:
+    before = images.target.read_bytes()
+    prepare(images.folder)
     with pytest.raises(BlksyncError, match=words) as caught:
-        disks.sync()
+        images.sync()
     assert caught.value.kind == kind
-    assert content(disks.target.partition(1)) == before
+    assert images.target.read_bytes() == before
 
 
-def test_a_folder_without_room_is_an_error_before_anything_is_written(disks: Disks) -> None:
-    run("mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disks.folder.parent))
+def test_a_folder_without_room_is_an_error_before_anything_is_written(images: Images) -> None:
+    before = images.target.read_bytes()
+    images.folder.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "tmpfs", str(images.folder))
     try:
-        disks.folder.mkdir(mode=0o700)
-        disks.machine = discovery.observe()
-        before = content(disks.target.partition(2))
         with pytest.raises(BlksyncError, match="No space left") as caught:
-            disks.sync(partitions=(2,))
+            images.sync()
         assert caught.value.kind == "storage"
-        assert content(disks.target.partition(2)) == before
-        assert list(disks.folder.iterdir()) == []
+        assert images.target.read_bytes() == before
+        assert list(images.folder.iterdir()) == []
     finally:
-        run("umount", str(disks.folder.parent))
+        run("umount", str(images.folder))
 
 
-def test_a_folder_on_what_is_frozen_is_refused(disks: Disks, tmp_path: Path) -> None:
+@pytest.mark.needs("loop-devices", "mkfs.ext4")
+def test_a_folder_on_what_is_frozen_is_refused(images: Images, tmp_path: Path) -> None:
     mountpoint = tmp_path / "mounted"
     mountpoint.mkdir()
-    run("mkfs.ext4", "-q", disks.source.partition(2))
-    run("mount", disks.source.partition(2), str(mountpoint))
-    try:
-        disks.machine = discovery.observe()
-        with pytest.raises(BlksyncError, match="frozen or unmounted") as caught:
-            disks.sync(digest_dir=str(mountpoint / "digests"), quiesce="auto")
-        assert [refusal.code for refusal in getattr(caught.value, "refusals", ())] == ["digest_folder_quiesced"]
-    finally:
-        run("umount", str(mountpoint))
+    with LoopDevice(32 * MIB) as device:
+        run("mkfs.ext4", "-q", device.path)
+        run("mount", device.path, str(mountpoint))
+        try:
+            folder = str(mountpoint / "digests")
+            with pytest.raises(RefusedError, match="frozen or unmounted") as caught:
+                image.run(ImageRequest(device.path, str(tmp_path / "new.img"), create=True, digest_dir=folder))
+            assert [refusal.code for refusal in caught.value.refusals] == ["digest_folder_quiesced"]
+        finally:
+            run("umount", str(mountpoint))
+
+
+@pytest.mark.needs("loop-devices")
+@pytest.mark.parametrize("check", [False, True])
+def test_a_device_as_target_is_refused_with_all_else(images: Images, check: bool) -> None:
+    """A device does not tell that something else wrote to it; whatever is copied to it is compared."""
+    with LoopDevice(SIZE // 4096 * 4096) as target, LoopDevice(SIZE // 4096 * 4096) as source:
+        before = target.bytes_written()
+        for path in (str(images.source), source.path):
+            options = {"source": path, "target": target.path, "digest_dir": str(images.folder), "keep": 1}
+            result = run_module("image_sync", options, check=check)
+            codes = [refusal["code"] for refusal in result["refusals"]]
+            size = ["size_differs"] if path == str(images.source) else []
+            assert codes == [*size, "needs_image_file", "digest_needs_image_file"]
+            assert result["kind"] == "refused"
+        assert target.bytes_written() == before
+        assert not images.folder.exists()

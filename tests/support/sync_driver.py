@@ -21,11 +21,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from blksync import sync  # noqa: E402
+from blksync import image, sync  # noqa: E402
 from blksync.errors import BlksyncError  # noqa: E402
 from blksync.plan import Pair  # noqa: E402
 from blksync.progress import Progress  # noqa: E402
-from blksync.request import SyncRequest  # noqa: E402
+from blksync.request import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
 
 
 class Told(Progress):
@@ -59,20 +59,25 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     hold_at = options.pop("hold_at", "")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    of_images = options.pop("request", "") == ImageRequest.__name__
     try:
-        report = sync.run(SyncRequest(**options), Told(hold_at))
+        if of_images:
+            result = image.run(ImageRequest(**options), Told(hold_at)).as_image_dict()
+        else:
+            result = sync.run(SyncRequest(**options), Told(hold_at)).as_dict()
     except BlksyncError as error:
         print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": error.report}), flush=True)
         return 1
-    print(json.dumps({"step": "done", **report.as_dict()}), flush=True)
+    print(json.dumps({"step": "done", **result}), flush=True)
     return 0
 
 
 class Driven:
     """The test's side: a running sync, its steps as they come, and its end."""
 
-    def __init__(self, **options: Any) -> None:
-        assert set(options) <= {field.name for field in fields(SyncRequest)} | {"hold_at"}
+    def __init__(self, request: type[CopyRequest] = SyncRequest, /, **options: Any) -> None:
+        assert set(options) <= {field.name for field in fields(request)} | {"hold_at"}
+        options["request"] = request.__name__
         argv = [sys.executable, "-m", "tests.support.sync_driver", json.dumps(options)]
         self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

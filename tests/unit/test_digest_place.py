@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync import plan
-from blksync.request import SyncRequest
+from blksync import image_plan
+from blksync.image_end import BLOCK, MISSING, End
+from blksync.machine import Machine
+from blksync.request import ImageRequest
 from tests.support.machines import disk, machine, mount, partition
 
 ROOT = mount("8:2", "/", mount_id=1)
@@ -25,36 +27,37 @@ SDA = disk(
     partition("sda", 2, 8, mounts=(ROOT,)),
     partition("sda", 3, 8, mounts=(ARCHIVE,)),
 )
-MACHINE = machine(SDA, disk("sdb", 9, "22222222"), mounts=(ROOT, BOOT, ARCHIVE, RUN))
+MACHINE = machine(SDA, mounts=(ROOT, BOOT, ARCHIVE, RUN))
+IMAGE = End("/run/a.img", "/run/a.img", MISSING)
 
 
-def codes(folder: str, **options: object) -> list[str]:
-    request = SyncRequest("11111111", "22222222", digest_dir=folder, **options)  # type: ignore[arg-type]
-    return [refusal.code for refusal in plan.make(MACHINE, request).refusals]
+def refusals(folder: str, number: int = 2, there: Machine = MACHINE) -> list[tuple[str, str]]:
+    source = there.disks[0].partition(number)
+    assert source is not None
+    end = End(source.path, source.path, BLOCK, source.size, source.devno)
+    request = ImageRequest(source.path, IMAGE.path, create=True, digest_dir=folder)
+    return [(refusal.code, refusal.hint) for refusal in image_plan.make(there, end, IMAGE, request).refusals]
 
 
-@pytest.mark.parametrize("folder", ["/archive/digests", "/run/digests", "/archive"])
+@pytest.mark.parametrize("folder", ["/archive/digests", "/run/digests", "/archive", "/boot/efi/digests"])
 def test_elsewhere_is_fine(folder: str) -> None:
-    assert codes(folder) == []
+    assert refusals(folder) == []
 
 
-@pytest.mark.parametrize("folder", ["/var/lib/digests", "/boot/efi/digests", "/"])
-def test_what_is_frozen_or_unmounted_is_refused_with_what_to_do(folder: str) -> None:
-    request = SyncRequest("11111111", "22222222", digest_dir=folder)
-    (refusal,) = plan.make(MACHINE, request).refusals
-    assert refusal.code == "digest_folder_quiesced"
-    assert "another disk" in refusal.hint
+@pytest.mark.parametrize(("folder", "number"), [("/var/lib/digests", 2), ("/", 2), ("/boot/efi/digests", 1)])
+def test_what_is_frozen_or_unmounted_is_refused_with_what_to_do(folder: str, number: int) -> None:
+    ((code, hint),) = refusals(folder, number)
+    assert code == "digest_folder_quiesced"
+    assert "another disk" in hint
 
 
-def test_a_partition_that_is_copied_without_being_quiesced_is_refused_as_well() -> None:
-    read_only = partition("sda", 3, 8, mounts=(mount("8:3", "/archive", options="ro", super_options="ro"),))
-    frozen = machine(disk("sda", 8, "11111111", read_only), disk("sdb", 9, "22222222", partition("sdb", 3, 9)))
-    there = machine(*frozen.disks, mounts=read_only.mounts)
-    request = SyncRequest("11111111", "22222222", partitions=(3,), digest_dir="/archive/digests")
-    assert [refusal.code for refusal in plan.make(there, request).refusals] == ["digest_folder_on_pair"]
+def test_a_source_that_is_read_without_being_quiesced_is_refused_as_well() -> None:
+    read_only = mount("8:3", "/archive", options="ro", super_options="ro", mount_id=3)
+    there = machine(disk("sda", 8, "11111111", partition("sda", 3, 8, mounts=(read_only,))), mounts=(read_only, RUN))
+    assert [code for code, _hint in refusals("/archive/digests", 3, there)] == ["digest_folder_on_source"]
 
 
 def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/archive")
-    assert codes(str(tmp_path / "link")) == []
-    assert codes(str(tmp_path)) == ["digest_folder_quiesced"]
+    assert refusals(str(tmp_path / "link")) == []
+    assert [code for code, _hint in refusals(str(tmp_path))] == ["digest_folder_quiesced"]

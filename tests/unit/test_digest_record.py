@@ -16,13 +16,10 @@ from hypothesis import strategies as st
 from blksync import digest_record
 from blksync.digest_record import Binding, Record, Trust
 from blksync.request import SCOPES
-from tests.support.machines import disk
 
-SOURCE, TARGET = disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")
 BINDING = Binding(
-    source=digest_record.partition_identity(SOURCE, SOURCE.partitions[0]),
-    target=digest_record.partition_identity(TARGET, TARGET.partitions[0]),
-    holds={"fstype": "ext4", "uuid": "1234"},
+    target="/srv/images/system.img",
+    holds={"inode": 12, "size": 64 * 1024 * 1024, "modified": 5, "changed": 6},
     size=64 * 1024 * 1024,
     block=4096,
     engine="native 0.1.0",
@@ -50,30 +47,19 @@ def test_what_fits_is_believed() -> None:
         ({"compared": NOW - 30 * DAY}, {}, "full comparison"),
         ({"compared": NOW + 10}, {}, "full comparison"),
         ({"runs": 99}, {}, "full comparison"),
-        ({}, {"source": {**BINDING.source, "ptuuid": "33333333"}}, "another source"),
-        ({}, {"target": {**BINDING.target, "serial": "OTHER"}}, "another target"),
-        ({}, {"target": {**BINDING.target, "partuuid": "OTHER"}}, "another target"),
-        ({}, {"target": {**BINDING.target, "disk_size": 1}}, "another target"),
-        ({}, {"target": {**BINDING.target, "start": 1}}, "another target"),
+        ({}, {"target": "/srv/images/other.img"}, "another target"),
         ({}, {"size": 4096}, "another size"),
         ({}, {"block": 8192}, "another size or block size"),
         ({}, {"algorithm": "SHA256"}, "made with XXH128"),
         ({}, {"engine": "native 0.2.0"}, "made by native 0.1.0"),
-        ({}, {"holds": {"fstype": None, "uuid": None}}, "changed by something else"),
+        ({}, {"holds": {**BINDING.holds, "inode": 13}}, "changed by something else"),
+        ({}, {"holds": {**BINDING.holds, "modified": 6}}, "changed by something else"),
+        ({}, {"holds": {**BINDING.holds, "changed": 7}}, "changed by something else"),
+        ({}, {"holds": {}}, "changed by something else"),
     ],
 )
 def test_what_does_not_fit_is_not(record: dict[str, Any], binding: dict[str, Any], words: str) -> None:
     assert words in digest_record.distrust(replace(RECORD, **record), changed(**binding), TRUST, NOW)
-
-
-@pytest.mark.parametrize("serial", [None, "", "000000000000", "0123456789ABCDEF", "0101010101"])
-def test_a_disk_without_a_serial_number_of_its_own_is_never_believed(serial: str | None) -> None:
-    nameless = replace(TARGET, serial=serial)
-    binding = changed(target=digest_record.partition_identity(nameless, nameless.partitions[0]))
-    assert "serial number" in digest_record.distrust(replace(RECORD, binding=binding), binding, TRUST, NOW)
-    wwn = replace(nameless, wwn="0x5000c500a1b2c3d4")
-    binding = changed(target=digest_record.partition_identity(wwn, wwn.partitions[0]))
-    assert digest_record.distrust(replace(RECORD, binding=binding), binding, TRUST, NOW) == ""
 
 
 def test_no_limits() -> None:
@@ -83,18 +69,19 @@ def test_no_limits() -> None:
 def test_a_run_makes_the_record_unfinished_and_then_finished() -> None:
     begun = digest_record.unfinished(RECORD, changed(algorithm="SHA256"))
     assert (begun.state, begun.generation, begun.binding.algorithm) == ("unfinished", 4, "SHA256")
-    believed = digest_record.finished(begun, {"uuid": "5678"}, "e" * 64, NOW, believed=True)
+    believed = digest_record.finished(begun, {"inode": 5678}, "e" * 64, NOW, believed=True)
     assert (believed.state, believed.runs, believed.compared) == ("finished", 6, NOW - DAY)
-    assert (believed.binding.holds, believed.content) == ({"uuid": "5678"}, "e" * 64)
+    assert (believed.binding.holds, believed.content) == ({"inode": 5678}, "e" * 64)
     compared = digest_record.finished(begun, {}, "", NOW, believed=False)
     assert (compared.runs, compared.compared) == (0, NOW)
 
 
-def test_names_are_fit_for_files_and_different_for_different_disks() -> None:
-    assert BINDING.name == "11111111-SERIAL-sda-1--22222222-SERIAL-sdb-1"
-    strange = changed(target={"ptuuid": "../../etc/passwd\0", "serial": "a b\u00e9" * 100, "number": 2})
-    assert set(strange.name) <= set("abcdefghijklmnopqrstuvwxyzSERIAL0123456789-_")
-    assert len(strange.name) < 200
+def test_names_are_fit_for_files_and_different_for_different_images() -> None:
+    assert BINDING.name.startswith("srv_images_system_img-")
+    strange = changed(target="/../etc/pass wd\0" + "a b\u00e9\udcff" * 100)
+    assert set(strange.name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert len(strange.name) < 100
+    assert len({changed(target=path).name for path in ("/a/b.img", "/a_b.img", "/a/b/img", "/a/b img")}) == 4
 
 
 @pytest.mark.parametrize(

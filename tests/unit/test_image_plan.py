@@ -103,7 +103,15 @@ def test_fine(source: End, target: End, options: dict[str, Any]) -> None:
         (SDA1, file("/data/a.img"), {"protected": ("22222222",)}, ["target_protected"]),
         (SDA1, missing("/data/a.img"), {"protected": ("22222222",), "create": True}, ["target_protected"]),
         (device("/dev/sda2", "8:2"), SDB1, {"quiesce": "none"}, ["source_in_use"]),
-        (device("/dev/sda2", "8:2"), SDB1, {"digest_dir": "/var/digests"}, ["digest_folder_quiesced"]),
+        (device("/dev/sda2", "8:2"), file("/data/a.img"), {"digest_dir": "/var/digests"}, ["digest_folder_quiesced"]),
+        (SDA1, SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),
+        (file("/data/a.img"), SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),
+        (
+            device("/dev/sda2", "8:2"),
+            device("/dev/sdb2", "9:2"),
+            {"digest_dir": "/var/digests", "check": True, "keep": 1},
+            ["target_mounted", "needs_image_file", "digest_folder_quiesced", "digest_needs_image_file"],
+        ),
     ],
 )
 def test_refused(source: End, target: End, options: dict[str, Any], codes: list[str]) -> None:
@@ -133,6 +141,9 @@ def test_the_kernels_own_names_work_with_a_warning() -> None:
         ({"keep": -1}, "keep"),
         ({"punch_zeros": True, "engine": "blocksync_fast"}, "punch"),
         ({"engine": "dd"}, "native"),
+        ({"digest_dir": "digests"}, "absolute"),
+        ({"digest_max_age": -1}, "no limit"),
+        ({"digest_full_every": -1}, "no limit"),
     ],
 )
 def test_requests_without_sense(options: dict[str, Any], words: str) -> None:

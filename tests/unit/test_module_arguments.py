@@ -79,10 +79,6 @@ OTHER_VALUES: dict[str, Any] = {
     "verify": "full",
     "block_size": 8192,
     "compare": False,
-    "digest_dir": "/digests",
-    "digest_max_age": 5,
-    "digest_full_every": 7,
-    "algorithm": "SHA256",
     "protected": None,
     "eject": True,
 }

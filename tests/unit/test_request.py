@@ -27,9 +27,6 @@ from blksync.request import ImageRequest, SyncRequest
         ({"quiesce_timeout": 0}, "at least 1 second"),
         ({"block_size": 5000}, "4096"),
         ({"block_size": 2097152}, "1048576"),
-        ({"digest_dir": "digests"}, "absolute"),
-        ({"digest_max_age": -1}, "no limit"),
-        ({"digest_full_every": -1}, "no limit"),
     ],
 )
 def test_refused(options: dict[str, Any], words: str) -> None:

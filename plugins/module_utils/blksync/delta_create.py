@@ -71,7 +71,7 @@ def _plan(machine: Machine, end: End, request: DeltaRequest) -> Pair:
     refusals = [*image_plan.source_refusals(machine, end), *quiesce.refusals]
     for path in (request.delta, request.digest):
         folder = os.path.dirname(os.path.realpath(path))
-        refusals += digest_place.refusals(machine, folder, [shape], [quiesce])
+        refusals += digest_place.refusals(machine, folder, shape, quiesce)
     if refusals:
         raise RefusedError(tuple(dict.fromkeys(refusals)))
     return Pair(0, shape, shape, quiesce)

@@ -9,12 +9,13 @@ the digest is in place, so that whatever dies in between leaves a digest that no
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict
 
-from .machine import Disk, Partition
 from .request import ALL, SCOPES
 
 FORMAT = 1
@@ -24,29 +25,24 @@ Facts = Dict[str, Any]
 
 @dataclass(frozen=True)
 class Binding:
-    """What a digest is for. ``source`` and ``target`` are what tells a side from all others, ``holds`` is what the
-    target looks like from outside (its file system's type and UUID, an image file's times); sizes are bytes. With the
-    ``scope`` "used" the digest may say nothing of some blocks.
+    """What a digest is for. ``target`` is an image file's path without symbolic links, ``holds`` is what the file looks
+    like from outside (its inode, size and times); sizes are bytes. With the ``scope`` "used" the digest may say nothing
+    of some blocks.
     """
 
-    source: Facts
-    target: Facts
+    target: str
     holds: Facts
     size: int
     block: int
-    engine: str
+    engine: str = ""
     algorithm: str = ""
     scope: str = ALL
 
     @property
-    def identified(self) -> bool:
-        """Whether the target can be told from any other, also from one that was given the same partition table."""
-        return any(self.target.get(key) for key in _HARDWARE) and self.source != self.target
-
-    @property
     def name(self) -> str:
-        """A file name for the pair, readable and without surprises."""
-        return "%s--%s" % (_slug(self.source), _slug(self.target))
+        """A file name for the digest: readable, without surprises, and another one for every target."""
+        words = re.sub(r"[^A-Za-z0-9-]+", "_", self.target).strip("_")[-80:]
+        return "%s-%s" % (words, hashlib.sha256(os.fsencode(self.target)).hexdigest()[:8])
 
 
 @dataclass(frozen=True)
@@ -76,13 +72,12 @@ def parse(text: str) -> Record | None:
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
     numbers: tuple[object, ...] = (record.generation, record.compared, record.runs, binding.size, binding.block)
-    texts = (record.state, record.content, binding.engine, binding.algorithm)
-    sides = (binding.source, binding.target, binding.holds)
+    texts = (record.state, record.content, binding.target, binding.engine, binding.algorithm)
     sound = (
         record.format == FORMAT
         and all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
         and all(isinstance(text, str) for text in texts)
-        and all(isinstance(side, dict) for side in sides)
+        and isinstance(binding.holds, dict)
     )
     return record if sound else None
 
@@ -100,8 +95,6 @@ def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
     was = record.binding
     reasons = (
         (record.state != FINISHED, "the last run with it did not come to its end"),
-        (not binding.identified, "the target has no serial number that tells it from other disks"),
-        (was.source != binding.source, "it belongs to another source"),
         (was.target != binding.target, "it belongs to another target"),
         ((was.size, was.block) != (binding.size, binding.block), "it is for another size or block size"),
         (was.scope not in SCOPES, "it is of an unknown scope"),
@@ -130,34 +123,3 @@ def finished(before: Record, holds: Facts, content: str, now: int, believed: boo
         compared=before.compared if believed else now,
         runs=before.runs + 1 if believed else 0,
     )
-
-
-def partition_identity(disk: Disk, partition: Partition) -> Facts:
-    """What tells a partition from all others, as far as it is known. Some adapters make up a serial number."""
-    made_up = disk.serial is None or len(set(disk.serial.strip())) < 3 or disk.serial.upper() in _MADE_UP
-    return {
-        "ptuuid": disk.ptuuid,
-        "partuuid": partition.partuuid,
-        "serial": None if made_up else disk.serial,
-        "wwn": disk.wwn,
-        "backing_file": disk.backing_file,
-        "disk_size": disk.size,
-        "number": partition.number,
-        "start": partition.start,
-    }
-
-
-def partition_content(partition: Partition) -> Facts:
-    """What a partition looks like from outside."""
-    return {"fstype": partition.fstype, "uuid": partition.uuid}
-
-
-_HARDWARE = ("serial", "wwn", "backing_file", "file")
-_MADE_UP = ("0123456789ABCDEF", "123456789ABC", "1234567890", "0123456789", "123456789012", "DEADBEEF")
-
-
-def _slug(side: Facts) -> str:
-    """A few words of an identity that are fit for a file name."""
-    parts = [side.get(key) for key in ("file", "ptuuid", "serial", "number")]
-    words = "-".join(str(part) for part in parts if part)
-    return re.sub(r"[^A-Za-z0-9-]+", "_", words)[-80:] or "unknown"

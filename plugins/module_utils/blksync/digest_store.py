@@ -24,7 +24,7 @@ SUFFIX = ".digest"
 
 
 class PairDigest:
-    """The digest of one pair in one run.
+    """The digest of one image in one run.
 
     ``checksums`` is for the engine, None where no digests are kept; ``reason`` says why the digest is not believed,
     and is empty where it is.
@@ -87,7 +87,7 @@ class DigestStore:
 
     @contextlib.contextmanager
     def opened(self, binding: Binding, check: bool, believe: bool = True) -> Iterator[PairDigest]:
-        """The digest for a pair. ``check``: only look, and make no file; ``believe`` False: do not use it.
+        """The digest for an image. ``check``: only look, and make no file; ``believe`` False: do not use it.
 
         Raises StorageError where there is no room for a fresh digest.
         """
@@ -111,7 +111,7 @@ class DigestStore:
     ) -> tuple[DigestReader | None, str]:
         """The digest of the last run, or why it cannot be believed."""
         if record is None:
-            return None, "there is none for this pair yet" if not os.path.exists(path) else "its record is not readable"
+            return None, "there is none for the image yet" if not os.path.exists(path) else "its record is not readable"
         reason = digest_record.distrust(record, binding, self._trust, int(time.time()))
         if reason:
             return None, reason

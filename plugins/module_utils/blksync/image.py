@@ -6,19 +6,20 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Callable
 
 from . import device, discovery, disk_lock, engines, image_end, image_file, image_plan
 from .cancellation import Cancellation
 from .device import Device
-from .digest_record import Binding, Facts, partition_content, partition_identity
-from .engines.base import Outcome
+from .digest_record import Binding, Facts, Trust
+from .digest_store import DigestStore, PairDigest
+from .engines.base import Engine, Outcome
 from .errors import BlksyncError, DeviceBusyError, QuiesceError, RefusedError
 from .image_end import BLOCK, FILE, MISSING, End
 from .image_file import ImageFile
 from .machine import Machine
-from .pair_sync import PairSync, Sides
+from .pair_sync import Committer, PairSync
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
@@ -44,8 +45,8 @@ def run(request: ImageRequest, progress: Progress | None = None, observe: Observ
     image = ImageFile(ends[1], ends[0].size, request.keep, request.punch_zeros) if ends[1].kind != BLOCK else None
     try:
         with Cancellation() as cancellation:
-            sides = _ImageSides(plan, ends, image)
-            pairs = PairSync(request, engine, report, progress or Progress(), cancellation, sides)
+            committer = _ImageCommitter(request, engine, ends, image)
+            pairs = PairSync(request, engine, report, progress or Progress(), cancellation, committer)
             if request.check:
                 _predict(plan.pairs[0], ends, pairs)
             else:
@@ -57,36 +58,37 @@ def run(request: ImageRequest, progress: Progress | None = None, observe: Observ
     return report
 
 
-class _ImageSides(Sides):
-    """What a digest is bound to where a side may be a file."""
+class _ImageCommitter(Committer):
+    """Puts an image in place, and keeps its digest."""
 
-    def __init__(self, plan: Plan, ends: tuple[End, End], image: ImageFile | None) -> None:
-        super().__init__(plan)
+    def __init__(self, request: ImageRequest, engine: Engine, ends: tuple[End, End], image: ImageFile | None) -> None:
+        self._request = request
         self._ends, self._image = ends, image
+        trust = Trust(request.digest_max_age, request.digest_full_every)
+        folder = request.digest_dir
+        self._digests = DigestStore(folder, engine, request.algorithm, trust) if folder else None
 
-    def binding(self, pair: Pair, block: int) -> Binding:
-        """See Sides."""
-        source, target = self._ends
-        ours = partition_identity(self._plan.source_disk, pair.source) if source.kind == BLOCK else _file(source)
-        theirs = partition_identity(self._plan.target_disk, pair.target) if target.kind == BLOCK else _file(target)
-        holds = partition_content(pair.target) if target.kind == BLOCK else target.content()
-        return Binding(ours, theirs, holds, pair.size, block, engine="")
+    def digest(self, pair: Pair, block: int) -> AbstractContextManager[PairDigest]:
+        """See Committer."""
+        if not self._digests:
+            return super().digest(pair, block)
+        target = self._ends[1]
+        binding = Binding(target.real, target.content(), pair.size, block, scope=self._request.scope)
+        return self._digests.opened(binding, self._request.check, self._request.compare)
 
-    def settled(self, pair: Pair, outcome: Outcome) -> Facts:
-        """See Sides. Raises QuiesceError where a source file did not hold still."""
-        source, target = self._ends
+    def commit(self, outcome: Outcome) -> None:
+        """See Committer. Raises QuiesceError where a source file did not hold still."""
+        source = self._ends[0]
         if source.kind == FILE and image_end.look(source.path).content() != source.content():
             raise QuiesceError(
                 "%s was written to while it was copied." % source.path, "The copy is inconsistent; run again."
             )
-        if self._image is None:
-            return partition_content(pair.source)
-        self._image.settle(bool(outcome.blocks_changed))
-        return image_end.look(target.real).content()
+        if self._image:
+            self._image.settle(bool(outcome.blocks_changed))
 
-
-def _file(end: End) -> Facts:
-    return {"file": end.real}
+    def content(self) -> Facts:
+        """See Committer."""
+        return image_end.look(self._ends[1].real).content()
 
 
 def _predict(pair: Pair, ends: tuple[End, End], pairs: PairSync) -> None:

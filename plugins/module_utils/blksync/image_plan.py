@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import Iterator, Sequence
 
-from . import image_end, safety, selection
+from . import digest_place, image_end, safety, selection
 from .image_end import End
 from .machine import Disk, Holder, Machine, Mount, Partition
-from .plan import Pair, Plan, digest_refusals
+from .plan import Pair, Plan
 from .quiesce.plan import QuiescePlan, mount_of, steps_for
 from .request import ImageRequest
 from .safety import Refusal
@@ -34,7 +35,7 @@ def make(machine: Machine, source: End, target: End, request: ImageRequest) -> P
         *_pair_refusals(machine, source, source_part, target, target_part),
         *_option_refusals(target, request.punch_zeros, request.keep),
         *protected_refusals(machine, target, request.protected),
-        *digest_refusals(machine, request.digest_dir, [pair]),
+        *_digest_refusals(machine, request.digest_dir, pair, target),
     ]
     warnings = tuple(words for end in (source, target) for words in bare_name(end))
     return Plan(source_disk, target_disk, (pair,), tuple(refusals), warnings)
@@ -169,6 +170,20 @@ def _option_refusals(target: End, punch_zeros: bool, keep: int) -> Iterator[Refu
         for option, wanted in (("punch_zeros", punch_zeros), ("keep", keep)):
             if wanted:
                 yield Refusal("needs_image_file", "%s is for image files, and %s is a device." % (option, target.path))
+
+
+def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: End) -> Iterator[Refusal]:
+    """Reasons against keeping a digest of ``target`` in ``folder``, which may be empty for none."""
+    if not folder:
+        return
+    yield from digest_place.refusals(machine, os.path.realpath(folder), pair.source, pair.quiesce)
+    if target.kind == image_end.BLOCK:
+        yield Refusal(
+            "digest_needs_image_file",
+            "digest_dir is for image files, and %s is a device, which does not tell that something else wrote to it."
+            % target.path,
+            "Leave digest_dir out: the device is then compared.",
+        )
 
 
 def protected_refusals(machine: Machine, target: End, protected: Sequence[object]) -> Iterator[Refusal]:

@@ -62,7 +62,6 @@ class Job:
     max_age: int | None = None
     notify: bool = False
     textfile_folder: str | None = None
-    digest_dir: str | None = None
 
     def request(self, target: JobTarget, check: bool = False) -> SyncRequest:
         """What to ask of ``sync.run`` for one of the targets."""
@@ -78,7 +77,6 @@ class Job:
             verify=self.verify,
             protected=self.protected,
             eject=self.eject,
-            digest_dir=self.digest_dir or "",
             check=check,
         )
 
@@ -335,5 +333,4 @@ _VALUES: dict[str, Callable[[str, Any], Any]] = {
     "max_age": _max_age,
     "notify": _flag,
     "textfile_folder": _folder,
-    "digest_dir": _folder,
 }

@@ -85,7 +85,7 @@ class PairCopy:
 
         Raises LiveDoubtError with everything put back.
         """
-        obstacle = conditions.obstacle(self.pair.source, self.pair.quiesce, self.method.checksums is not None)
+        obstacle = conditions.obstacle(self.pair.source, self.pair.quiesce)
         if obstacle:
             raise LiveDoubtError(obstacle)
         with WriteRecorder(disk, self.pair.source, self.block) as recorder:

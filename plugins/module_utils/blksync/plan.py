@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from typing import Iterator, Sequence
+from typing import Iterator
 
-from . import digest_place, safety, selection
+from . import safety, selection
 from .errors import DiskAmbiguousError, DiskNotFoundError, RefusedError
 from .live import conditions
 from .machine import Disk, Machine, Partition
@@ -85,28 +84,19 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                 pairs.append(Pair(number, ours, theirs, quiesce))
     if target and request.eject:
         refusals += safety.eject_refusals(target, request.partitions)
-    refusals += digest_refusals(machine, request.digest_dir, pairs)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
 
 
 def live_refusals(partition: Partition, quiesce: QuiescePlan, request: CopyRequest) -> Iterator[Refusal]:
     """Why a source in use cannot be copied live where the user wants nothing else."""
     if request.quiesce == LIVE and not request.quiesce_fallback and conditions.applies(quiesce):
-        reason = conditions.obstacle(partition, quiesce, bool(request.digest_dir))
+        reason = conditions.obstacle(partition, quiesce)
         if reason:
             yield Refusal(
                 "live_impossible",
                 "%s cannot be copied while it is in use: %s." % (partition.path, reason),
                 "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
             )
-
-
-def digest_refusals(machine: Machine, folder: str, pairs: Sequence[Pair]) -> Iterator[Refusal]:
-    """Reasons against keeping digests in ``folder``, which may be empty for none; symbolic links are followed."""
-    if folder:
-        sides = [side for pair in pairs for side in (pair.source, pair.target)]
-        quiesce = [pair.quiesce for pair in pairs]
-        yield from digest_place.refusals(machine, os.path.realpath(folder), sides, quiesce)
 
 
 def _select(

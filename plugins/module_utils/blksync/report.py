@@ -73,7 +73,6 @@ class PairReport:
             "live": self.live.as_dict() if self.live else None,
             "frozen_seconds": max((step["frozen_seconds"] for step in self.quiesce), default=0.0),
             "quiesce": self.quiesce,
-            "digest": self.digest,
             "verified": {"mode": self.verify, "bytes_read": self.bytes_verified},
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
@@ -116,6 +115,7 @@ class SyncReport:
     def as_image_dict(self) -> dict[str, Any]:
         """The documented result of image_sync: what belongs to whole disks left out."""
         result = dict(self.as_dict(), created=self.created)
+        result["partitions"] = [dict(pair.as_dict(), digest=pair.digest) for pair in self.pairs]
         del result["ejected"]
         return result
 

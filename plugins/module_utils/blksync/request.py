@@ -28,8 +28,7 @@ DEFAULT_DIGEST_FULL_EVERY = 100  # runs
 class CopyRequest:
     """What partitions and images have in common. ``source`` and ``target`` are as the user wrote them.
 
-    ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes, ``digest_dir`` a
-    folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no limit. ``scope`` is
+    ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes. ``scope`` is
     "all" or "used"; without ``quiesce_fallback`` a live sync that cannot be is an error.
     """
 
@@ -45,10 +44,6 @@ class CopyRequest:
     verify: str = "auto"
     block_size: int = BLOCK_SIZES[0]
     compare: bool = True
-    digest_dir: str = ""
-    digest_max_age: int = DEFAULT_DIGEST_MAX_AGE
-    digest_full_every: int = DEFAULT_DIGEST_FULL_EVERY
-    algorithm: str = "auto"
     check: bool = False
 
     def validate(self) -> None:
@@ -62,11 +57,6 @@ class CopyRequest:
             )
         if self.quiesce_timeout < 1:
             raise InvalidRequestError("quiesce_timeout is %d; give at least 1 second." % self.quiesce_timeout)
-        if self.digest_dir and not os.path.isabs(self.digest_dir):
-            raise InvalidRequestError("digest_dir is %r; give an absolute path." % self.digest_dir)
-        for option in ("digest_max_age", "digest_full_every"):
-            if getattr(self, option) < 0:
-                raise InvalidRequestError("%s is %d; give 0 for no limit." % (option, getattr(self, option)))
         self._validate_scope()
 
     @property
@@ -100,11 +90,19 @@ class SyncRequest(CopyRequest):
 
 @dataclass(frozen=True)
 class ImageRequest(CopyRequest):
-    """One sync of images or devices. ``source`` and ``target`` are paths, ``keep`` counts former generations."""
+    """One sync of images or devices. ``source`` and ``target`` are paths, ``keep`` counts former generations.
+
+    ``digest_dir`` is a folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no
+    limit.
+    """
 
     create: bool = False
     punch_zeros: bool = False
     keep: int = 0
+    digest_dir: str = ""
+    digest_max_age: int = DEFAULT_DIGEST_MAX_AGE
+    digest_full_every: int = DEFAULT_DIGEST_FULL_EVERY
+    algorithm: str = "auto"
     protected: tuple[object, ...] = ()
 
     def validate(self) -> None:
@@ -114,6 +112,11 @@ class ImageRequest(CopyRequest):
             check_path(option, getattr(self, option))
         if self.keep < 0:
             raise InvalidRequestError("keep is %d; give 0 to keep no former generation." % self.keep)
+        if self.digest_dir:
+            check_path("digest_dir", self.digest_dir)
+        for option in ("digest_max_age", "digest_full_every"):
+            if getattr(self, option) < 0:
+                raise InvalidRequestError("%s is %d; give 0 for no limit." % (option, getattr(self, option)))
         if self.punch_zeros and self.engine == "blocksync_fast":
             raise InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native for punch_zeros.")
 

@@ -15,7 +15,7 @@ from .cancellation import Cancellation
 from .device import Device
 from .errors import BlksyncError, DeviceBusyError, RefusedError
 from .machine import Disk, Machine, Partition
-from .pair_sync import PairSync, Sides
+from .pair_sync import PairSync
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
@@ -41,7 +41,7 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     report = SyncReport(plan, engine.name, engine.version, request.check, warnings=[*warnings, *plan.warnings])
     try:
         with Cancellation() as cancellation:
-            pairs = PairSync(request, engine, report, progress or Progress(), cancellation, Sides(plan))
+            pairs = PairSync(request, engine, report, progress or Progress(), cancellation)
             sync = _Sync(request, plan, pairs, report)
             if request.check:
                 sync.predict()

@@ -44,7 +44,6 @@ LARGEST: dict[str, Any] = {
     "max_age": 604800,
     "notify": True,
     "textfile_folder": "/var/lib/prometheus/node-exporter",
-    "digest_dir": None,
 }
 
 
@@ -79,13 +78,8 @@ def test_request_says_what_the_job_says() -> None:
     request.validate()
     assert (request.source, request.target, request.check) == (job.source, "serial:ABC", True)
     for field in fields(request):
-        if hasattr(job, field.name) and field.name not in ("source", "digest_dir"):
+        if hasattr(job, field.name) and field.name != "source":
             assert getattr(request, field.name) == getattr(job, field.name), field.name
-
-
-def test_a_job_with_digests_asks_for_them() -> None:
-    job = parse({**LARGEST, "digest_dir": "/srv/blksync/digests"})
-    assert job.request(job.targets[0]).digest_dir == "/srv/blksync/digests"
 
 
 @pytest.mark.parametrize(

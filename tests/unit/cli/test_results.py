@@ -29,7 +29,6 @@ PAIR: dict[str, Any] = {
     "frozen_seconds": 0.0,
     "live": None,
     "quiesce": [],
-    "digest": None,
     "verified": {"mode": "auto", "bytes_read": 492 * 1024},
     "notes": [],
     "seconds": 7.3,

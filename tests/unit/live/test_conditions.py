@@ -35,33 +35,27 @@ def source(*kinds: str, **fields: Any) -> Partition:
 
 @pytest.mark.parametrize("kinds", [(), ("crypt",), ("crypt", "lvm"), ("lvm",), ("loop", "partition")])
 def test_what_passes_every_write_on_is_no_obstacle(kinds: tuple[str, ...]) -> None:
-    assert conditions.obstacle(source(*kinds), PLAN, keeps_digest=False) == ""
+    assert conditions.obstacle(source(*kinds), PLAN) == ""
 
 
 @pytest.mark.parametrize("kinds", [("raid",), ("crypt", "raid"), ("mpath",), ("bcache",), ("dm",), ("raid", "lvm")])
 def test_stacked_devices_that_may_hide_writes(kinds: tuple[str, ...]) -> None:
     level = next(level for level, kind in enumerate(kinds) if kind not in conditions.TRANSPARENT)
-    assert conditions.obstacle(source(*kinds), PLAN, keeps_digest=False) == (
+    assert conditions.obstacle(source(*kinds), PLAN) == (
         "/dev/dm-%d (%s) may write to /dev/sda2 unseen" % (level, kinds[level])
     )
-
-
-def test_a_digest() -> None:
-    assert conditions.obstacle(source(), PLAN, keeps_digest=True) == "a digest is made of a source that holds still"
 
 
 def test_what_can_only_be_unmounted() -> None:
     boot = Step(UNMOUNT, "/dev/loop0", "7:0", "7:0", "vfat", (mount("7:0", "/boot/efi", fstype="vfat"),))
     plan = QuiescePlan("/dev/sda2", (boot, FREEZE_ROOT))
-    assert conditions.obstacle(source(), plan, keeps_digest=False) == (
-        "/boot/efi (vfat) cannot be frozen, only unmounted"
-    )
+    assert conditions.obstacle(source(), plan) == ("/boot/efi (vfat) cannot be frozen, only unmounted")
 
 
 @pytest.mark.parametrize("options", ["rw,dax", "rw,dax=always", "dax=inode,rw"])
 @pytest.mark.parametrize("kinds", [(), ("lvm",)])
 def test_dax(options: str, kinds: tuple[str, ...]) -> None:
-    found = conditions.obstacle(source(*kinds, super_options=options), PLAN, keeps_digest=False)
+    found = conditions.obstacle(source(*kinds, super_options=options), PLAN)
     assert found == "/ is mounted with dax, whose writes are not seen"
 
 

@@ -19,14 +19,12 @@ def applies(plan: QuiescePlan) -> bool:
     return any(step.kind == FREEZE for step in plan.steps)
 
 
-def obstacle(partition: Partition, plan: QuiescePlan, keeps_digest: bool) -> str:
+def obstacle(partition: Partition, plan: QuiescePlan) -> str:
     """Why it is not possible, as a sentence without its full stop; empty where it may be."""
-    return next(_obstacles(partition, plan, keeps_digest), "")
+    return next(_obstacles(partition, plan), "")
 
 
-def _obstacles(partition: Partition, plan: QuiescePlan, keeps_digest: bool) -> Iterator[str]:
-    if keeps_digest:
-        yield "a digest is made of a source that holds still"
+def _obstacles(partition: Partition, plan: QuiescePlan) -> Iterator[str]:
     for step in plan.steps:
         if step.kind == UNMOUNT:
             yield "%s (%s) cannot be frozen, only unmounted" % (", ".join(step.mountpoints), step.fstype)

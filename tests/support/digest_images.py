@@ -1,0 +1,84 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A source file and a target image to sync with a digest, many times."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blksync import image
+from blksync.engines.blocksync_fast import BlocksyncFastEngine
+from blksync.machine import Machine
+from blksync.progress import Progress
+from blksync.request import ImageRequest
+
+from .disks import MIB
+
+SIZE = 16 * MIB + 3 * 512
+
+
+class Images:
+    """Two files of SIZE random bytes, and a folder for digests. A machine without disks: files need none."""
+
+    def __init__(self, folder: Path, target: Path | None = None) -> None:
+        self.source, self.target = folder / "source.img", target or folder / "target.img"
+        self.folder = folder / "digests"
+        self.source.write_bytes(os.urandom(SIZE))
+        self.target.write_bytes(os.urandom(SIZE))
+
+    def sync(self, progress: Progress | None = None, **options: Any) -> dict[str, Any]:
+        """One sync to its end, which leaves equal files; skips the test where the engine is missing."""
+        request = ImageRequest(**self.options(**options))
+        if request.engine == "blocksync_fast" and BlocksyncFastEngine.find() is None:
+            pytest.skip("blocksync-fast is not installed")
+        result = image.run(request, progress, lambda: Machine(())).as_image_dict()
+        assert request.check or self.target.read_bytes() == self.source.read_bytes()
+        return result
+
+    def options(self, **options: Any) -> dict[str, Any]:
+        """What a sync is asked for."""
+        ends = {"source": str(self.source), "target": str(self.target)}
+        return {**ends, "engine": "native", "digest_dir": str(self.folder), **options}
+
+    def digest(self) -> Path:
+        """The one digest in the folder."""
+        (path,) = self.folder.glob("*.digest")
+        return path
+
+    def record(self) -> Path:
+        """What is recorded beside the digest."""
+        return Path(f"{self.digest()}.json")
+
+    def edit_record(self, **fields: Any) -> None:
+        """Change fields of the record; those of the binding one by one."""
+        record = json.loads(self.record().read_text())
+        binding = {**record["binding"], **fields.pop("binding", {})}
+        self.record().write_text(json.dumps({**record, **fields, "binding": binding}))
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    """Write a few bytes into a file."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def used(result: dict[str, Any]) -> bool:
+    """Whether the digest was used."""
+    (pair,) = result["partitions"]
+    return bool(pair["digest"]["used"])
+
+
+def reason(result: dict[str, Any]) -> str:
+    """Why the digest was not used; the result says it in a note as well."""
+    (pair,) = result["partitions"]
+    assert bool(pair["digest"]["reason"]) is not pair["digest"]["used"]
+    if pair["digest"]["reason"]:
+        assert pair["digest"]["reason"].rstrip(".") in pair["notes"][-1]
+    return str(pair["digest"]["reason"])
