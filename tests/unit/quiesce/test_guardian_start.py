@@ -60,7 +60,7 @@ def test_only_the_first_process_can_be_forked(monkeypatch: pytest.MonkeyPatch, t
         return fork()
 
     monkeypatch.setattr(os, "fork", fail_at_last)
-    with pytest.raises(QuiesceError, match="Cannot start the guardian process: .*no more processes"):
+    with pytest.raises(QuiesceError, match=r"Cannot start the guardian process: .*no more processes"):
         guardian.start("a test", str(tmp_path))
 
 
@@ -70,7 +70,7 @@ def test_what_the_guardian_lacks_to_start_is_named(monkeypatch: pytest.MonkeyPat
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(name, fail)
-    with pytest.raises(QuiesceError, match="Cannot start the guardian process: .*Too many open files") as caught:
+    with pytest.raises(QuiesceError, match=r"Cannot start the guardian process: .*Too many open files") as caught:
         guardian.start("a test", str(tmp_path))
     assert "short of memory" in caught.value.hint
 
