@@ -11,6 +11,7 @@ from typing import Any, Callable
 from ansible.module_utils.basic import AnsibleModule
 
 from .blksync.errors import BlksyncError, RefusedError
+from .blksync.text import cleaned, printable
 
 # Every module that copies has these (see doc_fragments/comparison.py); the core's requests have them by the same names.
 COMPARISON = {
@@ -63,9 +64,11 @@ def comparison_options(module: AnsibleModule) -> dict[str, Any]:
 
 
 def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]]) -> None:
-    """End the module with the result of ``operation(module)``.
+    """End the module with the result of ``operation(module)``, its ``warnings`` given to Ansible as such.
 
     A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, and with how far it came.
+    All text is made printable here: Ansible cannot parse a result with bytes that are no UTF-8, and would report a
+    finished copy as failed.
     """
     try:
         result = operation(module)
@@ -73,5 +76,7 @@ def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[st
         failure = dict(error.report or {}, kind=error.kind, hint=error.hint)
         if isinstance(error, RefusedError):
             failure["refusals"] = [asdict(refusal) for refusal in error.refusals]
-        module.fail_json(msg=str(error), **failure)
-    module.exit_json(**result)
+        module.fail_json(msg=str(error), **cleaned(failure))
+    for warning in result.pop("warnings", ()):
+        module.warn(printable(warning))
+    module.exit_json(**cleaned(result))

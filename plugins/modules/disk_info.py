@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Lists every disk of the host with what tells it from others, its partitions, and what is on them and uses them.
     Mounts and swap are found through LUKS, LVM, RAID, multipath and loop devices.
+  - Serial numbers, labels and paths may hold any byte. Control characters and bytes that are no UTF-8 are written as
+    C(\xNN) in all results and messages of this collection.
   - Reads only. Works with and without udev, which matters in containers and rescue systems.
   - RAM disks, optical drives, floppies and drives without a medium are left out, and so are the paths of a multipath
     disk, which is listed once.
@@ -187,7 +189,7 @@ disks:
           elements: dict
           contains:
             mountpoint:
-              description: The folder. Bytes that are no UTF-8 are written as C(\xNN).
+              description: The folder.
               type: str
               sample: /boot/efi
             root:
@@ -255,10 +257,8 @@ def listed(module: AnsibleModule) -> dict[str, Any]:
     wanted = selection.parse_identifiers(module.params["disks"], "disks")
     machine = discovery.observe()
     disks = [selection.select(machine, identifier) for identifier in wanted] if wanted else machine.disks
-    for identifier in wanted:
-        for warning in identifier.warnings:
-            module.warn(warning)
-    return {"changed": False, "disks": [describe.disk_as_dict(disk) for disk in disks]}
+    warnings = [warning for identifier in wanted for warning in identifier.warnings]
+    return {"changed": False, "disks": [describe.disk_as_dict(disk) for disk in disks], "warnings": warnings}
 
 
 def main() -> None:

@@ -353,9 +353,7 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
             **comparison_options(module),
         )
     )
-    for warning in report.warnings:
-        module.warn(warning)
-    return dict(report.as_dict(), diff=report.diff())
+    return dict(report.as_dict(), diff=report.diff(), warnings=report.warnings)
 
 
 def main() -> None:

@@ -243,8 +243,6 @@ def worked(module: AnsibleModule) -> dict[str, Any]:
         check=module.check_mode,
     )
     result: dict[str, Any] = (delta_create if options["state"] == "created" else delta_apply).run(wanted)
-    for warning in result.pop("warnings"):
-        module.warn(warning)
     return result
 
 

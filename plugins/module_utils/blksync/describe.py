@@ -1,11 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Disks as plain JSON-able data: the result of disk_info, and what the command prints."""
+"""Disks as plain data, with all text as it was read: the result of disk_info, and what the command prints."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from .machine import Disk, Holder, Mount, Partition
@@ -29,7 +28,7 @@ def disk_as_dict(disk: Disk) -> dict[str, Any]:
         "rotational": disk.rotational,
         "table": disk.table,
         "ptuuid": disk.ptuuid,
-        "backing_file": None if disk.backing_file is None else printable(disk.backing_file),
+        "backing_file": disk.backing_file,
         "partitions": [partition_as_dict(partition) for partition in disk.partitions],
         **_use(disk),
     }
@@ -53,11 +52,6 @@ def partition_as_dict(partition: Partition) -> dict[str, Any]:
     }
 
 
-def printable(text: str) -> str:
-    """Text that any JSON reader takes: bytes of a file name that are no UTF-8 become ``\\xNN``."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
-
-
 def _use(device: Disk | Partition | Holder) -> dict[str, Any]:
     return {
         "mounts": [_mount_as_dict(mount) for mount in device.mounts],
@@ -68,8 +62,8 @@ def _use(device: Disk | Partition | Holder) -> dict[str, Any]:
 
 def _mount_as_dict(mount: Mount) -> dict[str, Any]:
     return {
-        "mountpoint": printable(mount.mountpoint),
-        "root": printable(mount.root),
+        "mountpoint": mount.mountpoint,
+        "root": mount.root,
         "fstype": mount.fstype,
         "read_only": mount.read_only,
     }

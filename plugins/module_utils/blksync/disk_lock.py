@@ -13,6 +13,7 @@ from typing import Iterator
 
 from .errors import DeviceBusyError
 from .machine import Disk
+from .text import printable
 
 RUN_FOLDER = "/run/blksync"
 
@@ -50,7 +51,7 @@ def _hold(name: str, short: str, what: str, purpose: str) -> Iterator[None]:
                 "%s is in use by another sync: %s." % (what, first), "Wait for it to end and run again."
             ) from None
         os.ftruncate(fd, 0)
-        os.pwrite(fd, ("process %d, %s\n" % (os.getpid(), purpose)).encode(), 0)
+        os.pwrite(fd, ("process %d, %s\n" % (os.getpid(), printable(purpose))).encode(), 0)
         yield
     finally:
         os.close(fd)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .text import printable
+
 
 class BlksyncError(Exception):
     """Anything that ends a run on purpose.
@@ -14,14 +16,15 @@ class BlksyncError(Exception):
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
     a sync came before it ended (the same data as its result), None where it had not begun. ``steps`` are the file
     systems that were frozen in vain, as a sync's result has them.
+    ``message`` and ``hint`` are printable, whatever bytes a path or a label in them had.
     """
 
     kind = "error"
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message)
+        self.hint = printable(hint)
+        super().__init__(self.message)
         self.report: dict[str, Any] | None = None
         self.steps: list[dict[str, Any]] = []
 

@@ -17,6 +17,7 @@ from typing import Any, Iterable
 
 from . import __version__, durable
 from .errors import BlksyncError
+from .text import cleaned
 
 STATE_FOLDER = "/var/lib/blksync"
 SUFFIX = ".jsonl"
@@ -115,7 +116,7 @@ def to_line(run: Run) -> str:
     """A run as one line of JSON, without the line's end."""
     data = asdict(run)
     data.update(start=iso_time(run.start), end=None if run.end is None else iso_time(run.end))
-    return json.dumps(data, sort_keys=True)
+    return json.dumps(cleaned(data), sort_keys=True)
 
 
 def from_line(line: str) -> Run | None:

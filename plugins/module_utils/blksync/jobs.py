@@ -25,6 +25,7 @@ from .request import (
     SyncRequest,
     check_partitions,
 )
+from .text import printable
 
 JOB_FOLDER = "/etc/blksync"
 SUFFIX = ".json"
@@ -205,6 +206,8 @@ def _shown(value: Any) -> str:
 def _string(key: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _WrongError("%s is %s; give a string that is not empty" % (key, _shown(value)))
+    if printable(value) != value:
+        raise _WrongError("%s is %s; control characters and lone surrogates do not belong there" % (key, _shown(value)))
     return value
 
 

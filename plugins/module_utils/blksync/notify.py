@@ -15,6 +15,8 @@ import shutil
 import stat
 import subprocess
 
+from .text import cleaned
+
 RUNTIME_FOLDERS = "/run/user"
 USER_PATH = "/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 10.0  # seconds: a desktop that hangs must not hold us up
@@ -73,8 +75,8 @@ def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body
         "--icon=drive-removable-media",
         "--urgency=%s" % ("critical" if critical else "normal"),
         "--",
-        summary,
-        body,
+        cleaned(summary),  # libnotify takes UTF-8 alone
+        cleaned(body),
     ]
 
 

@@ -156,6 +156,12 @@ def check_path(option: str, value: object) -> None:
     """Raise InvalidRequestError unless it is an absolute path."""
     if not isinstance(value, str) or not os.path.isabs(value):
         raise InvalidRequestError("%s is %r; give an absolute path." % (option, value))
+    try:
+        possible = b"\0" not in os.fsencode(value)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise InvalidRequestError("%s is %r; no file can have that name." % (option, value))
 
 
 def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
+from ..text import printable
+
 
 def align(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of equally many cells as lines with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    """Rows of equally many cells as lines with aligned columns; a cell is one line, whatever stands in it."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in shown]

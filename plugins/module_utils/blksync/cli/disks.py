@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from typing import Sequence
 
-from ..describe import disk_as_dict, printable
+from ..describe import disk_as_dict
 from ..discovery import observe
 from ..machine import Disk, Partition
 from ..report import human_bytes
@@ -45,7 +45,7 @@ def disk_lines(disks: Sequence[Disk]) -> list[str]:
 
 
 def _partition(partition: Partition) -> tuple[str, ...]:
-    mountpoints = sorted({printable(mount.mountpoint) for mount in partition.all_mounts()})
+    mountpoints = sorted({mount.mountpoint for mount in partition.all_mounts()})
     holders = [holder.path for holder in partition.holders]
     use = ", ".join(mountpoints or holders or (["swap"] if partition.swap else []))
     return (

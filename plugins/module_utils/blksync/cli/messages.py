@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the command prints: results to standard output, errors to standard error, one reason a line.
 
+All text and JSON of the command passes here and is made printable (``text``).
+
 A reader that has gone away (``blksync disks | head -1``) is no error, and never changes the exit code.
 """
 
@@ -14,6 +16,7 @@ import sys
 from typing import Any, TextIO
 
 from ..errors import BlksyncError, JobError, RefusedError
+from ..text import cleaned
 
 
 def say(text: str) -> None:
@@ -23,7 +26,7 @@ def say(text: str) -> None:
 
 def say_json(data: Any) -> None:
     """A result for programs."""
-    _write(sys.stdout, json.dumps(data, indent=2))
+    _write(sys.stdout, json.dumps(cleaned(data), indent=2))
 
 
 def warn(text: str) -> None:
@@ -55,7 +58,7 @@ def _hint(hint: str) -> list[str]:
 
 def _write(stream: TextIO, text: str) -> None:
     try:
-        stream.write(text + "\n")
+        stream.write(cleaned(text) + "\n")
         stream.flush()
     except BrokenPipeError:
         # Nobody reads any more; Python would complain about the lost rest at its end.

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Sequence
 
-from ..describe import printable
 from ..errors import BlksyncError, RefusedError
 from ..job_run import Result
 from ..jobs import Job
 from ..report import human_bytes
 from ..request import USED
+from ..text import printable
 from . import messages
 from .times import human_duration
 
@@ -132,5 +132,5 @@ def scope_text(pair: dict[str, Any]) -> str:
 
 def disk_name(disk: dict[str, Any]) -> str:
     """What a person knows a disk by: "/dev/sdb (22222222, Portable SSD T7, S6XNNS0T)"."""
-    known = ", ".join(str(disk[key]) for key in ("ptuuid", "model", "serial") if disk[key])
+    known = printable(", ".join(str(disk[key]) for key in ("ptuuid", "model", "serial") if disk[key]))
     return "%s (%s)" % (disk["path"], known) if known else str(disk["path"])
