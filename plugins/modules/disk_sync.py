@@ -40,9 +40,13 @@ attributes:
 options:
   partitions:
     description:
-      - The numbers of the partitions to sync. Each exists on both disks, in equal size to the byte.
-    type: list
-    elements: int
+      - The numbers of the partitions to sync, as a list. Each exists on both disks, in equal size to the byte.
+      - The word V(all) means every partition of the source. The task is refused unless the target has each of them, in
+        equal size and of the same type. An extended partition is a container, and does not count; the logical
+        partitions inside do.
+      - A partition that is not listed is not touched, and named in RV(left_out). The task is refused if the running
+        system starts from it.
+    type: raw
     default: [1, 2]
   quiesce:
     description:
@@ -99,6 +103,12 @@ EXAMPLES = r"""
     source: "11111111"
     target: "22222222"
     partitions: [1, 2]
+
+- name: Back up every partition, or nothing
+  blksync.backup.disk_sync:
+    source: "11111111"
+    target: "22222222"
+    partitions: all
 
 - name: Never write to the archive disk, read every byte back, then power the backup disk off
   blksync.backup.disk_sync:
@@ -294,6 +304,35 @@ partitions:
         - Whether the target partition equals the source as it stood when it was quiesced (the last time), in all
           blocks that RV(partitions[].scope) covers.
       type: bool
+left_out:
+  description:
+    - The partitions of the source that are not in O(partitions), and so are not on the backup disk.
+    - Empty if the whole source is covered. Extended partitions do not count.
+  returned: when the copy (or comparison) had begun
+  type: list
+  elements: dict
+  contains:
+    number:
+      description: The partition's number.
+      type: int
+    path:
+      description: Device node of the partition, C(null) if the kernel does not show it.
+      type: str
+    size:
+      description: Its size in bytes, C(null) if the kernel does not show it.
+      type: int
+    fstype:
+      description: What it holds, such as V(ext4) or V(crypto_LUKS).
+      type: str
+    label:
+      description: The label of its file system.
+      type: str
+    mountpoints:
+      description: Where it is mounted, through LUKS, LVM, btrfs and loop devices too.
+      type: list
+      elements: str
+  sample:
+    - {number: 3, path: /dev/sda3, size: 21474836480, fstype: ext4, label: home, mountpoints: [/home]}
 ejected:
   description: Whether the target was powered off.
   returned: success
@@ -342,7 +381,7 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
         request.SyncRequest(
             source=options["source"],
             target=options["target"],
-            partitions=tuple(options["partitions"]),
+            partitions=request.parse_partitions(options["partitions"]),
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
             quiesce_fallback=options["quiesce_fallback"],
@@ -362,7 +401,8 @@ def main() -> None:
             # raw: Ansible would turn a number into a string without a word, and 01234567 is octal in YAML.
             "source": {"type": "raw", "required": True},
             "target": {"type": "raw", "required": True},
-            "partitions": {"type": "list", "elements": "int", "default": [1, 2]},
+            # raw: a list of int would take true for 1 and 1.0 for 1.
+            "partitions": {"type": "raw", "default": [1, 2]},
             "scope": {"type": "str", "choices": ["all", "used"], "default": "all"},
             "protected": {"type": "raw"},
             "eject": {"type": "bool", "default": False},

@@ -98,6 +98,13 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"partitions": [1, 3]}, "refused", "has no partition 3"),
     ({"partitions": [2, 2]}, "invalid_request", "more than once"),
     ({"partitions": []}, "invalid_request", "empty"),
+    ({"partitions": None}, "invalid_request", "holds null"),
+    ({"partitions": True}, "invalid_request", "holds true"),
+    ({"partitions": [1, 2.0]}, "invalid_request", "holds 2.0"),
+    ({"partitions": ["1", "two"]}, "invalid_request", 'holds "two"'),
+    ({"partitions": "1, 2, 3"}, "refused", "has no partition 3"),
+    ({"partitions": ["1", "3"]}, "refused", "has no partition 3"),
+    ({"partitions": 3}, "refused", "has no partition 3"),
     ({"protected": [TARGET]}, "refused", "listed in protected"),
     ({"eject": True}, "refused", "cannot be powered off"),
 ]

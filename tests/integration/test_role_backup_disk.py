@@ -35,7 +35,7 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
         "Job Big Disk: name is",
         "'nonsense' is no disk identifier",
         "targets is empty",
-        "partitions[0] is 0",
+        "partitions holds 0",
     ):
         assert complaint in told
     if "systemd-analyze" not in told:  # where that is missing it says so
@@ -110,6 +110,8 @@ def test_udev_rules(tmp_path: Path) -> None:
     jobs = [
         {"name": "travel", "source": "11111111", "target": targets, "on_plug": True},
         {"name": "quiet", "source": "11111111", "target": "33333333", "partitions": [2]},
+        {"name": "whole", "source": "11111111", "target": "44444444", "partitions": "all"},
+        {"name": "text", "source": "11111111", "target": "55555555", "partitions": "1, 3"},
     ]
     lines = render(tmp_path, "blksync.rules.j2", backup_disk_jobs=jobs).splitlines()
     mark = 'ENV{.BLKSYNC_COPY}="1"'
@@ -126,7 +128,12 @@ def test_udev_rules(tmp_path: Path) -> None:
     assert len(starts) == 1
     assert starts[0].startswith('ACTION=="add", ')
     assert starts[0].endswith('ENV{SYSTEMD_WANTS}+="blksync@travel.service"')
-    assert [line.partition('ENV{PARTN}=="')[2].partition('"')[0] for line in lines if "PARTN" in line] == ["1|2", "2"]
+    assert [line.partition('ENV{PARTN}=="')[2].partition('"')[0] for line in lines if "PARTN" in line] == [
+        "1|2",
+        "2",
+        "?*",
+        "1|3",
+    ]
     opened = [line for line in lines if line.startswith("ENV{.BLKSYNC_BELOW}==")]
     assert [line.partition('=="')[2].partition('"')[0] for line in opened] == [
         "*00000022*",
@@ -134,4 +141,6 @@ def test_udev_rules(tmp_path: Path) -> None:
         "*S3*",
         "*5002ab*",
         "*33333333*",
+        "*44444444*",
+        "*55555555*",
     ]

@@ -77,7 +77,7 @@ class PartitionedDisk(LoopDevice):
 
     ``sizes`` are the partitions' sizes in sectors of 512 bytes, ``identifier`` the PTUUID ("11111111" or a GUID),
     ``table`` "dos" or "gpt". ``gap`` sectors stay free before each partition, so that two disks of the same
-    sizes need not have the same layout.
+    sizes need not have the same layout. ``types`` are as sfdisk takes them; without them all are Linux.
     """
 
     def __init__(
@@ -88,6 +88,7 @@ class PartitionedDisk(LoopDevice):
         gap: int = 2048,
         spare: int = 4096,
         folder: Path | None = None,
+        types: Sequence[str] = (),
     ) -> None:
         self.identifier = identifier
         starts, at = [], gap
@@ -99,6 +100,7 @@ class PartitionedDisk(LoopDevice):
             label = "0x%s" % identifier if table == "dos" else identifier
             lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]
             lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes, strict=True)]
+            lines = [*lines[:3], *map(", type=".join, zip(lines[3:], types, strict=True))] if types else lines
             run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
             drop_partitions(self.path)
             run("partx", "-a", self.path)

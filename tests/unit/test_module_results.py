@@ -13,7 +13,7 @@ import yaml
 from blksync import plan
 from blksync.report import LiveReport, PairReport, SyncReport
 from blksync.request import SyncRequest
-from tests.support.machines import disk, machine
+from tests.support.machines import disk, machine, partition
 from tests.tooling.paths import ROOT
 
 MODULE = ROOT / "plugins" / "modules" / "disk_sync.py"
@@ -33,7 +33,7 @@ def documented() -> dict[str, Any]:
 def returned() -> dict[str, Any]:
     """A result in which every field has a value."""
     made = plan.make(
-        machine(disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")),
+        machine(disk("sda", 8, "11111111", *(partition("sda", n, 8) for n in (1, 2, 3))), disk("sdb", 9, "22222222")),
         SyncRequest("11111111", "22222222", quiesce="none"),
     )
     pair = PairReport(made.pairs[0], live=LiveReport(used=True, dirty_bytes=[4096]))

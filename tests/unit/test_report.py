@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from blksync import plan
-from blksync.report import PairReport, SyncReport, human_bytes
+from blksync.machine import Disk
+from blksync.report import PairReport, SyncReport, copied_text, human_bytes, left_out_text
 from blksync.request import SyncRequest
-from tests.support.machines import disk, machine
+from tests.support.machines import disk, machine, partition
 
 
-def report(*changed: int) -> SyncReport:
+def report(*changed: int, source: Disk | None = None) -> SyncReport:
     made = plan.make(
-        machine(disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")),
+        machine(source or disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")),
         SyncRequest("11111111", "22222222", quiesce="none"),
     )
     pairs = [
@@ -50,6 +52,50 @@ def test_diff_has_a_line_a_pair_that_a_person_can_read() -> None:
         "partition 2: /dev/sdb2 differs from /dev/sda2 in 300 of 100 blocks (1.2 MiB)",
     ]
     assert diff["after"].splitlines()[1] == "partition 2: /dev/sdb2 is equal to /dev/sda2"
+
+
+THREE = disk("sda", 8, "11111111", *(partition("sda", number, 8, fstype="ext4") for number in (1, 2, 3)))
+
+
+def test_the_diff_names_what_is_left_out() -> None:
+    diff = report(0, 300, source=THREE).diff()
+    assert diff["before"].splitlines()[2] == diff["after"].splitlines()[2]
+    assert diff["after"].splitlines()[2] == "partition 3 (ext4, 64.0 MiB) is left out"
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"mountpoints": ["/", "/srv"]}, "3 (/, /srv, 20.0 GiB)"),
+        ({}, '3 ("data", ext4, 20.0 GiB)'),
+        ({"label": None}, "3 (ext4, 20.0 GiB)"),
+        ({"label": None, "fstype": None}, "3 (20.0 GiB)"),
+        ({"label": None, "fstype": None, "size": None}, "3"),
+    ],
+)
+def test_a_partition_that_is_left_out_is_described(known: dict[str, Any], text: str) -> None:
+    entry = {"number": 3, "size": 20 * 1024**3, "fstype": "ext4", "label": "data", "mountpoints": []}
+    assert left_out_text({**entry, **known}) == text
+
+
+@pytest.mark.parametrize(
+    ("copied", "left_out", "text"),
+    [
+        ((1, 2), (3,), "Partitions 1 and 2 are complete; partition 3 (/, 1.0 KiB) was not copied"),
+        (
+            (2,),
+            (1, 3),
+            "Partition 2 is complete; partitions 1 (/, 1.0 KiB) and 3 (/, 1.0 KiB) were not copied",
+        ),
+    ],
+)
+def test_what_was_not_copied_is_said_in_the_same_sentence(
+    copied: tuple[int, ...], left_out: tuple[int, ...], text: str
+) -> None:
+    entries = [{"number": n, "size": 1024, "fstype": None, "label": None, "mountpoints": ["/"]} for n in left_out]
+    result = {"partitions": [{"number": number} for number in copied], "left_out": entries}
+    assert copied_text(result) == text
+    assert copied_text(result, "T7").startswith(text.replace(" complete", " complete on T7"))
 
 
 def test_the_result_is_plain_json() -> None:

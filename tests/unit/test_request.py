@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from blksync.errors import InvalidRequestError
-from blksync.request import ImageRequest, SyncRequest
+from blksync.request import ImageRequest, SyncRequest, parse_partitions
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"partitions": ()}, "empty"),
+        ({"partitions": "1,2"}, "choose one of all"),
         ({"partitions": (0, 1)}, "start at 1"),
         ({"partitions": (2, 1, 2)}, "names 2 more than once"),
         ({"engine": "dd"}, "native"),
@@ -32,6 +33,58 @@ from blksync.request import ImageRequest, SyncRequest
 def test_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidRequestError, match=words):
         SyncRequest(source="1", target="2", **options).validate()
+
+
+@pytest.mark.parametrize(
+    ("value", "numbers"),
+    [
+        ([1, 2], (1, 2)),
+        (("1", 3), (1, 3)),
+        (["2", " 10 "], (2, 10)),
+        (3, (3,)),
+        ("3", (3,)),
+        ("1,2", (1, 2)),
+        (" 1, 2 ", (1, 2)),
+        ("[1, 2]", (1, 2)),
+        ("(1, 2)", (1, 2)),
+        ("all", "all"),
+    ],
+)
+def test_partitions_as_every_door_hands_them_over(value: object, numbers: object) -> None:
+    assert parse_partitions(value) == numbers
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "holds null, which is no partition number"),
+        (True, "holds true"),
+        (1.0, "holds 1.0"),
+        ([1, True], "holds true"),
+        ([1, 2.5, None], "holds 2.5, null"),
+        ({"1": 2}, "which is no partition number"),
+        ([[1]], "which is no partition number"),
+        ([], "empty"),
+        ("", "empty"),
+        ("[]", "empty"),
+        (["all"], 'holds "all"'),
+        ("ALL", 'holds "ALL"'),
+        ("1;2", 'holds "1;2"'),
+        ("1,", 'holds ""'),
+        ("1-3", 'holds "1-3"'),
+        ("0x1", 'holds "0x1"'),
+        ("01", 'holds "01"'),
+        ("\u0661", "which is no partition number"),
+        ([0], "start at 1"),
+        ("-1", "start at 1"),
+        ("1,2,1", "names 1 more than once"),
+        ([1, "1"], "names 1 more than once"),
+    ],
+)
+def test_partitions_that_make_no_sense_are_one_error(value: object, words: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_partitions(value)
+    assert words in caught.value.message
 
 
 def test_images_are_not_copied_live() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import pytest
 
 from blksync import plan
-from blksync.machine import Holder, Machine, Switch
+from blksync.machine import Disk, Holder, Machine, Switch
 from blksync.request import SyncRequest
 from tests.support.machines import MIB, disk, machine, mount, partition
 
@@ -30,6 +30,11 @@ def crypt(**fields: Any) -> Holder:
     return Holder(name="dm-0", path="/dev/mapper/backup", devno="253:0", kind="crypt", **fields)
 
 
+SYSTEM_BESIDE = (
+    partition("sda", 1, 8),
+    partition("sda", 2, 8),
+    partition("sda", 3, 8, mounts=(mount("8:3", "/"),)),
+)
 CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
     "nothing wrong": (main_and_backup(), ()),
     "target absent": (machine(disk("sda", 8, "11111111")), ("target_disk_not_found",)),
@@ -102,6 +107,23 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
         ),
         ("stacked_disks",),
     ),
+    "a blank target": (main_and_backup(partitions=()), ("target_has_no_table",)),
+    "a blank source": (
+        machine(replace(disk("sda", 8, "11111111"), partitions=()), disk("sdb", 9, "22222222")),
+        ("source_has_no_table",),
+    ),
+    "a target with an empty table": (main_and_backup(partitions=(), table="dos"), ("partition_missing",)),
+    "a target of whose table the kernel shows nothing": (
+        main_and_backup(partitions=(), table="dos", stale=(3,)),
+        ("partition_missing", "partition_missing"),
+    ),
+    "the running system starts from a partition that is not synced": (
+        machine(
+            disk("sda", 8, "11111111", *SYSTEM_BESIDE),
+            disk("sdb", 9, "22222222"),
+        ),
+        ("system_left_out",),
+    ),
     "all reasons at once": (
         main_and_backup(
             read_only=True,
@@ -119,6 +141,47 @@ CASES: dict[str, tuple[Machine, tuple[str, ...]]] = {
 def test_reasons(case: str) -> None:
     situation, expected = CASES[case]
     assert [refusal.code for refusal in plan.make(situation, REQUEST).refusals] == list(expected)
+
+
+def typed(name: str, major: int, ptuuid: str, numbers: tuple[int, ...], **fields: Any) -> Disk:
+    parts = tuple(partition(name, number, major, parttype="0xef" if number == 1 else "0x83") for number in numbers)
+    return disk(name, major, ptuuid, **{"partitions": parts, "table": "dos", **fields})
+
+
+WHOLE: dict[str, tuple[Machine, tuple[str, ...]]] = {
+    "nothing wrong": (machine(typed("sda", 8, "11111111", (1, 2, 3)), typed("sdb", 9, "22222222", (1, 2, 3))), ()),
+    "the target has more": (machine(typed("sda", 8, "11111111", (1, 2)), typed("sdb", 9, "22222222", (1, 2, 3))), ()),
+    "the target has less": (
+        machine(typed("sda", 8, "11111111", (1, 2, 3)), typed("sdb", 9, "22222222", (1, 2))),
+        ("partition_missing",),
+    ),
+    "the kernel does not show all of the source": (
+        machine(typed("sda", 8, "11111111", (1, 2), stale=(3,)), typed("sdb", 9, "22222222", (1, 2, 3))),
+        ("partition_table_stale",),
+    ),
+    "the source has nothing but a container": (
+        machine(
+            disk("sda", 8, "11111111", partition("sda", 4, 8, parttype="0x5"), table="dos"),
+            typed("sdb", 9, "22222222", (1, 2)),
+        ),
+        ("partition_missing",),
+    ),
+    "the source is absent": (machine(typed("sdb", 9, "22222222", (1, 2))), ("source_disk_not_found",)),
+    "a blank target": (
+        machine(typed("sda", 8, "11111111", (1, 2)), typed("sdb", 9, "22222222", (), table=None)),
+        ("target_has_no_table",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_reasons_against_copying_the_whole(case: str) -> None:
+    situation, expected = WHOLE[case]
+    found = plan.make(situation, replace(REQUEST, partitions="all"))
+    assert [refusal.code for refusal in found.refusals] == list(expected)
+    assert found.refusals or [pair.number for pair in found.pairs] == [
+        part.number for part in situation.disks[0].partitions
+    ]
 
 
 SINGLE, DUAL = Switch("/sys/1-2/remove"), Switch("/sys/1-2/remove", ("sda",))

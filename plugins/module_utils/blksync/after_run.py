@@ -10,6 +10,7 @@ from typing import Sequence
 from . import history, notify, textfile
 from .job_run import Result
 from .jobs import Job
+from .report import copied_text
 
 
 def publish(job: Job, results: Sequence[Result], folder: str) -> list[str]:
@@ -34,4 +35,7 @@ def message(job: str, results: Sequence[Result]) -> tuple[str, str]:
     disks = [result.report.get("target") or {} for result in results]
     names = [" ".join(str(disk[key]) for key in ("model", "serial") if disk.get(key)) for disk in disks]
     described = ", ".join(name for name in names if name)
+    partial = [result.report for result in results if result.report.get("left_out")]
+    if partial:  # of one source, so the same for each target
+        return "Backup disk can be disconnected", "Backup %s: %s." % (job, copied_text(partial[0], described))
     return "Backup disk can be disconnected", "The backup %s is complete%s." % (job, described and ": " + described)

@@ -23,7 +23,7 @@ from .request import (
     SCOPES,
     VERIFY_MODES,
     SyncRequest,
-    check_partitions,
+    parse_partitions,
 )
 from .text import printable
 
@@ -50,7 +50,7 @@ class Job:
     name: str
     source: str
     targets: tuple[JobTarget, ...]
-    partitions: tuple[int, ...] = DEFAULT_PARTITIONS
+    partitions: tuple[int, ...] | str = DEFAULT_PARTITIONS
     engine: str = "auto"
     quiesce: str = "auto"
     quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
@@ -282,13 +282,11 @@ def _whole_number(key: str, value: Any) -> int:
     return int(value)
 
 
-def _partitions(key: str, value: Any) -> tuple[int, ...]:
-    numbers: tuple[int, ...] = _all_of(key, value, _whole_number)
+def _partitions(key: str, value: Any) -> tuple[int, ...] | str:
     try:
-        check_partitions(numbers)
+        return parse_partitions(value)
     except InvalidRequestError as error:
         raise _WrongError(str(error)) from error
-    return numbers
 
 
 def _max_age(key: str, value: Any) -> int | None:

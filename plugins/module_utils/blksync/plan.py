@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator
 
-from . import safety, selection
+from . import coverage, partition_types, safety, selection
 from .errors import DiskAmbiguousError, DiskNotFoundError, RefusedError
 from .live import conditions
 from .machine import Disk, Machine, Partition
 from .quiesce.plan import QuiescePlan, steps_for
-from .request import LIVE, CopyRequest, SyncRequest
+from .request import EVERY, LIVE, CopyRequest, SyncRequest
 from .safety import Refusal
 
 
@@ -68,23 +68,38 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
     source = _select("source", machine, request.source, refusals, warnings)
     target = _select("target", machine, request.target, refusals, warnings)
     protected = _protected(machine, request.protected)
+    numbers = coverage.numbers(source, request.partitions)
     pairs: list[Pair] = []
     if source and target:
         refusals += safety.disk_refusals(machine, source, target, protected)
         for role, disk in (("Source", source), ("Target", target)):
-            refusals += safety.stale_table_refusals(role, disk, request.partitions)
-            refusals += safety.overlap_refusals(role, disk, request.partitions)
-        for number in request.partitions:
+            # The whole of a source includes what only its table has.
+            wanted = (*numbers, *source.stale) if request.partitions == EVERY else numbers
+            refusals += safety.stale_table_refusals(role, disk, wanted)
+            refusals += safety.overlap_refusals(role, disk, numbers)
+        refusals += safety.empty_disk_refusals(source, target)
+        for number in numbers:
             refusals += safety.pair_refusals(source, target, number)
             ours, theirs = source.partition(number), target.partition(number)
             if ours and theirs:
                 quiesce = steps_for(machine, ours, request.quiesce)
                 refusals += quiesce.refusals
                 refusals += live_refusals(ours, quiesce, request)
+                if request.partitions == EVERY:
+                    refusals += safety.type_refusals(target, ours, theirs)
+                else:
+                    warnings += _type_warnings(target, ours, theirs)
                 pairs.append(Pair(number, ours, theirs, quiesce))
+        refusals += coverage.system_refusals(source, numbers)
     if target and request.eject:
-        refusals += safety.eject_refusals(target, request.partitions)
+        refusals += safety.eject_refusals(target, numbers)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
+
+
+def _type_warnings(target: Disk, ours: Partition, theirs: Partition) -> Iterator[str]:
+    found = partition_types.difference(target, ours, theirs)
+    if found:
+        yield "%s %s" % (found.message, found.hint)
 
 
 def live_refusals(partition: Partition, quiesce: QuiescePlan, request: CopyRequest) -> Iterator[Refusal]:

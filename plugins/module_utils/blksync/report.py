@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import coverage
 from .machine import Disk
 from .plan import Pair, Plan
 from .request import ALL
+from .text import printable
 
 
 @dataclass
@@ -100,6 +102,11 @@ class SyncReport:
         """True exactly when bytes on the target differ (would differ) from before; after a failure, when they may."""
         return self.created or any(pair.blocks_changed or pair.writing for pair in self.pairs)
 
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """The partitions of the source that are no pair (see coverage.left_out)."""
+        return coverage.left_out(self.plan.source, [pair.number for pair in self.plan.pairs])
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data: the documented result of disk_sync."""
         return {
@@ -108,6 +115,7 @@ class SyncReport:
             "target": _disk(self.plan.target),
             "engine": {"name": self.engine, "version": self.engine_version},
             "partitions": [pair.as_dict() for pair in self.pairs],
+            "left_out": self.left_out,
             "bytes_written": sum(pair.bytes_written for pair in self.pairs),
             "ejected": self.ejected,
         }
@@ -116,17 +124,44 @@ class SyncReport:
         """The documented result of image_sync: what belongs to whole disks left out."""
         result = dict(self.as_dict(), created=self.created)
         result["partitions"] = [dict(pair.as_dict(), digest=pair.digest) for pair in self.pairs]
-        del result["ejected"]
+        del result["ejected"], result["left_out"]
         return result
 
     def diff(self) -> dict[str, str]:
-        """Before and after, one line a pair, for ``--diff``."""
+        """Before and after, one line for each partition of the source, for ``--diff``."""
+        left_out = "".join("partition %s is left out\n" % left_out_text(entry) for entry in self.left_out)
         return {
             "before_header": "%s (before)" % _path(self.plan.target),
             "after_header": "%s (after)" % _path(self.plan.target),
-            "before": "".join(_before(pair) for pair in self.pairs),
-            "after": "".join(_equal(pair) for pair in self.pairs),
+            "before": "".join(_before(pair) for pair in self.pairs) + left_out,
+            "after": "".join(_equal(pair) for pair in self.pairs) + left_out,
         }
+
+
+def left_out_text(entry: dict[str, Any]) -> str:
+    """A partition of ``left_out`` as people know it: "3 (/home, 20.0 GiB)", '4 ("data", ext4, 8.0 GiB)'."""
+    label = '"%s"' % entry["label"] if entry["label"] else ""
+    known = entry["mountpoints"] or [text for text in (label, entry["fstype"]) if text]
+    size = [] if entry["size"] is None else [human_bytes(entry["size"])]
+    described = ", ".join([*map(printable, known), *size])
+    return "%d (%s)" % (entry["number"], described) if described else "%d" % entry["number"]
+
+
+def copied_text(report: dict[str, Any], on: str = "") -> str:
+    """What a sync copied and, in the same sentence, what it did not: for a result in which something is left out.
+
+    "Partitions 1 and 2 are complete; partition 3 (/home, 20.0 GiB) was not copied": no full stop at the end. ``on``
+    is the disk, if it is to be named.
+    """
+    copied = [str(pair["number"]) for pair in report["partitions"]]
+    missing = [left_out_text(entry) for entry in report["left_out"]]
+    return "%s %s %s complete%s; %s %s %s not copied" % (
+        *("Partitions" if len(copied) > 1 else "Partition", coverage.enumerated(copied)),
+        "are" if len(copied) > 1 else "is",
+        " on %s" % on if on else "",
+        *("partitions" if len(missing) > 1 else "partition", coverage.enumerated(missing)),
+        "were" if len(missing) > 1 else "was",
+    )
 
 
 def human_bytes(count: float) -> str:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,6 +20,7 @@ DISK_QUIESCE_MODES = ("auto", LIVE, "freeze", "none")
 ALL, USED = SCOPES = ("all", "used")
 VERIFY_MODES = ("auto", "full")
 DEFAULT_PARTITIONS = (1, 2)
+EVERY = "all"  # of ``partitions``: each one that the source has
 DEFAULT_QUIESCE_TIMEOUT = 3600  # seconds
 BLOCK_SIZES = tuple(4096 << power for power in range(9))  # bytes: to 1 MiB, the native engine's window
 DEFAULT_DIGEST_MAX_AGE = 30 * 24 * 3600  # seconds
@@ -74,11 +77,14 @@ class CopyRequest:
 
 @dataclass(frozen=True)
 class SyncRequest(CopyRequest):
-    """One sync of disks. ``source``, ``target`` and ``protected`` are identifiers (see selection)."""
+    """One sync of disks. ``source``, ``target`` and ``protected`` are identifiers (see selection).
+
+    ``partitions`` are numbers, or EVERY for each partition that the source has.
+    """
 
     quiesce_modes: ClassVar[tuple[str, ...]] = DISK_QUIESCE_MODES
 
-    partitions: tuple[int, ...] = DEFAULT_PARTITIONS
+    partitions: tuple[int, ...] | str = DEFAULT_PARTITIONS
     protected: tuple[object, ...] = ()
     eject: bool = False
 
@@ -169,13 +175,55 @@ def _one_of(option: str, value: str, choices: tuple[str, ...]) -> None:
         raise InvalidRequestError("%s is %r; choose one of %s." % (option, value, ", ".join(choices)))
 
 
-def check_partitions(numbers: tuple[int, ...]) -> None:
-    """Raise InvalidRequestError unless they are the numbers of different partitions."""
-    if not numbers:
-        raise InvalidRequestError("partitions is empty.", "Name the partition numbers to sync, such as [1, 2].")
-    wrong = [number for number in numbers if number < 1]
+_NUMBERS = "Give the numbers of partitions, such as [1, 2], or the word all."
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)", re.ASCII)
+_IN_BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)")
+
+
+def parse_partitions(value: object) -> tuple[int, ...] | str:
+    """``partitions`` as YAML, an INI inventory, JSON or a command line hands it over.
+
+    That is the word "all", a number, a list of numbers, each of them perhaps as text, or a text of numbers with commas
+    between (``1,2``, ``[1, 2]``). A module must take it as ``type: raw``: with ``type: list`` Ansible makes numbers of
+    true and 1.0 without a word. Raises InvalidRequestError for all else.
+    """
+    if value == EVERY:
+        return EVERY
+    if isinstance(value, str):
+        brackets = _IN_BRACKETS.fullmatch(value.strip())
+        text = (brackets.group(1) or brackets.group(2) or "") if brackets else value
+        value = text.split(",") if text.strip() else []
+    items = value if isinstance(value, (list, tuple)) else (value,)
+    found = [_partition_number(item) for item in items]
+    wrong = [_shown(item) for item, number in zip(items, found) if number is None]
+    if wrong:
+        raise InvalidRequestError("partitions holds %s, which is no partition number." % ", ".join(wrong), _NUMBERS)
+    parsed = tuple(number for number in found if number is not None)
+    check_partitions(parsed)
+    return parsed
+
+
+def check_partitions(partitions: tuple[int, ...] | str) -> None:
+    """Raise InvalidRequestError unless they are EVERY or the numbers of different partitions."""
+    if isinstance(partitions, str):
+        _one_of("partitions", partitions, (EVERY,))
+        return
+    if not partitions:
+        raise InvalidRequestError("partitions is empty.", _NUMBERS)
+    wrong = [number for number in partitions if number < 1]
     if wrong:
         raise InvalidRequestError("partitions holds %s; partition numbers start at 1." % ", ".join(map(str, wrong)))
-    twice = sorted({number for number in numbers if numbers.count(number) > 1})
+    twice = sorted({number for number in partitions if partitions.count(number) > 1})
     if twice:
         raise InvalidRequestError("partitions names %s more than once." % ", ".join(map(str, twice)))
+
+
+def _partition_number(item: object) -> int | None:
+    """None for what is no whole number, neither as such nor as text."""
+    if isinstance(item, str):
+        return int(item) if _NUMBER.fullmatch(item.strip()) else None
+    return item if isinstance(item, int) and not isinstance(item, bool) else None
+
+
+def _shown(item: object) -> str:
+    return json.dumps(item, default=repr)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator, Sequence
 
+from . import partition_types, sfdisk_lines
 from .machine import Disk, Machine, Mount, Partition
 
 # Where a running Linux keeps itself: a disk that carries one of these is in use by the system, not a backup.
@@ -28,6 +29,11 @@ class Refusal:
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message
+
+
+def is_extended(partition: Partition) -> bool:
+    """Whether it is a container of logical partitions, of which the kernel shows only the beginning."""
+    return (partition.parttype or "").lower() in EXTENDED_TYPES
 
 
 def disk_refusals(machine: Machine, source: Disk, target: Disk, protected: Sequence[Disk]) -> Iterator[Refusal]:
@@ -60,13 +66,13 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
     """Reasons that concern one pair: missing, unequal, extended, or a target partition in use."""
     ours, theirs = source.partition(number), target.partition(number)
     for role, disk, partition in (("Source", source, ours), ("Target", target, theirs)):
-        if partition is None:
+        if partition is None and (disk.partitions or disk.stale):
             yield Refusal(
                 "partition_missing",
                 "%s disk %s has no partition %d." % (role, disk.describe(), number),
-                "It has %s." % (", ".join(str(p.number) for p in disk.partitions) or "no partitions"),
+                "It has %s." % (", ".join(str(p.number) for p in disk.partitions) or "none that the kernel shows"),
             )
-        elif (partition.parttype or "").lower() in EXTENDED_TYPES:
+        elif partition and is_extended(partition):
             yield Refusal(
                 "extended_partition",
                 "%s partition %s is an extended partition, a container of others." % (role, partition.path),
@@ -77,12 +83,38 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
             "size_differs",
             "Partition %d differs in size: %s has %d bytes, %s has %d bytes."
             % (number, ours.path, ours.size, theirs.path, theirs.size),
-            "Repartition the backup disk so that both are equal to the byte.",
+            sfdisk_lines.resize(target, ours, theirs),
         )
     if theirs:
         if theirs.read_only and not target.read_only:
             yield Refusal("target_read_only", "Target partition %s is read-only." % theirs.path)
         yield from in_use("Target partition", theirs.path, theirs.mounts, theirs.swap, theirs)
+
+
+def empty_disk_refusals(source: Disk, target: Disk) -> Iterator[Refusal]:
+    """A disk without any partition but containers, once for each disk whatever partitions are wanted of it."""
+    for role, disk in (("Source", source), ("Target", target)):
+        if not disk.stale and all(map(is_extended, disk.partitions)):
+            hint = "Name the disk that has the partitions."
+            yield Refusal(
+                "partition_missing" if disk.table else "%s_has_no_table" % role.lower(),
+                "%s disk %s has no %s." % (role, disk.describe(), "partitions" if disk.table else "partition table"),
+                sfdisk_lines.same_layout(source, disk) if disk is target else hint,
+            )
+
+
+def type_refusals(target: Disk, ours: Partition, theirs: Partition) -> Iterator[Refusal]:
+    """Where the whole source is wanted: a pair whose types differ, or are unknown."""
+    found = partition_types.difference(target, ours, theirs)
+    unknown = partition_types.unknown(ours, theirs)
+    if found:
+        yield Refusal("type_differs", found.message, found.hint)
+    elif unknown:
+        yield Refusal(
+            "type_unknown",
+            "The partition type of %s is unknown." % unknown,
+            "Install blkid (util-linux), or list the partitions by number.",
+        )
 
 
 def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusal]:
@@ -136,7 +168,7 @@ def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[
             continue
         for other in disk.partitions:
             # An extended partition's node covers only its first sectors: it shares nothing that is copied.
-            if other.number == number or (other.parttype or "").lower() in EXTENDED_TYPES:
+            if other.number == number or is_extended(other):
                 continue
             apart = other.start >= chosen.start + chosen.size or chosen.start >= other.start + other.size
             if not apart and (other.number not in numbers or other.number > number):

@@ -51,7 +51,7 @@ def folders(tmp_path: Path) -> list[str]:
         (["sync", "../travel"], "not a job's name"),
         (["verify", "home"], "there is no such job"),
         (["verify"], "JOB"),
-        ([*PAIR, "--partitions", "1;2"], "give numbers with commas between"),
+        ([*PAIR, "--partitions", "1;2"], "no partition number"),
         ([*PAIR, "--partitions", "0"], "partition numbers start at 1"),
         ([*PAIR, "--engine", "dd"], "invalid choice"),
         ([*PAIR, "--scope", "some"], "invalid choice"),

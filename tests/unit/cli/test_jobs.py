@@ -82,6 +82,12 @@ def test_request_says_what_the_job_says() -> None:
             assert getattr(request, field.name) == getattr(job, field.name), field.name
 
 
+@pytest.mark.parametrize(("value", "partitions"), [("all", "all"), ("1,2", (1, 2)), (["3"], (3,)), (4, (4,))])
+def test_partitions_are_read_as_everywhere(value: object, partitions: object) -> None:
+    job = parse({**SMALLEST, "partitions": value})
+    assert job.request(job.targets[0]).partitions == partitions
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -105,8 +111,9 @@ def test_request_says_what_the_job_says() -> None:
         ({"targets": [{"identifier": "22222222", "size": 7}]}, ['targets[0]: unknown key "size"']),
         ({"targets": [{"identifier": "22222222"}] * 2}, ["names a disk twice"]),
         ({"partitions": []}, ["partitions is empty"]),
-        ({"partitions": [1, True]}, ["partitions[1] is true"]),
-        ({"partitions": ["1"]}, ['partitions[0] is "1"']),
+        ({"partitions": [1, True]}, ["partitions holds true"]),
+        ({"partitions": ["1", "x"]}, ['partitions holds "x"']),
+        ({"partitions": None}, ["partitions holds null"]),
         ({"partitions": [2, 2]}, ["names 2 more than once"]),
         ({"engine": "dd"}, ['engine is "dd"', ", ".join(ENGINES)]),
         ({"quiesce": "halt"}, [", ".join(DISK_QUIESCE_MODES)]),

@@ -106,5 +106,11 @@ def test_what_is_said() -> None:
         "Backup disk can be disconnected",
         "The backup travel is complete: T7 S6X.",
     )
+    home = {"number": 3, "size": 1024, "fstype": None, "label": None, "mountpoints": ["/home"]}
+    part = Result("22222222", {**TARGET, "partitions": [{"number": 1}, {"number": 2}], "left_out": [home]})
+    assert after_run.message("travel", [part]) == (
+        "Backup disk can be disconnected",
+        "Backup travel: Partitions 1 and 2 are complete on T7 S6X; partition 3 (/home, 1.0 KiB) was not copied.",
+    )
     failed = Result("33333333", {}, EngineError("The program failed."))
     assert after_run.message("travel", [done, failed]) == ("Backup travel failed", "The program failed.")

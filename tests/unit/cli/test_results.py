@@ -58,6 +58,7 @@ def report(**pair: Any) -> dict[str, Any]:
         "target": dict(disk, path="/dev/sdb", ptuuid="22222222"),
         "engine": {"name": "native", "version": "0.1.0"},
         "partitions": [{**PAIR, **pair}],
+        "left_out": [],
         "bytes_written": PAIR["bytes_written"],
         "ejected": False,
     }
@@ -108,6 +109,43 @@ def test_copied_whole_though_used_was_asked_for() -> None:
 def test_what_was_skipped_is_not_missing_from_a_copy_that_ended_early() -> None:
     told = lines(**{**USED, "bytes_compared": 64 * MIB, "complete": False})
     assert told[0] == "  partition 2: not finished: 64.0 MiB of 256.0 MiB compared, 492.0 KiB written"
+
+
+HOME: dict[str, Any] = {
+    "number": 3,
+    "path": "/dev/sda3",
+    "size": 64 * MIB,
+    "fstype": "ext4",
+    "label": None,
+    "mountpoints": ["/home"],
+}
+
+
+PARTLY = "Partition 2 is complete; partition 3 (/home, 64.0 MiB) was not copied."
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        ({}, "The backup disk is complete and can be disconnected."),
+        ({"ejected": True}, "The backup disk is powered off and can be disconnected."),
+        ({"left_out": [HOME]}, f"{PARTLY} The disk can be disconnected."),
+        ({"left_out": [HOME], "ejected": True}, f"{PARTLY} The disk is powered off and can be disconnected."),
+    ],
+)
+def test_the_whole_is_spoken_of_only_if_all_was_copied(options: dict[str, Any], last: str) -> None:
+    told = results.report_lines(Result("22222222", {**report(), **options}), check=False)
+    assert told[-1] == last
+
+
+def test_a_check_names_what_is_left_out() -> None:
+    told = results.report_lines(Result("22222222", {**report(), "left_out": [HOME]}), check=True)
+    assert told[-1] == "  partition 3 (/home, 64.0 MiB): left out"
+
+
+def test_verify_names_what_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    verify._tell(Result("22222222", {**report(), "left_out": [HOME]}), frozenset())
+    assert capsys.readouterr().out.splitlines()[-1] == "  partition 3 (/home, 64.0 MiB): left out"
 
 
 def test_verify_claims_no_more_than_it_compared(capsys: pytest.CaptureFixture[str]) -> None:

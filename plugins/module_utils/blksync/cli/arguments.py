@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 from .. import __version__
+from ..errors import InvalidRequestError
 from ..history import STATE_FOLDER
 from ..jobs import JOB_FOLDER
 from ..request import (
@@ -17,6 +18,7 @@ from ..request import (
     ENGINES,
     SCOPES,
     VERIFY_MODES,
+    parse_partitions,
 )
 
 OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
@@ -87,9 +89,9 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     group.add_argument("--target", metavar="DISK", help="the backup disk, which is written")
     group.add_argument(
         "--partitions",
-        metavar="N,N",
-        type=partition_numbers,
-        help="partitions to sync (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
+        metavar="N,N|all",
+        type=_partitions,
+        help="partitions to sync: numbers, or all of the source (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
     )
     group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto)")
     group.add_argument("--quiesce", choices=DISK_QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
@@ -151,9 +153,9 @@ def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
 
 
-def partition_numbers(text: str) -> tuple[int, ...]:
-    """ "1,2" as numbers. Raises ArgumentTypeError."""
+def _partitions(text: str) -> tuple[int, ...] | str:
+    """See parse_partitions. Raises ArgumentTypeError, whose message argparse shows."""
     try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError("%r: give numbers with commas between, such as 1,2" % text) from None
+        return parse_partitions(text)
+    except InvalidRequestError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

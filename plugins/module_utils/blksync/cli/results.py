@@ -11,7 +11,7 @@ from typing import Any, Sequence
 from ..errors import BlksyncError, RefusedError
 from ..job_run import Result
 from ..jobs import Job
-from ..report import human_bytes
+from ..report import copied_text, human_bytes, left_out_text
 from ..request import USED
 from ..text import printable
 from . import messages
@@ -74,12 +74,25 @@ def report_lines(result: Result, check: bool) -> list[str]:
         lines += ["    %s" % quiesce_text(entry) for entry in pair["quiesce"]]
         lines += ["    %s" % text for text in (live_text(pair), scope_text(pair)) if text]
         lines += ["    %s" % note for note in pair["notes"]]
+    lines += left_out_lines(report)
     if result.error is None and not check:
-        done = "is powered off and" if report["ejected"] else "is complete and"
-        lines.append("The backup disk %s can be disconnected." % done)
+        lines.append(ending(report))
     elif not check and report["changed"] and not all(pair["complete"] for pair in report["partitions"]):
         lines.append("The backup disk is incomplete: it is no backup until a later run succeeds.")
     return lines
+
+
+def left_out_lines(report: dict[str, Any]) -> list[str]:
+    """The partitions of the source that were no part of it, one a line."""
+    return ["  partition %s: left out" % left_out_text(entry) for entry in report["left_out"]]
+
+
+def ending(report: dict[str, Any]) -> str:
+    """What a success means: of the whole disk only if all of it was copied."""
+    if report["left_out"]:
+        off = "is powered off and " if report["ejected"] else ""
+        return "%s. The disk %scan be disconnected." % (copied_text(report), off)
+    return "The backup disk is %s and can be disconnected." % ("powered off" if report["ejected"] else "complete")
 
 
 def pair_text(pair: dict[str, Any], check: bool) -> str:

@@ -57,6 +57,8 @@ def _tell(result: Result, in_use: frozenset[int]) -> None:
         messages.say("  partition %d: %s" % (pair["number"], text))
         if results.scope_text(pair):
             messages.say("    %s" % results.scope_text(pair))
+    for line in results.left_out_lines(result.report):
+        messages.say(line)
 
 
 def _in_use(machine: Machine, job: jobs.Job) -> frozenset[int]:
