@@ -64,7 +64,8 @@ def main() -> int:
         if of_images:
             result = image.run(ImageRequest(**options), Told(hold_at)).as_image_dict()
         else:
-            result = sync.run(SyncRequest(**options), Told(hold_at)).as_dict()
+            report = sync.run(SyncRequest(**options), Told(hold_at))
+            result = dict(report.as_dict(), warnings=report.warnings)
     except BlksyncError as error:
         print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": error.report}), flush=True)
         return 1

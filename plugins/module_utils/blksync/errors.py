@@ -128,6 +128,10 @@ class RestoreError(BlksyncError):
     kind = "restore"
 
 
+class DeviceGoneError(RestoreError):
+    """What is to be put back lay on a disk that is gone: nothing is left that this program could do."""
+
+
 class VerificationError(BlksyncError):
     """The target does not hold what was written to it."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Callable
+from typing import Callable, Sequence
 
 from . import device, discovery, disk_lock, eject, engines
 from . import plan as planning
@@ -19,8 +19,8 @@ from .pair_sync import PairSync
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
-from .quiesce.execution import restore_error
-from .quiesce.state import restore_state
+from .quiesce.execution import Failure, restore_error
+from .quiesce.state import RestoredRun, restore_state
 from .report import SyncReport
 from .request import USED, SyncRequest
 
@@ -33,8 +33,10 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     Raises BlksyncError; its ``report`` says how far the run came.
     """
     request.validate()
-    warnings = [] if request.check else put_back_leftovers()
-    plan = planning.make(observe(), request)
+    leftovers = [] if request.check else put_back_leftovers()
+    machine = observe()
+    plan = planning.make(machine, request)
+    warnings = concerning(leftovers, machine, (plan.source_disk.devno, plan.target_disk.devno))
     if plan.refusals:
         raise RefusedError(plan.refusals)
     engine = engines.choose(request.engine, parts=request.scope == USED)
@@ -57,16 +59,30 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     return report
 
 
-def put_back_leftovers() -> list[str]:
-    """Restore what a run left whose processes were all killed, so that this one finds the machine as it belongs.
+def put_back_leftovers() -> list[RestoredRun]:
+    """Restore what runs left whose processes were all killed, so that this one finds the machine as it belongs."""
+    return [run for run in restore_state() if not run.running]
 
-    Returns a sentence for each; raises RestoreError where something could not be put back.
+
+def concerning(leftovers: Sequence[RestoredRun], machine: Machine, disks: Sequence[str]) -> list[str]:
+    """What a run that works on these disks has to say of the leftovers: a sentence or two for each.
+
+    Raises RestoreError where something on these disks could not be put back. ``disks`` are devnos. What lies on other
+    disks, or on one that is gone, is no reason to fail.
     """
-    ended = [run for run in restore_state() if not run.running]
-    failures = [failure for run in ended for failure in run.failures]
-    if failures:
-        raise restore_error(failures)
-    return ["Put back first what a killed run (%s) had left frozen or unmounted." % run.label for run in ended]
+    said: list[str] = []
+    ours: list[Failure] = []
+    for run in leftovers:
+        if run.actions:
+            said.append("Put back first what a killed run (%s) had left frozen or unmounted." % run.label)
+        for failure in run.failures:
+            if not failure.gone and not set(disks).isdisjoint(machine.disks_under(failure.devno)):
+                ours.append(failure)
+            else:
+                said.append("Left by a killed run (%s): %s %s" % (run.label, failure.message, failure.hint))
+    if ours:
+        raise restore_error(ours)
+    return said
 
 
 class _Sync:

@@ -11,14 +11,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from blksync.errors import BlksyncError
+from blksync.errors import BlksyncError, RestoreError
 from blksync.processes import identify, is_alive
 from blksync.quiesce import systemd
 from blksync.quiesce.channel import Channel, ChannelClosedError
+from blksync.quiesce.execution import Failure
+from blksync.quiesce.freeze import Freeze
 from blksync.quiesce.state import StateFile, restore_state
 from blksync.quiesce.step import Entry, Step
 from tests.support.machines import mount
@@ -80,14 +83,50 @@ def test_the_state_file_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
     assert restore_state(str(tmp_path / "new")) == []
 
 
-def test_a_failure_to_restore_keeps_the_file_and_says_what_to_run(tmp_path: Path) -> None:
+def leave(folder: Path, *entries: Entry) -> Path:
+    """The state file of a run whose processes are dead."""
     dead = {"pid": 1, "start": "none"}
-    record = {"label": "copying", "sync": dead, "guardian": dead, "entries": [ENTRY.to_data()]}
-    file = tmp_path / "quiesce-1.json"
+    record = {"label": "copying", "sync": dead, "guardian": dead, "entries": [entry.to_data() for entry in entries]}
+    file = folder / "quiesce-1.json"
     file.write_text(json.dumps(record))
+    return file
+
+
+def test_a_failure_to_restore_keeps_what_is_left_and_says_what_to_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    other = replace(ENTRY, step=replace(ENTRY.step, device="/dev/other", carrier="8:3", devno="8:3"))
+
+    def undo(measure: Freeze) -> str:
+        if measure.step.device == "/dev/none":
+            raise RestoreError("No.", "Run: this")
+        return ""
+
+    monkeypatch.setattr(Freeze, "undo", undo)
+    file = leave(tmp_path, ENTRY, other)
     (run,) = restore_state(str(tmp_path))
-    assert [failure.message for failure in run.failures]
-    assert file.exists()
+    assert run.failures == [Failure("No.", "Run: this", "8:2")]
+    assert [action["device"] for action in run.actions] == ["/dev/other"]
+    assert [entry["step"]["device"] for entry in json.loads(file.read_text())["entries"]] == ["/dev/none"]
+
+
+@pytest.mark.parametrize("action", ["frozen", "unmounted"])
+def test_what_lay_on_a_device_that_is_gone_is_reported_once(tmp_path: Path, action: str) -> None:
+    step = replace(ENTRY.step, carrier="4095:1048575", devno="4095:1048575")  # a number that no device has
+    file = leave(tmp_path, replace(ENTRY, step=step, action=action))
+    (run,) = restore_state(str(tmp_path))
+    (failure,) = run.failures
+    assert (failure.gone, run.actions) == (True, [])
+    assert "/dev/none (4095:1048575) is gone" in failure.message
+    assert "mount -t ext4" in failure.hint
+    assert not file.exists()
+    assert restore_state(str(tmp_path)) == []
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BlksyncError, match="Cannot read"):
+        restore_state(str(tmp_path / "file"))
 
 
 def test_a_broken_state_file_is_named(tmp_path: Path) -> None:

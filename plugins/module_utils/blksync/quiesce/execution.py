@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Callable, Sequence
 
-from ..errors import BlksyncError, QuiesceError, RestoreError
+from ..errors import BlksyncError, DeviceGoneError, QuiesceError, RestoreError
 from .freeze import Freeze
 from .journal import RelinquishJournal
 from .measure import Measure, NotPossibleError, cannot
@@ -37,14 +37,19 @@ def describe(error: BaseException) -> str:
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that could not be put back; ``hint`` is what a person runs."""
+    """Something that could not be put back; ``hint`` is what a person runs.
+
+    ``devno`` is the device that it is about, or "". ``gone``: that is there no more, and nothing is left to try.
+    """
 
     message: str
     hint: str
+    devno: str = ""
+    gone: bool = False
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
-        return {"message": self.message, "hint": self.hint}
+        return asdict(self)
 
 
 class Execution:
@@ -121,7 +126,8 @@ class Execution:
         self._record(self.entries)
 
     def undo(self) -> list[Failure]:
-        """Undo the last first, and every one whatever becomes of the others. What failed can be undone again."""
+        """Undo the last first, and every one whatever becomes of the others. What failed can be undone again, but for
+        what lay on a device that is gone: that is over."""
         failures: list[Failure] = []
         self.disturbances = []
         for entry in reversed(self.entries):
@@ -130,10 +136,14 @@ class Execution:
             measure = self._measure(entry.step, entry.action)
             try:
                 disturbance = measure.undo()
+            except DeviceGoneError as error:
+                failures.append(Failure(error.message, error.hint, entry.step.carrier, gone=True))
+                entry.ended = time.monotonic()
             except BlksyncError as error:
-                failures.append(Failure(error.message, error.hint))
+                failures.append(Failure(error.message, error.hint, entry.step.carrier))
             except Exception as error:  # noqa: BLE001  # whatever it is, the others are put back
-                failures.append(Failure("Cannot restore %s: %s." % (entry.step.name, describe(error)), RESTORE_HINT))
+                message = "Cannot restore %s: %s." % (entry.step.name, describe(error))
+                failures.append(Failure(message, RESTORE_HINT, entry.step.carrier))
             else:
                 entry.ended, entry.resumed = time.monotonic(), measure.resumed
                 self.disturbances += [disturbance] if disturbance else []

@@ -17,6 +17,7 @@ from ..errors import QuiesceError, RestoreError
 from . import libc
 from .freezer import DIED, FIFREEZE, FITHAW, Freezer, ioctl
 from .measure import Measure, NotPossibleError, cannot, remedy
+from .mounting import expect_same, mounted_aside
 from .step import FROZEN
 
 __all__ = ["FIFREEZE", "FITHAW", "Freeze", "mount_id"]
@@ -113,8 +114,7 @@ class Freeze(Measure):
             if self.resumed is not None:
                 return ""
         try:
-            self._open()
-            ioctl(self.fd, FITHAW)
+            self._thaw()
             self.resumed = time.monotonic()
         except QuiesceError as error:
             raise RestoreError("Cannot thaw: %s" % error.message, "Run: %s" % self._command()) from error
@@ -126,6 +126,17 @@ class Freeze(Measure):
                 "%s To thaw it, run: %s" % (remedy(error), self._command()),
             ) from error
         return ""
+
+    def _thaw(self) -> None:
+        """Through what is open, else through a mount, else through the device. Raises OSError or BlksyncError."""
+        if self.fd < 0:
+            expect_same(self.step)
+            if not any(mount.devno == self.step.devno for mount in read_mounts()):
+                with mounted_aside(self.step) as folder:
+                    _thaw_folder(folder)
+                return
+            self._open()
+        ioctl(self.fd, FITHAW)
 
     def wait(self) -> None:
         """Until a freeze that the kernel had not ended is over."""
@@ -149,6 +160,14 @@ class Freeze(Measure):
 
     def _command(self) -> str:
         return "fsfreeze --unfreeze %s" % self.step.mountpoints[0]
+
+
+def _thaw_folder(folder: str) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ioctl(fd, FITHAW)
+    finally:
+        os.close(fd)
 
 
 def mount_id(fd: int) -> int:

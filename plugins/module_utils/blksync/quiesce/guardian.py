@@ -112,6 +112,7 @@ class _Guardian:
         self.state = StateFile(label, sync, os.getpid(), folder)
         self.execution = Execution(self._record, unwanted=self._unwanted)
         self.sync = identify(sync)
+        self._steps: dict[Step, Step] = {}
         self.deadline: float | None = None
         self.ended = ""
         self.sync_listens = True
@@ -160,7 +161,7 @@ class _Guardian:
         return bool(wanted != "end")
 
     def _do(self, wanted: str, message: dict[str, Any]) -> None:
-        steps = [Step.from_data(step) for step in message.get("steps", ())]
+        steps = [self._identified(Step.from_data(step)) for step in message.get("steps", ())]
         if wanted == "prepare":
             self.execution.prepare(steps)
             self._send({"did": wanted})
@@ -173,6 +174,12 @@ class _Guardian:
             self._send({"did": wanted, "problem": self.state.problem})
         elif wanted == "restore":
             self._restore(self.ended)
+
+    def _identified(self, step: Step) -> Step:
+        """With the device as it was when the step was first heard of, before anything was done."""
+        if step not in self._steps:
+            self._steps[step] = step.identified()
+        return self._steps[step]
 
     def _fail(self, error: BlksyncError) -> None:
         """What was asked for was not done; what has been done of it is undone."""

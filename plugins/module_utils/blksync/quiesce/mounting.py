@@ -8,15 +8,15 @@ After a copy both disks carry the same UUIDs, and /dev/disk/by-uuid may lead to 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import stat
 import tempfile
 import time
+from typing import Iterator
 
-from ..device import device_number
 from ..discovery.mounts import read_mounts
-from ..errors import RestoreError
+from ..errors import DeviceGoneError, RestoreError
 from ..machine import Mount
 from . import libc
 from .mount_options import Propagation, command, data, mount_flags, superblock_flags
@@ -24,10 +24,16 @@ from .step import Step
 
 PATIENCE = 5.0  # seconds: a dying process still holds its claim on the device for a moment
 POLL = 0.02
+# How a file system is mounted without playing its log back.
+_AS_IT_IS = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery", "btrfs": "rescue=nologreplay"}
 
 
 def mount_again(step: Step) -> None:
-    """Mount what of the step is not mounted now, in its old order. Raises RestoreError with the command to run."""
+    """Mount what of the step is not mounted now, in its old order. Raises RestoreError with the command to run.
+
+    Nothing is mounted, and no mount is believed to be the old one, where the device is another.
+    """
+    expect_same(step)
     for index, wanted in enumerate(step.mounts):
         # What was mounted twice in the same place must be there twice.
         before = sum(_same_place(mount, wanted) for mount in step.mounts[:index])
@@ -42,22 +48,79 @@ def mount_again(step: Step) -> None:
 def find_node(step: Step, source: str = "") -> str:
     """A path that leads to the remembered device number now, ``source`` if it does.
 
-    Raises RestoreError where there is none.
+    Raises DeviceGoneError where the number is nobody's or another device's, RestoreError where no path leads to it.
     """
-    for path in (source, step.device, "/dev/block/%s" % step.carrier):
-        # Links below /dev/disk can be given to the other disk at any moment.
-        if path.startswith("/dev/") and not path.startswith("/dev/disk/"):
-            try:
-                status = os.stat(path)
-            except OSError:
-                continue
-            if stat.S_ISBLK(status.st_mode) and device_number(status) == step.carrier:
-                return path
+    expect_same(step)
+    for path in step.nodes(source):
+        return path
+    if step.observe() is None:
+        raise gone(step, "is gone")
     raise RestoreError(
-        "Cannot mount %s again: its device %s (%s) is gone." % (step.mountpoints[0], step.device, step.carrier),
-        "Plug the disk in again, look for its name with lsblk, and run: %s"
-        % "; ".join(command(mount, "/dev/NAME") for mount in step.mounts),
+        "Cannot mount %s again: no node in /dev leads to its device %s (%s)."
+        % (_where(step), step.device, step.carrier),
+        "Look for its name with lsblk, and run: %s" % _commands(step),
     )
+
+
+def expect_same(step: Step) -> None:
+    """Raise DeviceGoneError where another device has the number of the step's."""
+    if step.replaced:
+        raise gone(step, "is gone, and another disk has its number now")
+
+
+def gone(step: Step, how: str) -> DeviceGoneError:
+    """Nothing is done to the disk that is there instead. ``how`` follows the device's name."""
+    return DeviceGoneError(
+        "%s cannot be put back: its device %s (%s) %s." % (_where(step), step.device, step.carrier, how),
+        "Nothing was done to any other disk. Should it be mounted, plug its disk in, look for its name with lsblk, "
+        "and run: %s" % _commands(step),
+    )
+
+
+@contextlib.contextmanager
+def mounted_aside(step: Step) -> Iterator[str]:
+    """A folder where the file system of a step is mounted for this moment, though it is mounted nowhere else.
+
+    A superblock that is frozen stays in memory, and mounting its device gives that very superblock (sget_fc() in
+    fs/super.c). Mounting it read-only is refused as busy, as long as it is there and writable; so what is mounted
+    read-only was unmounted long ago, and nothing is written to it. Raises OSError or RestoreError.
+    """
+    node = find_node(step, step.mounts[0].source)
+    folder = tempfile.mkdtemp(prefix="blksync-", dir="/run")
+    try:
+        _mount_aside(step, node, folder)
+        try:
+            yield folder
+        finally:
+            libc.unmount(folder)
+    finally:
+        os.rmdir(folder)
+
+
+def _mount_aside(step: Step, node: str, folder: str) -> None:
+    wanted = step.mounts[0]
+    try:
+        try:
+            libc.mount(node, folder, wanted.fstype, libc.MS_RDONLY, _AS_IT_IS.get(wanted.fstype, ""))
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            libc.mount(node, folder, wanted.fstype, superblock_flags(wanted), data(wanted))
+        libc.mount(None, folder, None, libc.MS_PRIVATE)
+    except OSError as error:
+        raise RestoreError(
+            "Cannot thaw the file system of %s, which is mounted nowhere: it cannot be mounted (%s)."
+            % (node, os.strerror(error.errno or 0)),
+            "Mount it and run: fsfreeze --unfreeze MOUNTPOINT",
+        ) from error
+
+
+def _where(step: Step) -> str:
+    return ", ".join(step.mountpoints)
+
+
+def _commands(step: Step) -> str:
+    return "; ".join(command(mount, "/dev/NAME") for mount in step.mounts)
 
 
 def _mount_one(step: Step, wanted: Mount, index: int) -> bool:

@@ -270,7 +270,7 @@ class _Link:
         execution = Execution(lambda _entries: None, self.entries)
         failures = execution.undo()
         self.entries = execution.entries
-        if not failures:
+        if all(failure.gone for failure in failures):
             self._state.remove()
         return failures
 

@@ -46,12 +46,9 @@ class StateFile:
         if not self.usable:
             self.problem = "%s lies on the source: no state file is written." % os.path.dirname(self.path)
             return
-        record = dict(self._head, entries=[entry.to_data() for entry in entries])
         try:
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            with open(self.path + "~", "w", encoding="ascii") as file:
-                json.dump(record, file)
-            os.replace(self.path + "~", self.path)
+            _write(self.path, self._head, entries)
         except OSError as error:
             self.problem = "Cannot write %s: %s." % (self.path, os.strerror(error.errno or 0))
 
@@ -67,7 +64,7 @@ class RestoredRun:
     """One state file that was found. ``label`` is what the run was for.
 
     ``running``: its sync or guardian lives, so it was left alone. ``actions`` are the undone steps as in a sync's
-    result, ``failures`` what could not be put back; then the file stays.
+    result, ``failures`` what could not be put back. The file stays for those that can be tried again.
     """
 
     label: str
@@ -88,7 +85,7 @@ def restore_state(folder: str = FOLDER, patience: float = PATIENCE) -> list[Rest
     for path in _files(folder):
         try:
             run = _restore_one(path, patience)
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError):
             broken.append(path)
         else:
             runs += [run] if run is not None else []
@@ -115,11 +112,23 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
         time.sleep(POLL)
     execution = Execution(lambda _entries: None, [Entry.from_data(entry) for entry in record["entries"]])
     failures = execution.undo()
-    actions = [entry.report(time.monotonic()) for entry in execution.entries if entry.ended is not None]
+    gone = {failure.devno for failure in failures if failure.gone}
+    done = [entry for entry in execution.entries if entry.ended is not None and entry.step.carrier not in gone]
+    actions = [entry.report(time.monotonic()) for entry in done]
+    left = [entry for entry in execution.entries if entry.ended is None]
     execution.finish()
-    if not failures:
+    if left:
+        _write(path, record, left)
+    else:
         os.unlink(path)
     return RestoredRun(record["label"], actions=actions, failures=failures)
+
+
+def _write(path: str, head: dict[str, Any], entries: Sequence[Entry]) -> None:
+    """Put the file there as a whole; raises OSError."""
+    with open(path + "~", "w", encoding="ascii") as file:
+        json.dump(dict(head, entries=[entry.to_data() for entry in entries]), file)
+    os.replace(path + "~", path)
 
 
 def _freezes(session: int | None) -> bool:
@@ -141,4 +150,6 @@ def _files(folder: str) -> list[str]:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise BlksyncError("Cannot read %s: %s." % (folder, os.strerror(error.errno or 0)), "Run as root.") from error
     return [os.path.join(folder, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Iterator
 
 from ..machine import Mount
+from .identity import Identity, is_node, observe
 
 JOURNAL, UNMOUNT, FREEZE = "journal", "unmount", "freeze"
 FROZEN = "frozen"  # the action of freezing
@@ -20,7 +21,8 @@ class Step:
 
     ``device`` is the node of the block device that carries the file system and ``carrier`` its devno; ``devno`` is
     the number that mountinfo shows (another one for btrfs). ``mounts`` are all mounts of it, parents first.
-    ``obstacle`` says why it cannot be unmounted, where that is known already.
+    ``obstacle`` says why it cannot be unmounted, where that is known already. ``identity`` is what else is known of
+    the carrier; two steps are equal without it.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class Step:
     fstype: str = ""
     mounts: tuple[Mount, ...] = ()
     obstacle: str = ""
+    identity: Identity | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -51,7 +54,31 @@ class Step:
     def from_data(cls, data: dict[str, Any]) -> Step:
         """The step that to_data() was made from."""
         mounts = tuple(Mount(**{**mount, "propagation": tuple(mount["propagation"])}) for mount in data["mounts"])
-        return cls(**{**data, "mounts": mounts})
+        identity = Identity(**data["identity"]) if data.get("identity") else None
+        return cls(**{**data, "mounts": mounts, "identity": identity})
+
+    def identified(self) -> Step:
+        """The same step with the identity of the device that has the carrier's number now."""
+        return replace(self, identity=self.observe())
+
+    def observe(self) -> Identity | None:
+        """The device that has the carrier's number now; None where there is none."""
+        return observe(self.carrier, next(self.nodes(), ""))
+
+    def nodes(self, first: str = "") -> Iterator[str]:
+        """Paths that lead to the carrier's number now.
+
+        Links below /dev/disk are no such paths, because they can be given to the other disk at any moment.
+        """
+        for path in (first, self.device, "/dev/block/%s" % self.carrier):
+            if path.startswith("/dev/") and not path.startswith("/dev/disk/") and is_node(path, self.carrier):
+                yield path
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the carrier's number is another device's now."""
+        now = self.observe() if self.identity else None
+        return bool(self.identity and now and not self.identity.is_same(now))
 
 
 @dataclass

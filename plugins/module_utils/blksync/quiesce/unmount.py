@@ -16,7 +16,7 @@ from ..machine import Mount
 from . import libc
 from .measure import Measure, NotPossibleError
 from .mount_options import data, mount_flags, superblock_flags
-from .mounting import find_node, mount_again
+from .mounting import expect_same, find_node, mount_again
 from .step import Step
 from .users import describe_users
 
@@ -85,6 +85,7 @@ class RemountReadOnly(Measure):
 
     def undo(self) -> str:
         """Make it writable again, unless it is."""
+        expect_same(self.step)
         mount = self._mount()
         if not any(each.holds_still for each in read_mounts() if each.devno == self.step.devno):
             return "%s was made writable by something else" % mount.mountpoint
