@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from blksync import coverage, discovery, plan
-from blksync.machine import Disk, Holder, Machine, Partition
+from blksync.machine import Disk, Holder, Machine, Mount, Partition
 from blksync.request import SyncRequest
+from blksync.safety import Refusal
 from tests.support.machines import MIB, disk, machine, mount, partition
 from tests.support.recording import RecordedSystem
 
@@ -23,6 +24,10 @@ HOME = partition("sda", 3, 8, mounts=(mount("8:3", "/home"),), fstype="ext4", la
 
 def source(*more: Partition) -> Disk:
     return disk("sda", 8, "11111111", partition("sda", 1, 8), partition("sda", 2, 8), *more)
+
+
+def refusals(disk: Disk, chosen: tuple[int, ...], *mounts: Mount) -> list[Refusal]:
+    return list(coverage.system_refusals(machine(disk, mounts=mounts), disk, chosen))
 
 
 def codes(found: plan.Plan) -> list[str]:
@@ -59,26 +64,45 @@ def test_what_the_kernel_does_not_show_is_left_out_too() -> None:
 @pytest.mark.parametrize("place", ["/", "/usr", "/boot", "/boot/efi", "/efi", "/boot/firmware"])
 def test_what_the_running_system_starts_from_is_not_left_out(place: str) -> None:
     third = partition("sda", 3, 8, mounts=(mount("8:3", place), mount("8:3", "/srv")))
-    (refusal,) = coverage.system_refusals(source(third), (1, 2))
+    (refusal,) = refusals(source(third), (1, 2))
     assert refusal.code == "system_left_out"
     assert "%s on /dev/sda3" % place in refusal.message
     assert "partitions: [1, 2, 3], or say partitions: all" in refusal.hint
-    assert not list(coverage.system_refusals(source(third), (3,)))
+    assert not refusals(source(third), (3,))
 
 
 @pytest.mark.parametrize("place", ["/home", "/srv", "/var/lib/docker", "/usr/local"])
 def test_data_may_be_left_out(place: str) -> None:
     third = partition("sda", 3, 8, mounts=(mount("8:3", place),))
-    assert not list(coverage.system_refusals(source(third), (1, 2)))
+    assert not refusals(source(third), (1, 2))
 
 
 def test_a_root_on_a_stack_of_devices_is_found() -> None:
     volume = Holder("dm-1", "/dev/vg/root", "254:1", "lvm", mounts=(mount("254:1", "/"),))
     crypt = Holder("dm-0", "/dev/mapper/root", "254:0", "crypt", holders=(volume,))
     spanned = [partition("sda", number, 8, holders=(crypt,)) for number in (3, 4)]
-    (refusal,) = coverage.system_refusals(source(*spanned), (1, 2, 3))
+    (refusal,) = refusals(source(*spanned), (1, 2, 3))
     assert "/ on /dev/sda4" in refusal.message
     assert "[1, 2, 3, 4]" in refusal.hint
+
+
+ON_DEMAND = mount("0:40", "/efi", fstype="autofs", source="systemd-1")
+
+
+@pytest.mark.parametrize(
+    ("root", "mounts", "refused"),
+    [
+        ("/", (ON_DEMAND,), True),
+        ("/", (ON_DEMAND, mount("9:1", "/efi")), False),
+        ("/", (), False),
+        ("/srv", (ON_DEMAND,), False),
+    ],
+)
+def test_an_esp_that_is_mounted_on_demand_counts(root: str, mounts: tuple[Mount, ...], refused: bool) -> None:
+    esp = partition("sda", 1, 8, parttype="0xef")
+    system = partition("sda", 2, 8, mounts=(mount("8:2", root),))
+    found = refusals(disk("sda", 8, "11111111", esp, system), (2,), *mounts)
+    assert ["/efi on /dev/sda1" in refusal.message for refusal in found] == [True] * refused
 
 
 def with_backup(name: str) -> Machine:
@@ -98,10 +122,9 @@ def with_backup(name: str) -> Machine:
 def test_the_default_does_not_leave_out_a_root_in_luks() -> None:
     request = SyncRequest("serial:S5GXNX0R123456A", "cccccccc")
     found = plan.make(with_backup("nvme-lvm-on-luks"), request)
-    refusals = [refusal for refusal in found.refusals if refusal.code == "system_left_out"]
-    assert len(refusals) == 1
-    assert "/ on /dev/nvme0n1p10" in refusals[0].message
-    assert "partitions: [1, 2, 10]" in refusals[0].hint
+    (refusal,) = (refusal for refusal in found.refusals if refusal.code == "system_left_out")
+    assert "/ on /dev/nvme0n1p10" in refusal.message
+    assert "partitions: [1, 2, 10]" in refusal.hint
     for partitions in ((1, 2, 10), "all"):
         whole = plan.make(with_backup("nvme-lvm-on-luks"), replace(request, partitions=partitions))
         assert "system_left_out" not in codes(whole)

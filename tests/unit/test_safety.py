@@ -250,6 +250,8 @@ def test_messages_name_sizes_and_candidates() -> None:
     sizes = plan.make(with_target_partition(size=64 * MIB + 512), REQUEST).refusals[0]
     assert "67108864 bytes" in sizes.message
     assert "67109376 bytes" in sizes.message
+    (missing,) = plan.make(main_and_backup(partitions=(partition("sdb", 1, 9),)), REQUEST).refusals
+    assert missing.hint == "It has 1. Make partition 2 on it: 67108864 bytes, wherever it fits."
     absent = str(plan.make(machine(disk("sda", 8, "11111111")), REQUEST).refusals[0])
     for word in ("Model sda", "SERIAL-sda", "1048576000", "11111111"):
         assert word in absent

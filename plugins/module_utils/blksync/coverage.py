@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Iterator, Sequence
 
-from .machine import Disk, Partition
+from .machine import Disk, Machine, Partition
+from .partition_types import is_esp
 from .request import EVERY
 from .safety import Refusal, is_extended
 
@@ -38,13 +39,15 @@ def left_out(source: Disk | None, chosen: Sequence[int]) -> list[dict[str, Any]]
     return sorted(found + [_hidden(number) for number in hidden], key=lambda entry: int(entry["number"]))
 
 
-def system_refusals(source: Disk, chosen: Sequence[int]) -> Iterator[Refusal]:
+def system_refusals(machine: Machine, source: Disk, chosen: Sequence[int]) -> Iterator[Refusal]:
     """The running system starts from partitions of the source that are left out: the backup would not start.
 
-    The mounts of a partition include those through LUKS, LVM, btrfs members and loop devices on it.
+    The mounts of a partition include those through LUKS, LVM, btrfs members and loop devices on it. An ESP that
+    systemd mounts on demand counts as mounted.
     """
+    on_demand = _on_demand(machine, source)
     missing = {
-        part: sorted({mount.mountpoint for mount in part.all_mounts()} & STARTS_FROM)
+        part: sorted(_places(part) or (on_demand if is_esp(part) else ()))
         for part in source.partitions
         if part.number not in chosen and not is_extended(part)
     }
@@ -63,6 +66,18 @@ def system_refusals(source: Disk, chosen: Sequence[int]) -> Iterator[Refusal]:
 def enumerated(words: Sequence[str]) -> str:
     """Words as a sentence lists them: "1, 2 and 3"."""
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def _places(partition: Partition) -> set[str]:
+    return {mount.mountpoint for mount in partition.all_mounts()} & STARTS_FROM
+
+
+def _on_demand(machine: Machine, source: Disk) -> set[str]:
+    """Where an ESP will be mounted on demand (systemd.automount(5)): the system's, if its root lies on the source."""
+    if not any("/" in _places(part) for part in source.partitions):
+        return set()
+    waiting = {mount.mountpoint for mount in machine.mounts if mount.fstype == "autofs"} & STARTS_FROM
+    return waiting - {mount.mountpoint for mount in machine.mounts if mount.fstype != "autofs"}
 
 
 def _as_dict(partition: Partition) -> dict[str, Any]:

@@ -40,6 +40,6 @@ def _identity(disk: Disk) -> tuple[object, ...]:
 
 def _not_powered_off(disk: Disk, reason: str) -> BlksyncError:
     return BlksyncError(
-        "The copy is complete, but %s was not powered off: %s." % (disk.path, reason),
+        "The partitions are copied, but %s was not powered off: %s." % (disk.path, reason),
         "Unmount and close what uses it, and run udisksctl power-off -b %s before you unplug it." % disk.path,
     )

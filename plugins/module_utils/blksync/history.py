@@ -50,7 +50,7 @@ class Run:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the target is equal to the source as it stood then."""
+        """Whether the partitions that were to be copied are equal to the source's as they stood then."""
         return self.error_kind is None
 
 

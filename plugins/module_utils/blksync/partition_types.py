@@ -15,6 +15,7 @@ from .machine import Disk, Partition
 
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 LINUX = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+_ESP = ("ef", ESP)
 _OF_MBR = {
     "ef": ESP,
     "83": LINUX,
@@ -43,7 +44,7 @@ def difference(target: Disk, ours: Partition, theirs: Partition) -> Difference |
     if not wanted or not found or wanted == found:
         return None
     if _is_guid(wanted) != _is_guid(found):
-        if _is_esp(wanted) == _is_esp(found):
+        if (wanted in _ESP) == (found in _ESP):
             return None
         wanted = _counterpart(wanted)
     return Difference(
@@ -51,6 +52,11 @@ def difference(target: Disk, ours: Partition, theirs: Partition) -> Difference |
         % (theirs.number, ours.path, ours.parttype, theirs.path, theirs.parttype),
         "Run: sfdisk --part-type %s %d %s" % (target.path, theirs.number, wanted),
     )
+
+
+def is_esp(partition: Partition) -> bool:
+    """Whether firmware looks for boot loaders in it."""
+    return _plain(partition.parttype) in _ESP
 
 
 def unknown(ours: Partition, theirs: Partition) -> str:
@@ -66,10 +72,6 @@ def _plain(parttype: str | None) -> str:
 
 def _is_guid(plain: str) -> bool:
     return "-" in plain
-
-
-def _is_esp(plain: str) -> bool:
-    return plain in ("ef", ESP)
 
 
 def _counterpart(plain: str) -> str:

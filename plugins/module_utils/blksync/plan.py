@@ -90,7 +90,7 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                 else:
                     warnings += _type_warnings(target, ours, theirs)
                 pairs.append(Pair(number, ours, theirs, quiesce))
-        refusals += coverage.system_refusals(source, numbers)
+        refusals += coverage.system_refusals(machine, source, numbers)
     if target and request.eject:
         refusals += safety.eject_refusals(target, numbers)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))

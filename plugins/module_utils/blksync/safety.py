@@ -70,7 +70,11 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
             yield Refusal(
                 "partition_missing",
                 "%s disk %s has no partition %d." % (role, disk.describe(), number),
-                "It has %s." % (", ".join(str(p.number) for p in disk.partitions) or "none that the kernel shows"),
+                "It has %s.%s"
+                % (
+                    ", ".join(str(p.number) for p in disk.partitions) or "none that the kernel shows",
+                    sfdisk_lines.make(ours) if ours else "",
+                ),
             )
         elif partition and is_extended(partition):
             yield Refusal(

@@ -36,6 +36,12 @@ def resize(target: Disk, ours: Partition, theirs: Partition) -> str:
     return "The next sync overwrites that partition. If nothing on it is needed any more, run: %s" % command
 
 
+def make(ours: Partition) -> str:
+    """What to make on a target that lacks a partition: the words that follow the list of what it has."""
+    kind = ", type %s" % ours.parttype if ours.parttype else ""
+    return " Make partition %d on it: %d bytes%s, wherever it fits." % (ours.number, ours.size, kind)
+
+
 def same_layout(source: Disk, target: Disk) -> str:
     """How to give a target without partitions those of the source, with an identifier of its own."""
     end = max((part.start + part.size for part in source.partitions), default=0)
