@@ -56,6 +56,12 @@ def test_what_is_left_out_is_described() -> None:
     assert coverage.left_out(None, ()) == []
 
 
+def test_what_is_left_out_has_the_mounts_on_top_of_it() -> None:
+    crypt = Holder("dm-0", "/dev/mapper/home", "254:0", "crypt", mounts=(mount("254:0", "/home"),))
+    (entry,) = coverage.left_out(source(partition("sda", 3, 8, holders=(crypt,))), (1, 2))
+    assert entry["mountpoints"] == ["/home"]
+
+
 def test_what_the_kernel_does_not_show_is_left_out_too() -> None:
     (hidden,) = coverage.left_out(replace(source(), stale=(3,)), (1, 2))
     assert (hidden["number"], hidden["path"], hidden["size"]) == (3, None, None)

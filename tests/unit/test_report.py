@@ -63,6 +63,11 @@ def test_the_diff_names_what_is_left_out() -> None:
     assert diff["after"].splitlines()[2] == "partition 3 (ext4, 64.0 MiB) is left out"
 
 
+def test_the_result_names_what_is_left_out() -> None:
+    assert [entry["number"] for entry in report(0, 0, source=THREE).as_dict()["left_out"]] == [3]
+    assert report(0, 0).as_dict()["left_out"] == []
+
+
 @pytest.mark.parametrize(
     ("known", "text"),
     [
