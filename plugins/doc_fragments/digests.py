@@ -17,6 +17,9 @@ options:
       - A digest is believed only if the last run with it came to its end, and if the image file's inode, size and times
         (of its content and of its inode, in nanoseconds) are as that run left them. Otherwise everything is compared
         and the digest made anew, and the result says so.
+      - While the task runs, nothing else may have the image open; whoever opens it waits for a moment, and the digest
+        is not believed by the next run. In a tmpfs and on a file system without leases (NFS, FUSE) no digest is ever
+        believed. A file system that is mounted with C(lazytime) is refused.
       - O(target) must be an image file. A device as target is refused, since no device tells that something else wrote
         to it.
     type: path

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
 from blksync.request import ImageRequest
-from tests.support.digest_images import Images, overwrite, used
+from tests.support.digest_images import Images, on_disk, overwrite, used
 from tests.support.disks import MIB
 from tests.support.sync_driver import Driven
 
@@ -21,9 +21,14 @@ RUNS = {"sample": 6, "full": 100, "long": 2000}
 LONGEST = 0.4  # seconds: longer than a run takes on an idle machine, from its first step on
 
 
+@pytest.fixture
+def images() -> Iterator[Images]:
+    with on_disk() as folder:
+        yield Images(folder)
+
+
 @pytest.mark.timeout(900)
-def test_killed_at_random_the_next_run_with_that_digest_ends_equal(tmp_path: Path, depth: str) -> None:
-    images = Images(tmp_path)
+def test_killed_at_random_the_next_run_with_that_digest_ends_equal(images: Images, depth: str) -> None:
     chance = random.Random(depth)
     killed = believed = 0
     for number in range(RUNS[depth]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import pytest
 from blksync.engines.evidence import BlockEvidence
 from blksync.errors import VerificationError
 from blksync.request import ImageRequest
-from tests.support.digest_images import SIZE, Images, overwrite, reason, used
+from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used
 from tests.support.disks import MIB
 from tests.support.sync_driver import Driven
 
@@ -25,8 +25,9 @@ ENGINES = ["native", "blocksync_fast"]
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(tmp_path)
+def images() -> Iterator[Images]:
+    with on_disk() as folder:
+        yield Images(folder)
 
 
 def swap_for_link(path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from blksync import image
 from blksync.request import ImageRequest
+from tests.support.digest_images import on_disk
 from tests.support.disks import MIB, LoopDevice, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "mkfs.ext4")
@@ -48,9 +49,9 @@ class Copied:
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> Iterator[Copied]:
-    with LoopDevice(SIZE) as device:
-        made = Copied(tmp_path, device)
+def copied() -> Iterator[Copied]:
+    with on_disk() as folder, LoopDevice(SIZE) as device:
+        made = Copied(folder, device)
         run("mkfs.ext4", "-q", device.path)
         run("mount", device.path, str(made.root))
         try:

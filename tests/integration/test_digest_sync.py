@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from blksync.digest import DigestReader
 from blksync.errors import BlksyncError, RefusedError
 from blksync.request import ImageRequest
 from tests.support.ansible import run_module
-from tests.support.digest_images import SIZE, Images, overwrite, reason, used
+from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.sync_driver import ROOT
 
@@ -29,8 +29,9 @@ ENGINES = ["native", "blocksync_fast"]
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Images:
-    return Images(tmp_path)
+def images() -> Iterator[Images]:
+    with on_disk() as folder:
+        yield Images(folder)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

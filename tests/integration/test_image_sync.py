@@ -22,6 +22,7 @@ from blksync.progress import Progress
 from blksync.request import ImageRequest
 from tests.support.ansible import run_module
 from tests.support.blocks import content
+from tests.support.digest_images import on_disk
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.pairs import noise, with_changes
 
@@ -44,6 +45,12 @@ def sync(source: Path, target: Path, progress: Progress | None = None, **options
 
 def allocated(path: Path) -> int:
     return path.stat().st_blocks * 512
+
+
+@pytest.fixture
+def folder_on_disk() -> Iterator[Path]:
+    with on_disk() as folder:
+        yield folder
 
 
 @pytest.fixture
@@ -105,8 +112,8 @@ def test_zeros_are_punched_when_asked_for(tmp_path: Path) -> None:
         assert abs(allocated(target) - room) <= 64 * 1024
 
 
-def test_with_a_digest_the_image_is_not_read(tmp_path: Path, source: Path) -> None:
-    target, folder = tmp_path / "target.img", tmp_path / "digests"
+def test_with_a_digest_the_image_is_not_read(source: Path, folder_on_disk: Path) -> None:
+    target, folder = folder_on_disk / "target.img", folder_on_disk / "digests"
     used = []
     for _run in range(3):
         result = sync(source, target, create=True, digest_dir=str(folder))

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,13 @@ from blksync.request import ImageRequest
 from .disks import MIB
 
 SIZE = 16 * MIB + 3 * 512
+
+
+@contextlib.contextmanager
+def on_disk() -> Iterator[Path]:
+    """A folder that is in no tmpfs: there no digest is believed."""
+    with tempfile.TemporaryDirectory(prefix="blksync-", dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 class Images:

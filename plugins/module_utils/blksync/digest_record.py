@@ -26,8 +26,8 @@ Facts = Dict[str, Any]
 @dataclass(frozen=True)
 class Binding:
     """What a digest is for. ``target`` is an image file's path without symbolic links, ``holds`` is what the file looks
-    like from outside (its inode, size and times); sizes are bytes. With the ``scope`` "used" the digest may say nothing
-    of some blocks.
+    like from outside: its inode, size and times, or nothing if it may have changed unseen. Sizes are bytes. With the
+    ``scope`` "used" the digest may say nothing of some blocks.
     """
 
     target: str
@@ -100,6 +100,7 @@ def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
         (was.scope not in SCOPES, "it is of an unknown scope"),
         (was.algorithm != binding.algorithm, "it was made with %s" % was.algorithm),
         (was.engine != binding.engine, "it was made by %s" % was.engine),
+        (not was.holds, "something else had the target open, or its file system does not tell of every write"),
         (was.holds != binding.holds, "the target was changed by something else since"),
         (0 < trust.max_age <= now - record.compared or now < record.compared, "it is time for a full comparison"),
         (0 < trust.every <= record.runs + 1, "it is time for a full comparison"),

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, ExitStack
-from typing import Callable
+from contextlib import ExitStack, contextmanager
+from typing import Callable, Iterator
 
 from . import device, discovery, disk_lock, engines, image_end, image_file, image_plan
 from .cancellation import Cancellation
@@ -18,6 +18,7 @@ from .engines.base import Engine, Outcome
 from .errors import BlksyncError, DeviceBusyError, QuiesceError, RefusedError
 from .image_end import BLOCK, FILE, MISSING, End
 from .image_file import ImageFile
+from .image_lease import ImageLease
 from .machine import Machine
 from .pair_sync import Committer, PairSync
 from .plan import Pair, Plan
@@ -67,14 +68,20 @@ class _ImageCommitter(Committer):
         trust = Trust(request.digest_max_age, request.digest_full_every)
         folder = request.digest_dir
         self._digests = DigestStore(folder, engine, request.algorithm, trust) if folder else None
+        self._lease: ImageLease | None = None
 
-    def digest(self, pair: Pair, block: int) -> AbstractContextManager[PairDigest]:
-        """See Committer."""
-        if not self._digests:
-            return super().digest(pair, block)
-        target = self._ends[1]
-        binding = Binding(target.real, target.content(), pair.size, block, scope=self._request.scope)
-        return self._digests.opened(binding, self._request.check, self._request.compare)
+    @contextmanager
+    def digest(self, pair: Pair, target: Device, block: int) -> Iterator[PairDigest]:
+        """See Committer. The lease comes before the look: what is written after it is noticed."""
+        with ExitStack() as opened:
+            if not self._digests:
+                yield PairDigest()
+                return
+            if not self._request.check:
+                self._lease = opened.enter_context(ImageLease(target.fd))
+            end = image_end.look(self._ends[1].real)
+            binding = Binding(end.real, end.content(), pair.size, block, scope=self._request.scope)
+            yield opened.enter_context(self._digests.opened(binding, self._request.check, self._request.compare))
 
     def commit(self, outcome: Outcome) -> None:
         """See Committer. Raises QuiesceError where a source file did not hold still."""
@@ -88,7 +95,7 @@ class _ImageCommitter(Committer):
 
     def content(self) -> Facts:
         """See Committer."""
-        return image_end.look(self._ends[1].real).content()
+        return self._lease.settled(self._ends[1].real) if self._lease else {}
 
 
 def _predict(pair: Pair, ends: tuple[End, End], pairs: PairSync) -> None:

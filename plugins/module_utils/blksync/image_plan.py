@@ -177,6 +177,14 @@ def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: End) -> 
     if not folder:
         return
     yield from digest_place.refusals(machine, os.path.realpath(folder), pair.source, pair.quiesce)
+    mount = mount_of(machine.mounts, target.real)
+    if mount and "lazytime" in mount.super_options.split(","):
+        yield Refusal(
+            "digest_lazytime",
+            "digest_dir needs the times of %s, and %s is mounted with lazytime: a loss of power takes them back."
+            % (target.path, mount.mountpoint),
+            "Mount it with nolazytime, or leave digest_dir out.",
+        )
     if target.kind == image_end.BLOCK:
         yield Refusal(
             "digest_needs_image_file",

@@ -26,7 +26,7 @@ from .request import CopyRequest
 class Committer:
     """What a copy needs besides its blocks: nothing where the target is a partition."""
 
-    def digest(self, pair: Pair, block: int) -> AbstractContextManager[PairDigest]:
+    def digest(self, pair: Pair, target: Device, block: int) -> AbstractContextManager[PairDigest]:
         """The digest of the target, in blocks of ``block`` bytes; of a device there is none."""
         return nullcontext(PairDigest())
 
@@ -34,7 +34,7 @@ class Committer:
         """The target is proved: put it in place."""
 
     def content(self) -> Facts:
-        """What tells from outside that the target was changed since."""
+        """What tells from outside that the target was changed since; empty where nothing does."""
         return {}
 
 
@@ -64,7 +64,7 @@ class PairSync:
         for side in (source, target):
             side.drop_cache()
         block = block_size(source, target, least=self.request.block_size)
-        with self.committer.digest(pair, block) as digest, PairScope(self.request, pair, block) as scope:
+        with self.committer.digest(pair, target, block) as digest, PairScope(self.request, pair, block) as scope:
             watch = CopyWatch(entry, self.progress, self.cancellation)
             ranges = scope.ranges(entry)
             outcome = self.engine.compare(source, target, ranges, watch, self._method(digest))
@@ -76,7 +76,7 @@ class PairSync:
         entry = self._begin(pair)
         started = time.monotonic()
         block = block_size(source, target, least=self.request.block_size)
-        with self.committer.digest(pair, block) as digest:
+        with self.committer.digest(pair, target, block) as digest:
             target.drop_cache()
             digest.begin()
             watch = (entry, self.progress, self.cancellation)

@@ -80,16 +80,17 @@ class BlocksyncFastEngine(Engine):
     ) -> Outcome:
         """Run the program on the whole pair, then write what it left different, and count both together.
 
-        Where the target shall not be read the native engine works alone: after a short read the program writes stale
-        memory anywhere and may lose its place in the digest, so what it did could only be proved by reading it all.
+        Where the target shall not be read, or where a digest of it is kept, the native engine works alone. After a
+        short read the program writes stale memory anywhere, so what it did could only be proved by reading it all; and
+        it opens the target once more, which nobody may do who keeps a digest (see image_lease).
 
         Raises what Engine.copy() does; EngineError for any end of the program but a clean one.
         """
         _check_whole(source, target, ranges)
-        if not method.reads_target:
+        if method.checksums or not method.reads_target:
             outcome = NativeEngine().copy(source, target, ranges, monitor, evidence, method)
             outcome.notes.append(
-                "The native engine did this alone: only it can prove a copy without reading the target."
+                "The native engine did this alone: only it keeps digests, and proves a copy without reading the target."
             )
             return outcome
         plan = geometry(source.size, block_size(source, target, least=method.block), self._buffer)
