@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support import own_mounts, tracefs
+from tests.support.blocksync_program import PROGRAM
 
 SAMPLE, FULL, LONG = "sample", "full", "long"
 LEFT_OUT = {SAMPLE: ("full", "long"), FULL: ("long",), LONG: ()}
@@ -119,6 +120,8 @@ def _missing(what: str) -> str:
         return "" if _has_loop_devices() else "needs loop devices (losetup -f finds none)"
     if what == "tracefs":
         return tracefs.missing()
+    if what == "blocksync-fast":
+        return "" if PROGRAM else "needs the program blocksync-fast"
     return "" if shutil.which(what) else f"needs the command {what}"
 
 

@@ -77,7 +77,7 @@ options:
         as ever. A partition of another kind is copied whole, and RV(partitions[].scope) says why.
       - With V(used) the free space of the target keeps its old bytes, so files that were deleted may still be found on
         the backup. Under LUKS it shows which blocks are in use, to whoever looks at the encrypted backup.
-      - V(used) does not go with O(engine=blocksync_fast); O(engine=auto) is V(native) then.
+      - V(used) does not go with O(engine=blocksync_fast).
     type: str
     choices: [all, used]
     default: all

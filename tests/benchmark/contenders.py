@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-PROGRAM = shutil.which("blocksync-fast") or ""
+from tests.support.blocksync_program import PROGRAM
+
 NOT_INSTALLED = "" if PROGRAM else "not installed"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.blocksync_program import FakeProgram
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.mounted import MountedPair, freeze, thaw, written_to
 from tests.support.quiesce_driver import DrivenQuiesce
@@ -70,6 +71,22 @@ def test_what_only_the_cache_shows_is_refused_untouched(pair: MountedPair, side:
         failed = driven.end()
     assert failed["kind"] == "direct_io", failed
     assert "%s cannot be read and written past the page cache" % refusing in failed["msg"]
+    assert (pair.mounts(), pair.frozen()) == (before, [])
+    assert pair.target.file.read_bytes() == held
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_program_that_cannot_start_fails_before_anything(
+    pair: MountedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
+) -> None:
+    broken = FakeProgram(tmp_path, "kill -ILL $$").path  # it tells its version, and dies when it copies
+    monkeypatch.setenv("BLOCKSYNC_FAST", str(broken))
+    before, held = pair.mounts(), pair.target.file.read_bytes()
+    with DrivenQuiesce(**pair.request(engine="blocksync_fast", check=check)) as driven:
+        failed = driven.end()
+    assert (failed["step"], failed["kind"]) == ("failed", "engine"), failed
+    assert "The program %s cannot be used" % broken in failed["msg"]
+    assert "SIGILL" in failed["msg"]
     assert (pair.mounts(), pair.frozen()) == (before, [])
     assert pair.target.file.read_bytes() == held
 

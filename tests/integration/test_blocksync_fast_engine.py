@@ -77,17 +77,11 @@ class Pair:
 
     def copy(self, monitor: Monitor | None = None) -> Outcome:
         with open_source(self.source.path) as source, claim_target(self.target.path) as target:
-            return real_engine().copy(source, target, whole(self.size), monitor or Monitor())
+            return BlocksyncFastEngine.find().copy(source, target, whole(self.size), monitor or Monitor())
 
     def predict(self) -> Outcome:
         with open_source(self.source.path) as source, open_source(self.target.path) as target:
-            return real_engine().compare(source, target, whole(self.size), Monitor())
-
-
-def real_engine() -> BlocksyncFastEngine:
-    engine = BlocksyncFastEngine.find(PROGRAM)
-    assert engine
-    return engine
+            return BlocksyncFastEngine.find().compare(source, target, whole(self.size), Monitor())
 
 
 def run_bare(source: str | Path, target: str | Path, buffer: int = 64 * MIB) -> str:

@@ -15,6 +15,7 @@ from blksync import device
 from blksync.engines.base import Engine, Monitor, Outcome, whole
 from blksync.engines.blocksync_fast import BlocksyncFastEngine
 from blksync.engines.native import NativeEngine
+from tests.support.blocksync_program import PROGRAM
 from tests.support.disks import MIB
 from tests.support.pairs import LoopPair, changed_bytes, noise, with_changes
 
@@ -59,9 +60,9 @@ def offsets(size: int, blocks: set[int], inside: int) -> list[int]:
 def make_engine(name: str, window: int) -> Engine:
     if name == "native":
         return NativeEngine(window)
-    program = BlocksyncFastEngine.find()
-    if program is None:
+    if not PROGRAM:
         pytest.skip("needs the program blocksync-fast")
+    program = BlocksyncFastEngine.find()
     return BlocksyncFastEngine(program.path, program.version, window)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from blksync import image
-from blksync.engines.blocksync_fast import BlocksyncFastEngine
 from blksync.errors import BlksyncError, QuiesceError
 from blksync.machine import Machine
 from blksync.plan import Pair
@@ -22,6 +21,7 @@ from blksync.progress import Progress
 from blksync.request import ImageRequest
 from tests.support.ansible import run_module
 from tests.support.blocks import content
+from tests.support.blocksync_program import PROGRAM
 from tests.support.digest_images import on_disk
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.pairs import noise, with_changes
@@ -38,7 +38,7 @@ def nothing() -> Machine:
 
 def sync(source: Path, target: Path, progress: Progress | None = None, **options: Any) -> dict[str, Any]:
     values = {"engine": "native", **options}
-    if values["engine"] == "blocksync_fast" and BlocksyncFastEngine.find() is None:
+    if values["engine"] == "blocksync_fast" and not PROGRAM:
         pytest.skip("blocksync-fast is not installed")
     return image.run(ImageRequest(str(source), str(target), **values), progress, nothing).as_image_dict()
 

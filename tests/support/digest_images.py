@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from blksync import image
-from blksync.engines.blocksync_fast import BlocksyncFastEngine
 from blksync.machine import Machine
 from blksync.progress import Progress
 from blksync.request import ImageRequest
 
+from .blocksync_program import PROGRAM
 from .disks import MIB
 
 SIZE = 16 * MIB + 3 * 512
@@ -45,7 +45,7 @@ class Images:
     def sync(self, progress: Progress | None = None, **options: Any) -> dict[str, Any]:
         """One sync to its end, which leaves equal files; skips the test where the engine is missing."""
         request = ImageRequest(**self.options(**options))
-        if request.engine == "blocksync_fast" and BlocksyncFastEngine.find() is None:
+        if request.engine == "blocksync_fast" and not PROGRAM:
             pytest.skip("blocksync-fast is not installed")
         result = image.run(request, progress, lambda: Machine(())).as_image_dict()
         assert request.check or self.target.read_bytes() == self.source.read_bytes()

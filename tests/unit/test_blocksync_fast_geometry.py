@@ -83,7 +83,7 @@ def test_other_repairs_are_no_lost_run(reported: int, repaired: list[int]) -> No
 
 @pytest.mark.parametrize(
     ("blocks", "per_buffer"),
-    [(3, 2), (8, 7), (256, 255), (4097, 4096), (2 * 4096 + 1, 4096), (3 * 3001 + 1, 3001), (262144, 3591)],
+    [(3, 2), (8, 7), (256, 255), (4097, 512), (2 * 4096 + 1, 512), (3 * 401 + 1, 401), (262144, 511)],
 )
 def test_the_largest_safe_buffer_is_taken(blocks: int, per_buffer: int) -> None:
     assert geometry(blocks * 4096, 4096) == Geometry(4096, per_buffer * 4096, blocks, True)

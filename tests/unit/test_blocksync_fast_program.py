@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +17,12 @@ import pytest
 
 from blksync.device import Device, allocate, claim_target, open_source
 from blksync.engines.base import Engine, Monitor, Outcome, Range, whole
-from blksync.engines.blocksync_fast import BlocksyncFastEngine, missing
+from blksync.engines.blocksync_fast import BlocksyncFastEngine
 from blksync.engines.program_geometry import Geometry, geometry
 from blksync.engines.program_output import Summary
 from blksync.engines.program_passes import FirstPass, RepairedTarget, SecondPass
-from blksync.errors import CancelledError, EngineError, EngineMissingError
-from tests.support.blocksync_program import FakeProgram, wait_until_gone
+from blksync.errors import CancelledError, EngineError
+from tests.support.blocksync_program import COPY, FakeProgram, wait_until_gone
 from tests.support.lost_run import lost_bytes
 
 if TYPE_CHECKING:
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 BLOCK = 4096
 BLOCKS = 8
 SIZE = BLOCKS * BLOCK
-COPY = 'dd if="$src" of="$dst" conv=notrunc status=none\n'
 
 
 class Recorder(Monitor):
@@ -75,10 +73,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
-def engine_of(folder: Path, body: str, version: str = "1.07") -> BlocksyncFastEngine:
-    engine = BlocksyncFastEngine.find(str(FakeProgram(folder, body, version).path))
-    assert engine
-    return engine
+def engine_of(folder: Path, body: str, version: str = "1.0.7") -> BlocksyncFastEngine:
+    return BlocksyncFastEngine(str(FakeProgram(folder, body).path), version)
 
 
 def summary(blocks: int, size: int | None = None, total: int = BLOCKS, size_total: int = SIZE) -> str:
@@ -154,8 +150,7 @@ def test_a_program_that_lies_is_corrected_and_counted(tmp_path: Path, pair: Pair
 
 
 def test_a_version_that_is_not_known_is_used_and_noted(tmp_path: Path, pair: Pair) -> None:
-    engine = engine_of(tmp_path, COPY + summary(8), "1.09")
-    assert engine.version == "1.0.9"
+    engine = engine_of(tmp_path, COPY + summary(8), "1.0.9")
     outcome = pair.copy(engine)
     assert pair.is_equal()
     assert outcome.notes == ["blocksync-fast 1.0.9 is not a version known here; all that it wrote was checked."]
@@ -278,44 +273,6 @@ def test_the_prediction_does_not_run_the_program(tmp_path: Path, pair: Pair) -> 
         outcome = engine.compare(pair.source, target, whole(SIZE), Monitor())
     assert (outcome.block, outcome.blocks_changed, outcome.bytes_written) == (BLOCK, 8, SIZE)
     assert not (tmp_path / "ran").exists()
-
-
-def test_finding_by_path_by_variable_and_on_the_search_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BLOCKSYNC_FAST", raising=False)
-    found = {}
-    for version in ("1.01", "1.02", "1.03"):
-        folder = tmp_path / version
-        folder.mkdir()
-        found[version] = str(FakeProgram(folder, "", version).path)
-    monkeypatch.setenv("PATH", str(tmp_path / "1.03"), prepend=os.pathsep)
-    assert _found() == (found["1.03"], "1.0.3")
-    monkeypatch.setenv("BLOCKSYNC_FAST", found["1.02"])
-    assert _found() == (found["1.02"], "1.0.2")
-    assert _found(found["1.01"]) == (found["1.01"], "1.0.1")
-
-
-def _found(path: str | None = None) -> tuple[str, str]:
-    engine = BlocksyncFastEngine.find(path)
-    return (engine.path, engine.version) if engine else ("", "")
-
-
-@pytest.mark.parametrize("content", ["#!/bin/sh\necho other 1.07\n", "#!/bin/sh\nexit 1\n", "#!/nowhere\n", "", None])
-def test_what_is_not_the_program_is_not_found(tmp_path: Path, content: str | None) -> None:
-    path = tmp_path / "blocksync-fast"
-    if content is not None:
-        path.write_text(content)
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    assert BlocksyncFastEngine.find(str(path)) is None
-
-
-def test_the_error_for_a_missing_program_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("BLOCKSYNC_FAST", raising=False)
-    error = missing()
-    assert isinstance(error, EngineMissingError)
-    assert "looked on PATH and in /usr/local/sbin" in error.message
-    assert "role blksync.backup.blocksync_fast" in error.hint
-    assert "native" in error.hint
-    assert "/opt/none is not that program" in missing("/opt/none").message
 
 
 def test_a_lost_run_is_written_and_counted_once(tmp_path: Path) -> None:

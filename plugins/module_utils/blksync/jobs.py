@@ -112,13 +112,18 @@ def load(name: str, folder: str = JOB_FOLDER) -> Job:
 
 def check_file(path: str, folder: str = JOB_FOLDER) -> Job:
     """The job in any file; one that lies in ``folder`` must also have the right name and owner. Raises JobError."""
-    if os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder) and path.endswith(SUFFIX):
+    if is_installed(path, folder):
         return load(os.path.basename(path)[: -len(SUFFIX)], folder)
     try:
         with open(path, encoding="utf-8") as file:
             return parse(file.read(), path)
     except (OSError, UnicodeDecodeError) as error:
         raise JobError(path, ("cannot be read: %s" % error,)) from error
+
+
+def is_installed(path: str, folder: str = JOB_FOLDER) -> bool:
+    """Whether the file is one of the jobs in ``folder``."""
+    return path.endswith(SUFFIX) and os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
 
 
 def parse(text: str, where: str) -> Job:

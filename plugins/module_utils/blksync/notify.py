@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-import shutil
 import stat
 import subprocess
 
+from . import programs
 from .text import cleaned
 
 RUNTIME_FOLDERS = "/run/user"
@@ -25,7 +25,7 @@ _log = logging.getLogger("blksync")
 
 def notify_users(summary: str, body: str, critical: bool = False, folders: str = RUNTIME_FOLDERS) -> None:
     """Show it on every desktop; what stands against it goes to the debug log."""
-    missing = [program for program in ("notify-send", "setpriv") if not shutil.which(program)]
+    missing = [program for program in ("notify-send", "setpriv") if not programs.find(program)]
     if missing:
         _log.debug("no notification: %s not found", ", ".join(missing))
         return
@@ -34,6 +34,8 @@ def notify_users(summary: str, body: str, critical: bool = False, folders: str =
             command = command_for(pwd.getpwuid(uid), os.path.join(folders, str(uid)), summary, body, critical)
             done = subprocess.run(
                 command,
+                executable=programs.find(command[0]),
+                env=programs.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

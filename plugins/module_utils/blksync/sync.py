@@ -22,7 +22,7 @@ from .quiesce import Quiescer
 from .quiesce.execution import Failure, restore_error
 from .quiesce.state import RestoredRun, restore_state
 from .report import SyncReport
-from .request import USED, SyncRequest
+from .request import SyncRequest
 
 Observe = Callable[[], Machine]
 
@@ -39,7 +39,7 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     warnings = concerning(leftovers, machine, (plan.source_disk.devno, plan.target_disk.devno))
     if plan.refusals:
         raise RefusedError(plan.refusals)
-    engine = engines.choose(request.engine, parts=request.scope == USED)
+    engine = engines.choose(request.engine)
     report = SyncReport(plan, engine.name, engine.version, request.check, warnings=[*warnings, *plan.warnings])
     try:
         with Cancellation() as cancellation:

@@ -9,17 +9,22 @@ import json
 import subprocess
 from typing import Any
 
+from . import programs
+
 UNIT_PREFIX, UNIT_SUFFIX = "blksync@", ".timer"
 # systemd 249 and later (Debian 12, Ubuntu 22.04) print JSON; an older one fails and no next run is known.
-LIST_TIMERS = ("systemctl", "list-timers", "--all", "--output=json", UNIT_PREFIX + "*" + UNIT_SUFFIX)
+LIST_TIMERS = ("list-timers", "--all", "--output=json", UNIT_PREFIX + "*" + UNIT_SUFFIX)
 PATIENCE = 10.0  # seconds
 
 
 def next_runs() -> dict[str, float]:
     """The next run of each job that has a timer, in seconds since the epoch; empty where there is no systemd."""
+    systemctl = programs.find("systemctl")
+    if not systemctl:
+        return {}
     try:
         answer = subprocess.run(
-            LIST_TIMERS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False
+            (systemctl, *LIST_TIMERS), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}
@@ -27,7 +32,7 @@ def next_runs() -> dict[str, float]:
 
 
 def parse(text: str) -> dict[str, float]:
-    """The output of LIST_TIMERS, where ``next`` is microseconds since the epoch, 0 or null for none."""
+    """systemctl's output for LIST_TIMERS, where ``next`` is microseconds since the epoch, 0 or null for none."""
     try:
         timers: Any = json.loads(text)
     except ValueError:

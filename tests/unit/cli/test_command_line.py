@@ -97,6 +97,18 @@ def test_check_config_takes_a_file_under_another_name(folders: list[str], tmp_pa
     assert main([*folders, "check-config", str(path)]) == OK
 
 
+def test_check_config_tries_out_the_engine_of_installed_jobs_only(
+    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BLOCKSYNC_FAST", "/nowhere/blocksync-fast")
+    text = json.dumps({**JOB, "engine": "blocksync_fast"})
+    (tmp_path / "etc" / "travel.json").write_text(text)
+    assert main([*folders, "check-config"]) == USAGE
+    assert "The program blocksync-fast is not installed" in capsys.readouterr().err
+    (tmp_path / "elsewhere").write_text(text)
+    assert main([*folders, "check-config", str(tmp_path / "elsewhere")]) == OK
+
+
 def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"--config-folder={tmp_path}/none", "status"]) == OK
     assert "There are no jobs" in capsys.readouterr().out

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync import after_run, notify
+from blksync import after_run, notify, programs
 from blksync.errors import EngineError
 from blksync.job_run import Result
 
@@ -63,6 +63,7 @@ def test_without_the_programs_there_is_a_debug_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "DIRECTORIES", ())
     with caplog.at_level(logging.DEBUG):
         notify.notify_users("heading", "text")
     assert "notify-send, setpriv not found" in caplog.text

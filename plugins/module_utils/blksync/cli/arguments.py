@@ -93,7 +93,7 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
         type=_partitions,
         help="partitions to sync: numbers, or all of the source (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
     )
-    group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto)")
+    group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto, which is native)")
     group.add_argument("--quiesce", choices=DISK_QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
     group.add_argument(
         "--quiesce-timeout",

@@ -8,22 +8,27 @@ from __future__ import annotations
 import argparse
 import os
 
-from .. import jobs
-from ..errors import JobError
+from .. import engines, jobs
+from ..errors import EngineError, JobError
 from . import messages
 from .arguments import OK, USAGE
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the files named, or all of the config folder; print every problem."""
+    """Check the files named, or all of the config folder; print every problem.
+
+    For a job of the config folder the engine is tried out too.
+    """
     folder = options.config_folder
     files = options.files or [os.path.join(folder, name + jobs.SUFFIX) for name in jobs.names(folder)]
     wrong = 0
     for path in files:
         try:
             job = jobs.check_file(path, folder)
+            if jobs.is_installed(path, folder):  # the program is needed where the job runs, not where it is written
+                engines.choose(job.engine)
             messages.say("%s: job %s is valid" % (path, job.name))
-        except JobError as error:
+        except (JobError, EngineError) as error:
             messages.complain(error)
             wrong += 1
     if not files:

@@ -13,6 +13,7 @@ import stat
 import subprocess
 from typing import Iterator
 
+from .. import programs
 from ..device import allocate, device_number, open_source
 from ..errors import BlksyncError
 
@@ -67,13 +68,13 @@ class System:
 
         Its exit status is not looked at: blkid's tells of one device among many.
         """
-        # An ordinary user's PATH may lack the folders of lsblk and blkid.
-        path = "%s:/usr/sbin:/sbin:/usr/bin:/bin" % os.environ.get("PATH", "/usr/local/sbin")
-        environment = dict(os.environ, LC_ALL="C", PATH=path)
+        program = programs.find(argv[0])
+        if not program:
+            return None
         try:
             done = subprocess.run(
-                argv,
-                env=environment,
+                (program, *argv[1:]),
+                env=programs.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

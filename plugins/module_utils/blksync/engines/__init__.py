@@ -6,20 +6,14 @@
 from __future__ import annotations
 
 from .base import Engine
-from .blocksync_fast import BlocksyncFastEngine, missing
+from .blocksync_fast import BlocksyncFastEngine
 from .native import NativeEngine
 
 
-def choose(name: str, parts: bool = False) -> Engine:
-    """The engine of that name; "auto" is the blocksync-fast program where it is installed, else ours.
+def choose(name: str) -> Engine:
+    """The engine of that name; "auto" is "native", which is faster and the only one that copies ranges.
 
-    ``parts``: it shall copy parts of a pair, which the program cannot.
-
-    Raises EngineMissingError where the program was asked for by name and is not there.
+    Raises EngineMissingError or EngineError if the program blocksync-fast, asked for by name, is not there or
+    cannot be used.
     """
-    if name == "native" or (parts and name == "auto"):
-        return NativeEngine()
-    program = BlocksyncFastEngine.find()
-    if program is None and name == "blocksync_fast":
-        raise missing()
-    return program or NativeEngine()
+    return BlocksyncFastEngine.find() if name == "blocksync_fast" else NativeEngine()

@@ -10,24 +10,20 @@ engine, which reads both sides again from the medium, and writes what is still d
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from typing import Collection, Sequence
 
+from .. import programs
 from ..device import Device, allocate
-from ..errors import DeviceReadError, EngineError, EngineMissingError
+from ..errors import DeviceReadError, EngineError
 from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size, whole
 from .native import NativeEngine
-from .program_argv import list_algorithms_argv, sync_argv, version_argv
+from .program_argv import list_algorithms_argv, sync_argv
 from .program_geometry import MAX_BUFFER, Geometry, geometry
-from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_algorithms, parse_sync, parse_version
+from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_algorithms, parse_sync
 from .program_passes import FirstPass, RepairedTarget, SecondPass
-from .program_run import environment, run_watched
-
-PROGRAM = "blocksync-fast"
-VARIABLE = "BLOCKSYNC_FAST"  # environment: the program's path, instead of a search
-FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")  # besides PATH
+from .program_run import run_watched
+from .program_start import locate, try_out
 
 _PATIENCE = 10  # seconds
 _SCAN = 1024 * 1024  # bytes read at once when looking for a read error
@@ -45,14 +41,13 @@ class BlocksyncFastEngine(Engine):
         self._buffer = buffer
 
     @classmethod
-    def find(cls, path: str | None = None) -> BlocksyncFastEngine | None:
-        """The program at ``path``, else where BLOCKSYNC_FAST says, else on PATH and in FOLDERS; None where there
-        is none that tells its version."""
-        named = path or os.environ.get(VARIABLE, "")
-        search = None if named else os.pathsep.join([os.environ.get("PATH", ""), *FOLDERS])
-        found = shutil.which(named or PROGRAM, path=search)
-        version = _ask_version(os.path.abspath(found)) if found else ""
-        return cls(os.path.abspath(found), version) if found and version else None
+    def find(cls) -> BlocksyncFastEngine:
+        """The program where BLOCKSYNC_FAST says, else on the search path, tried out on a few blocks in memory.
+
+        Raises EngineMissingError if there is none, EngineError if it cannot be used on this machine.
+        """
+        path = locate()
+        return cls(path, try_out(path))
 
     def algorithms(self) -> Collection[str] | None:
         """See Engine: what the program lists."""
@@ -155,16 +150,6 @@ class BlocksyncFastEngine(Engine):
         outcome.bytes_written += summary.size
 
 
-def missing(path: str | None = None) -> EngineMissingError:
-    """The error for a host without the program, to be raised where it was asked for by name."""
-    named = path or os.environ.get(VARIABLE, "")
-    where = "%s is not that program" % named if named else "looked on PATH and in %s" % ", ".join(FOLDERS)
-    return EngineMissingError(
-        "The program blocksync-fast is not installed (%s)." % where,
-        "Install it (the role blksync.backup.blocksync_fast does), or use the engine native.",
-    )
-
-
 def _check_whole(source: Device, target: Device, ranges: Sequence[Range]) -> None:
     if source.size != target.size:
         raise EngineError(
@@ -194,11 +179,6 @@ def _find_read_error(source: Device, watch: FirstPass, plan: Geometry) -> None:
         at += length
 
 
-def _ask_version(path: str) -> str:
-    """What the program answers to -V; empty where it is not that program."""
-    return parse_version(_ask(version_argv(path)))
-
-
 def _ask(argv: Sequence[str]) -> str:
     """What the program prints; empty where it does not end well."""
     try:
@@ -208,7 +188,7 @@ def _ask(argv: Sequence[str]) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             timeout=_PATIENCE,
-            env=environment(),
+            env=programs.environment(),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

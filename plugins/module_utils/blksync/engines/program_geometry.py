@@ -15,8 +15,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Sequence
 
-MAX_BUFFER = 16 * 1024 * 1024  # bytes a device; larger ones are not faster, and from 2 GiB on the program reads short
-MIN_BUFFER = 1024 * 1024  # bytes; smaller ones cost more calls than they save
+# Bytes a device. The program reads the two devices in turn, so a large buffer keeps one of them idle. Comparing two
+# equal loop devices of 512 MiB took 0.44 s with 2 MiB, 1.38 s with 16 MiB and 0.89 s with 64 MiB (the least of 7 runs).
+MAX_BUFFER = 2 * 1024 * 1024
+MIN_BUFFER = 512 * 1024
 
 
 @dataclass(frozen=True)

@@ -103,16 +103,19 @@ def failure(ended: Ended, names: Mapping[str, str]) -> EngineError:
 
     ``names`` maps the paths that the program was given to those that the user knows.
     """
-    if ended.status == 0:
-        what = "complained"
-    elif ended.status > 0:
-        what = "ended with status %d" % ended.status
-    else:
-        what = "was killed by %s" % _signal_name(-ended.status)
+    what = how_it_ended(ended.status) if ended.status else "complained"
     words = ended.errors if ended.errors.strip() else ended.output
     for name, path in names.items():
         words = words.replace("'%s'" % name, path)
     return _distrust(what, words)
+
+
+def how_it_ended(status: int) -> str:
+    """ "ended with status 1", or the signal that killed the program and what it means."""
+    if status >= 0:
+        return "ended with status %d" % status
+    meaning = " (it was built for another processor)" if -status == signal.SIGILL else ""
+    return "was killed by %s%s" % (_signal_name(-status), meaning)
 
 
 def _signal_name(number: int) -> str:
@@ -123,11 +126,11 @@ def _signal_name(number: int) -> str:
 
 
 def _distrust(what: str, text: str) -> EngineError:
-    return EngineError("blocksync-fast %s. Its last words: %s." % (what, _quote(text)), UNKNOWN)
+    return EngineError("blocksync-fast %s. Its last words: %s." % (what, quote(text)), UNKNOWN)
 
 
-def _quote(text: str) -> str:
-    """The end of a text on one line, without progress and unprintable characters; "none" where nothing is left."""
+def quote(text: str) -> str:
+    """The end of what the program said, in quotes, without progress and unprintable characters; or "none"."""
     printable = "".join(c if c.isprintable() else " " for c in _PROGRESS.sub(" ", text))
     words = " ".join(printable.split())
     return '"%s"' % words[-_QUOTE:].strip().rstrip(".") if words else "none"

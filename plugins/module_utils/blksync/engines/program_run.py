@@ -13,6 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import Callable, Sequence
 
+from .. import programs
 from ..errors import EngineError
 from .program_output import Ended
 
@@ -21,11 +22,6 @@ KEPT = 64 * 1024  # characters of each output that are kept, the last ones
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _CHUNK = 64 * 1024
-
-
-def environment() -> dict[str, str]:
-    """This process's environment with untranslated messages."""
-    return dict(os.environ, LC_ALL="C")
 
 
 def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable[[str], None]) -> Ended:
@@ -44,7 +40,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
             stderr=subprocess.PIPE,
             pass_fds=descriptors,
             cwd="/",
-            env=environment(),
+            env=programs.environment(),
             preexec_fn=_die_with_parent(),  # noqa: PLW1509  # takes no lock that another thread could hold
         )
     except (OSError, subprocess.SubprocessError) as error:

@@ -10,9 +10,9 @@ watchdog after three minutes. So it keeps its log in /run meanwhile (journalctl(
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 
+from .. import programs
 from ..errors import RestoreError
 from .measure import Measure
 
@@ -43,7 +43,7 @@ class RelinquishJournal(Measure):
 
 def _journalctl(option: str) -> str:
     """Run it and return what went wrong, or ""."""
-    program = shutil.which("journalctl")
+    program = programs.find("journalctl")
     if not program:
         return "there is no journalctl"
     null = subprocess.DEVNULL

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
+
+from .. import programs
 
 BOOTED = "/run/systemd/system"  # sd_booted(3)
 PATIENCE = 5.0  # seconds
@@ -20,7 +21,7 @@ def move_to_scope(pid: int) -> str:
 
     The scope's default dependencies end it, with SIGTERM, early in a shutdown.
     """
-    busctl = shutil.which("busctl")
+    busctl = programs.find("busctl")
     if not os.path.isdir(BOOTED) or not busctl:
         return ""
     before = _cgroup(pid)
