@@ -117,6 +117,7 @@ def test_the_guardian_is_killed_while_the_kernel_still_freezes(pair: MountedPair
         end = driven.end()
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
+        assert end["report"]["partitions"][-1]["frozen_seconds"] > 0
         assert [run.running for run in runs(pair)] == [True]
         writer.end()
         wait_for(lambda: not freezers(pair), 5)

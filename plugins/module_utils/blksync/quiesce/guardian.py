@@ -130,6 +130,7 @@ class _Guardian:
             if self.execution.entries:  # the state file stays until that is over
                 self.execution.wait()
                 self._give_up("")
+            self.execution.finish()  # nothing is held open any more when the sync sees that the channel is closed
             if not self.sync_listens:
                 self._remove_trace()
 

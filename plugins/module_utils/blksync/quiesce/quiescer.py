@@ -178,9 +178,9 @@ class _Link:
             answer = self._answer(patience)
         except ChannelClosedError:
             failures = self._take_over()
-            if failures:
-                raise restore_error(failures) from None
-            raise _not_still("the guardian process ended unexpectedly") from None
+            error = restore_error(failures) if failures else _not_still("the guardian process ended unexpectedly")
+            error.steps = [entry.report(time.monotonic()) for entry in self.entries if entry.action == FROZEN]
+            raise error from None
         if "failed" in answer:
             kind = RestoreError if answer["failed"] == RestoreError.kind else QuiesceError
             error = kind(answer["message"], answer["hint"])
