@@ -27,6 +27,14 @@ options:
     type: str
     choices: [auto, full]
     default: auto
+  allow_damaged_source:
+    description:
+      - Copy a source although its file system has recorded errors. Without it such a source is refused, so that a
+        damaged main disk does not overwrite a good backup.
+      - Looked at are the superblocks of ext2, ext3, ext4, xfs, btrfs, vfat and exfat, also inside LUKS and LVM that are
+        open, and the errors that the kernel counts of mounted ext4 and btrfs file systems.
+    type: bool
+    default: false
   block_size:
     description:
       - The unit in bytes in which differences are counted and written.

@@ -17,6 +17,7 @@ from .blksync.text import cleaned, printable
 COMPARISON = {
     "engine": {"type": "str", "choices": ["auto", "native", "blocksync_fast"], "default": "auto"},
     "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
+    "allow_damaged_source": {"type": "bool", "default": False},
     "block_size": {
         "type": "int",
         "choices": [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576],

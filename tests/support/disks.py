@@ -77,7 +77,8 @@ class PartitionedDisk(LoopDevice):
 
     ``sizes`` are the partitions' sizes in sectors of 512 bytes, ``identifier`` the PTUUID ("11111111" or a GUID),
     ``table`` "dos" or "gpt". ``gap`` sectors stay free before each partition, so that two disks of the same
-    sizes need not have the same layout. ``types`` are as sfdisk takes them; without them all are Linux.
+    sizes need not have the same layout. ``types`` are as sfdisk takes them; without them all are Linux. ``sector`` is
+    the logical sectors' size in bytes.
     """
 
     def __init__(
@@ -89,17 +90,19 @@ class PartitionedDisk(LoopDevice):
         spare: int = 4096,
         folder: Path | None = None,
         types: Sequence[str] = (),
+        sector: int = SECTOR,
     ) -> None:
         self.identifier = identifier
         starts, at = [], gap
         for size in sizes:
             starts.append(at)
             at += size + gap
-        super().__init__((at + spare) * SECTOR, folder, name=identifier)
+        super().__init__((at + spare) * SECTOR, folder, sector, name=identifier)
         try:
             label = "0x%s" % identifier if table == "dos" else identifier
             lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]
-            lines += ["start=%d, size=%d" % pair for pair in zip(starts, sizes, strict=True)]
+            each = sector // SECTOR
+            lines += ["start=%d, size=%d" % (at // each, size // each) for at, size in zip(starts, sizes, strict=True)]
             lines = [*lines[:3], *map(", type=".join, zip(lines[3:], types, strict=True))] if types else lines
             run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", self.path, stdin="\n".join(lines) + "\n")
             drop_partitions(self.path)

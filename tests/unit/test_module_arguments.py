@@ -77,6 +77,7 @@ OTHER_VALUES: dict[str, Any] = {
     "quiesce_fallback": False,
     "scope": "used",
     "verify": "full",
+    "allow_damaged_source": True,
     "block_size": 8192,
     "compare": False,
     "protected": None,

@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import Callable, Iterator
 
-from . import device, discovery, disk_lock, engines, image_end, image_file, image_plan
+from . import device, discovery, disk_lock, engines, image_end, image_file, image_plan, superblocks
 from .cancellation import Cancellation
 from .device import Device
 from .digest_record import Binding, Facts, Trust
@@ -39,10 +39,12 @@ def run(request: ImageRequest, progress: Progress | None = None, observe: Observ
     ends = (image_end.look(str(request.source)), image_end.look(str(request.target)))
     machine = observe()
     plan = image_plan.make(machine, *ends, request)
-    if plan.refusals:
-        raise RefusedError(plan.refusals)
+    findings = superblocks.examine(plan.pairs, request.allow_damaged_source)
+    if plan.refusals or findings.refusals:
+        raise RefusedError((*plan.refusals, *findings.refusals))
     engine = engines.choose("native" if request.punch_zeros else request.engine)
-    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=list(plan.warnings))
+    warnings = [*plan.warnings, *findings.warnings]
+    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=warnings)
     image = ImageFile(ends[1], ends[0].size, request.keep, request.punch_zeros) if ends[1].kind != BLOCK else None
     try:
         with Cancellation() as cancellation:

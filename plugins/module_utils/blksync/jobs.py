@@ -57,6 +57,7 @@ class Job:
     quiesce_fallback: bool = True
     scope: str = ALL
     verify: str = "auto"
+    allow_damaged_source: bool = False
     protected: tuple[str, ...] = ()
     eject: bool = False
     when_absent: str = "skip"
@@ -76,6 +77,7 @@ class Job:
             quiesce_fallback=self.quiesce_fallback,
             scope=self.scope,
             verify=self.verify,
+            allow_damaged_source=self.allow_damaged_source,
             protected=self.protected,
             eject=self.eject,
             check=check,
@@ -333,6 +335,7 @@ _VALUES: dict[str, Callable[[str, Any], Any]] = {
     "quiesce_fallback": _flag,
     "scope": _choice(SCOPES),
     "verify": _choice(VERIFY_MODES),
+    "allow_damaged_source": _flag,
     "protected": _identifiers,
     "eject": _flag,
     "when_absent": _choice(WHEN_ABSENT),

@@ -32,7 +32,8 @@ class CopyRequest:
     """What partitions and images have in common. ``source`` and ``target`` are as the user wrote them.
 
     ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes. ``scope`` is
-    "all" or "used"; without ``quiesce_fallback`` a live sync that cannot be is an error.
+    "all" or "used"; without ``quiesce_fallback`` a live sync that cannot be is an error, and without
+    ``allow_damaged_source`` a source whose file system has recorded errors.
     """
 
     quiesce_modes: ClassVar[tuple[str, ...]] = QUIESCE_MODES
@@ -45,6 +46,7 @@ class CopyRequest:
     quiesce_fallback: bool = True
     scope: str = ALL
     verify: str = "auto"
+    allow_damaged_source: bool = False
     block_size: int = BLOCK_SIZES[0]
     compare: bool = True
     check: bool = False

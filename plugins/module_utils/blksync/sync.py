@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack
 from typing import Callable, Sequence
 
-from . import device, discovery, disk_lock, eject, engines
+from . import device, discovery, disk_lock, eject, engines, superblocks
 from . import plan as planning
 from .cancellation import Cancellation
 from .device import Device
@@ -37,10 +37,12 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     machine = observe()
     plan = planning.make(machine, request)
     warnings = concerning(leftovers, machine, (plan.source_disk.devno, plan.target_disk.devno))
-    if plan.refusals:
-        raise RefusedError(plan.refusals)
+    findings = superblocks.examine(plan.pairs, request.allow_damaged_source)
+    if plan.refusals or findings.refusals:
+        raise RefusedError((*plan.refusals, *findings.refusals))
+    warnings += [*plan.warnings, *findings.warnings]
     engine = engines.choose(request.engine)
-    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=[*warnings, *plan.warnings])
+    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=warnings)
     try:
         with Cancellation() as cancellation:
             pairs = PairSync(request, engine, report, progress or Progress(), cancellation)

@@ -38,6 +38,7 @@ LARGEST: dict[str, Any] = {
     "quiesce_fallback": False,
     "scope": "used",
     "verify": "full",
+    "allow_damaged_source": True,
     "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
     "eject": True,
     "when_absent": "fail",

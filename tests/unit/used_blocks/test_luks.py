@@ -24,6 +24,7 @@ UUID = "0b6e52f4-97a1-4b52-9d6f-3a4c1c0d7e11"
 AREA = 16384
 SIZE = 64 * MIB
 PAYLOAD = {1: 2 * MIB, 2: 16 * MIB}
+SECTORS = {1: 512, 2: 4096}
 HEADERS = {
     version: (Path(__file__).parent / "headers" / ("luks%d.bin" % version)).read_bytes().ljust(AREA, b"\0")
     for version in (1, 2)
@@ -56,7 +57,7 @@ def signed(header: bytes) -> bytes:
 @pytest.mark.parametrize("version", [1, 2])
 def test_headers_of_cryptsetup(version: int) -> None:
     read = reading(HEADERS[version])
-    assert parse_header(read) == Header(version, UUID, PAYLOAD[version])
+    assert parse_header(read) == Header(version, UUID, PAYLOAD[version], SECTORS[version])
     assert payload_offset(read, mapping(version), SIZE) == PAYLOAD[version]
 
 
@@ -100,6 +101,10 @@ def segment(**changes: object) -> Callable[[dict[str, Any]], object]:
         segment(offset=16777216),
         segment(offset="1e7"),
         segment(offset=None),
+        segment(sector_size=0),
+        segment(sector_size=True),
+        segment(sector_size="512"),
+        segment(sector_size=8192),
         lambda metadata: metadata["segments"].update({"1": metadata["segments"]["0"]}),
         lambda metadata: metadata["segments"].clear(),
         lambda metadata: metadata.update(segments=[]),

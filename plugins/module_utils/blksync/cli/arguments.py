@@ -110,6 +110,12 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     group.add_argument("--scope", choices=SCOPES, help="used: only blocks that a mounted file system uses (all)")
     group.add_argument("--verify", choices=VERIFY_MODES, help="full: read every byte of the target back (auto)")
+    group.add_argument(
+        "--allow-damaged-source",
+        action="store_true",
+        default=None,
+        help="copy a source whose file system has recorded errors",
+    )
     group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
     group.add_argument("--eject", action="store_true", default=None, help="power the backup disk off at the end")
 

@@ -27,6 +27,7 @@ _SETTINGS = (
     "quiesce_fallback",
     "scope",
     "verify",
+    "allow_damaged_source",
     "protected",
     "eject",
 )

@@ -20,6 +20,7 @@ from .untold import UntoldError
 FIRST = 4096  # bytes: the binary header of LUKS2, and more than that of LUKS1
 LUKS1_HEADER = 592  # bytes
 SECTOR = 512
+SECTORS = (512, 1024, 2048, 4096)  # bytes: what LUKS2 may encrypt at a time
 MAGIC = b"LUKS\xba\xbe"
 LARGEST_HEADER = 4 * 1024 * 1024  # bytes
 
@@ -32,11 +33,15 @@ Read = Callable[[int, int], bytes]
 
 @dataclass(frozen=True)
 class Header:
-    """``version`` is 1 or 2, ``payload`` the bytes before the payload, ``uuid`` as in the header, with its dashes."""
+    """``version`` is 1 or 2, ``payload`` the bytes before the payload, ``uuid`` as in the header, with its dashes.
+
+    ``sector`` is the unit of the encryption in bytes.
+    """
 
     version: int
     uuid: str
     payload: int
+    sector: int = SECTOR
 
 
 @dataclass(frozen=True)
@@ -87,10 +92,10 @@ def _luks2(first: bytes, read: Read) -> Header:
     _verify(area, _text(algorithm))
     try:
         metadata = json.loads(area[FIRST:].partition(b"\0")[0].decode())
-        payload = _only_segment(metadata)
+        payload, sector = _only_segment(metadata)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # JSON of another shape
         raise UntoldError("its LUKS header cannot be understood") from error
-    return Header(version, _text(uuid), _checked(payload, 2 * length))
+    return Header(version, _text(uuid), _checked(payload, 2 * length), sector)
 
 
 def _verify(area: bytes, algorithm: str) -> None:
@@ -103,8 +108,8 @@ def _verify(area: bytes, algorithm: str) -> None:
         raise UntoldError("its LUKS header is damaged")
 
 
-def _only_segment(metadata: dict[str, Any]) -> int:
-    """The offset in bytes of a plain encrypted payload that goes on to the end of the partition."""
+def _only_segment(metadata: dict[str, Any]) -> tuple[int, int]:
+    """The offset and the sectors in bytes of a plain encrypted payload that goes on to the end of the partition."""
     if metadata["config"].get("requirements", {}).get("mandatory"):
         raise UntoldError("its LUKS header says that it is being encrypted anew, or needs something unknown")
     (segment,) = metadata["segments"].values()  # ValueError where there are several
@@ -112,7 +117,10 @@ def _only_segment(metadata: dict[str, Any]) -> int:
         raise UntoldError("its LUKS header describes more than one plain encrypted segment")
     if not isinstance(segment["offset"], str):
         raise TypeError(segment["offset"])
-    return int(segment["offset"])
+    sector = segment["sector_size"]
+    if type(sector) is not int or sector not in SECTORS:
+        raise ValueError(sector)
+    return int(segment["offset"]), sector
 
 
 def _checked(payload: int, header: int) -> int:
