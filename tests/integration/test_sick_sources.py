@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from blksync import image, sync
-from blksync.errors import RefusedError
+from blksync.errors import DeviceReadError, RefusedError
 from blksync.report import SyncReport
 from blksync.request import ImageRequest, SyncRequest
 from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, identifiers, run
@@ -250,3 +250,29 @@ def test_an_image_of_a_disk_needs_the_sectors_of_its_table(tmp_path: Path) -> No
         other = stack.enter_context(LoopDevice(disk.size))
         with pytest.raises(RefusedError, match="gpt on it is made for sectors of 4096 bytes"):
             image.run(ImageRequest(source=str(target), target=other.path))
+
+
+@pytest.mark.parametrize(("changed", "sentence"), [(True, "now holds"), (False, "may hold")])
+def test_a_read_error_says_what_the_target_holds(
+    disks: tuple[PartitionedDisk, PartitionedDisk], changed: bool, sentence: str
+) -> None:
+    source = disks[0]
+    copy()
+    start = int(Path("/sys/class/block", os.path.basename(source.partition(1)), "start").read_text()) * SECTOR
+    if changed:
+        patch(source.partition(1), 4096, os.urandom(4096))
+    os.truncate(source.file, start + SIZE - MIB)
+    with pytest.raises(DeviceReadError) as caught:
+        copy()
+    assert "The target %s neither the old nor the new state of partition 1" % sentence in caught.value.hint
+    assert "ddrescue" in caught.value.hint
+    assert caught.value.report is not None
+    assert not caught.value.report["partitions"][0]["complete"]
+
+
+def test_a_read_error_in_check_mode_has_written_nothing(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
+    start = int(Path("/sys/class/block", os.path.basename(disks[0].partition(1)), "start").read_text()) * SECTOR
+    os.truncate(disks[0].file, start + SIZE - MIB)
+    with pytest.raises(DeviceReadError) as caught:
+        copy(check=True)
+    assert "Nothing was written to partition 1 of the target" in caught.value.hint

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager, nullcontext
 
+from . import read_errors
 from .cancellation import Cancellation
 from .device import Device
 from .digest_record import Facts
@@ -67,7 +68,8 @@ class PairSync:
         with self.committer.digest(pair, target, block) as digest, PairScope(self.request, pair, block) as scope:
             watch = CopyWatch(entry, self.progress, self.cancellation)
             ranges = scope.ranges(entry)
-            outcome = self.engine.compare(source, target, ranges, watch, self._method(digest))
+            with read_errors.explained(entry, source.path):
+                outcome = self.engine.compare(source, target, ranges, watch, self._method(digest))
         self._finish(entry, outcome, digest, started)
 
     def copy(self, pair: Pair, source: Device, target: Device, quiescer: Quiescer) -> None:
@@ -76,7 +78,7 @@ class PairSync:
         entry = self._begin(pair)
         started = time.monotonic()
         block = block_size(source, target, least=self.request.block_size)
-        with self.committer.digest(pair, target, block) as digest:
+        with read_errors.explained(entry, source.path), self.committer.digest(pair, target, block) as digest:
             target.drop_cache()
             digest.begin()
             watch = (entry, self.progress, self.cancellation)
