@@ -22,6 +22,7 @@ from .progress import Progress
 from .quiesce import Quiescer
 from .report import PairReport, SyncReport
 from .request import CopyRequest
+from .superblocks import identity
 
 
 class Committer:
@@ -84,6 +85,8 @@ class PairSync:
             watch = (entry, self.progress, self.cancellation)
             copy = PairCopy(self.request, self.engine, (source, target), quiescer, self._method(digest), watch)
             outcome = copy.run(self.report.plan.source_disk)
+            if entry.bytes_skipped:  # else all of it is known to be equal
+                entry.notes += identity.verify_same(source, target)
             self.committer.commit(outcome)
             digest.keep(self.committer.content())
         self._finish(entry, outcome, digest, started)

@@ -6,11 +6,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Iterator, Sequence
 
 from ..engines.base import Range, whole
 
 GAP = 64 * 1024  # bytes: to read across less free space costs less than to skip it
+# Where signatures lie that are not the file system's own (libblkid/src/superblocks of util-linux): LVM, LUKS, bcache,
+# mdraid 1.1 and 1.2, VMFS and the first two labels of ZFS in the first MiB; at the end mdraid 0.90 and 1.0, the other
+# labels of ZFS, the RAIDs of firmware (at most 3087 sectors before the end), DRBD and a second GPT.
+EDGE = 4 * 1024 * 1024  # bytes
+# The mirrors of a superblock of btrfs (fs/btrfs/disk-io.h), from which its tools restore the first one.
+MIRRORS = (64 * 1024 * 1024, 256 * 1024 * 1024 * 1024)
+MIRROR = 4096  # bytes
 MOST_RANGES = 1 << 18  # they take some 170 bytes each, and a moment while the file system is frozen
 
 
@@ -36,17 +43,14 @@ def everything(size: int, reason: str) -> UsedBlocks:
 def used_blocks(free: Sequence[int], shift: int, size: int, block: int, gap: int = GAP) -> UsedBlocks:
     """All of a partition of ``size`` bytes but its free extents: start, end, start, end … in bytes, ascending.
 
-    ``shift`` is where on the partition their byte 0 lies. What is used is widened to blocks of ``block`` bytes, a
-    power of two; ranges with less than ``gap`` bytes between them are joined, or a multiple of it where there would
-    be more than MOST_RANGES.
+    ``shift`` is where on the partition their byte 0 lies. The edges count as used, see EDGE. What is used is widened
+    to blocks of ``block`` bytes, a power of two; ranges with less than ``gap`` bytes between them are joined, or a
+    multiple of it where there would be more than MOST_RANGES.
     """
     found: list[Range] = []
     done = skipped = 0
-    for index in range(0, len(free), 2):
-        begin = -(-(free[index] + shift) // block) * block
-        end = min(free[index + 1] + shift, size)
-        if end < size:  # the last block may be short
-            end -= end % block
+    for first, last in _within_edges(free, shift, size):
+        begin, end = -(-first // block) * block, last // block * block
         if end - begin < gap:
             continue
         if len(found) == MOST_RANGES - 1:  # this one, and what follows the gap
@@ -58,3 +62,16 @@ def used_blocks(free: Sequence[int], shift: int, size: int, block: int, gap: int
     if done < size:
         found.append(Range(done, size - done))
     return UsedBlocks(tuple(found), skipped)
+
+
+def _within_edges(free: Sequence[int], shift: int, size: int) -> Iterator[tuple[int, int]]:
+    """The free extents by their place on the partition, without what is copied whatever the file system says."""
+    least, most = shift + EDGE, size - EDGE
+    mirrors = [shift + offset for offset in MIRRORS]
+    for index in range(0, len(free), 2):
+        begin, end = max(free[index] + shift, least), min(free[index + 1] + shift, most)
+        for mirror in mirrors:
+            if begin < mirror + MIRROR and mirror < end:
+                yield begin, mirror
+                begin = mirror + MIRROR
+        yield begin, end
