@@ -23,7 +23,7 @@ from blksync.machine import Partition
 from blksync.used_blocks import UsedBlocks, UsedMap, fsmap
 
 from .disks import MIB, PartitionedDisk, run
-from .mounted import freeze, thaw
+from .mounted import freeze, thaw, wait_for
 from .pairs import noise
 
 BLOCK = 4096
@@ -67,7 +67,8 @@ def mounted(device: str, folder: Path, options: str = "defaults", may_lack: bool
         yield folder
     finally:
         thaw(folder)
-        run("umount", str(folder))
+        # The guardian of a sync ends by itself, perhaps a moment after it.
+        wait_for(lambda: not subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode, 20)
 
 
 def fill_with_rubbish(path: str) -> None:
