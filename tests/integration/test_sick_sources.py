@@ -146,6 +146,13 @@ def test_an_image_of_a_damaged_file_system(disks: tuple[PartitionedDisk, Partiti
         image.run(ImageRequest(source=str(target), target=source))
 
 
+@pytest.mark.timeout(30)
+def test_a_pipe_is_not_looked_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RefusedError, match="neither a block device nor a regular file"):
+        image.run(ImageRequest(source=str(tmp_path / "pipe"), target=str(tmp_path / "image"), create=True))
+
+
 def test_an_ext4_with_its_journal_elsewhere(disks: tuple[PartitionedDisk, PartitionedDisk], tmp_path: Path) -> None:
     source = disks[0].partition(1)
     with PartitionedDisk(OTHER, (8 * MIB // SECTOR,)) as other:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Iterator, Sequence
 
@@ -31,6 +32,8 @@ def examine(pairs: Sequence[Pair], allow_damaged: bool, system: System | None = 
     refusals: list[Refusal] = []
     warnings: list[str] = []
     for pair in pairs:
+        if not (pair.source.devno or os.path.isfile(pair.source.path)):
+            continue  # a pipe, say, which was refused already: to open it could take for ever
         source = observe(pair.source, system)
         damaged = list(damage_refusals(source))
         if allow_damaged:
