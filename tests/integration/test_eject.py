@@ -52,7 +52,7 @@ def test_a_disk_that_was_mounted_meanwhile_stays_on(disk: PartitionedDisk, switc
     planned, before = look(disk, switch)
     run("mount", disk.partition(2), str(mountpoint))
     try:
-        with pytest.raises(BlksyncError, match="complete, but %s was not powered off.*%s" % (disk.path, mountpoint)):
+        with pytest.raises(BlksyncError, match="copied, but %s was not powered off.*%s" % (disk.path, mountpoint)):
             eject.power_off(planned, look(disk, switch)[1])
         # As for a mount in another mount namespace, which cannot be seen.
         with pytest.raises(BlksyncError, match=r"was not powered off.*busy"):

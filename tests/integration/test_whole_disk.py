@@ -168,7 +168,7 @@ def test_logical_partitions_are_pairs_and_their_container_is_none() -> None:
         assert [entry["number"] for entry in synced(partitions=(1, 5)).left_out] == [6]
 
 
-def test_the_running_system_is_not_left_out(disks: Disks, tmp_path: Path) -> None:
+def test_the_running_system_is_not_left_out(disks: Disks) -> None:
     """This process has mounts of its own: in them the third partition is the system's /boot."""
     run("mount", disks[0].partition(3), "/boot")
     try:
