@@ -10,10 +10,8 @@ engine, which reads both sides again from the medium, and writes what is still d
 
 from __future__ import annotations
 
-import subprocess
 from typing import Collection, Sequence
 
-from .. import programs
 from ..device import Device, allocate
 from ..errors import DeviceReadError, EngineError
 from .base import AS_USUAL, Engine, Method, Monitor, Outcome, Range, block_size, whole
@@ -23,9 +21,8 @@ from .program_geometry import MAX_BUFFER, Geometry, geometry
 from .program_output import KNOWN_VERSIONS, UNKNOWN, Summary, failure, parse_algorithms, parse_sync
 from .program_passes import FirstPass, RepairedTarget, SecondPass
 from .program_run import run_watched
-from .program_start import locate, try_out
+from .program_start import ask, locate, try_out
 
-_PATIENCE = 10  # seconds
 _SCAN = 1024 * 1024  # bytes read at once when looking for a read error
 
 
@@ -51,7 +48,7 @@ class BlocksyncFastEngine(Engine):
 
     def algorithms(self) -> Collection[str] | None:
         """See Engine: what the program lists."""
-        return parse_algorithms(_ask(list_algorithms_argv(self.path)))
+        return parse_algorithms(ask(self.path, list_algorithms_argv(self.path)).output)
 
     def compare(
         self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
@@ -177,20 +174,3 @@ def _find_read_error(source: Device, watch: FirstPass, plan: Geometry) -> None:
             raise
         watch("")
         at += length
-
-
-def _ask(argv: Sequence[str]) -> str:
-    """What the program prints; empty where it does not end well."""
-    try:
-        answer = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=_PATIENCE,
-            env=programs.environment(),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.decode("utf-8", "replace") if answer.returncode == 0 else ""

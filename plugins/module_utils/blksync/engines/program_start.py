@@ -57,7 +57,7 @@ def try_out(path: str) -> str:
     Raises EngineError with the reason: a signal (SIGILL: built for another processor), the loader's words (a missing
     library), another program of that name.
     """
-    answer = _run(path, version_argv(path))
+    answer = ask(path, version_argv(path))
     version = parse_version(answer.output)
     if answer.status or not version:
         words = quote(answer.errors if answer.errors.strip() else answer.output)
@@ -80,7 +80,7 @@ def _copy_in_memory(path: str) -> None:
         os.ftruncate(target, _TRIAL)
         plan = geometry(_TRIAL, BLOCK)
         argv = sync_argv(path, "/proc/self/fd/%d" % source, "/proc/self/fd/%d" % target, plan)
-        ended = _run(path, argv, (source, target))
+        ended = ask(path, argv, (source, target))
         words = quote(ended.errors if ended.errors.strip() else ended.output)
         if ended.status or ended.errors.strip():
             raise cannot_start(path, "copying %d bytes it %s and said %s" % (_TRIAL, how_it_ended(ended.status), words))
@@ -95,7 +95,8 @@ def _copy_in_memory(path: str) -> None:
         os.close(target)
 
 
-def _run(path: str, argv: Sequence[str], descriptors: Sequence[int] = ()) -> Ended:
+def ask(path: str, argv: Sequence[str], descriptors: Sequence[int] = ()) -> Ended:
+    """Run the program at ``path`` for a short answer, with ``descriptors`` inherited. Raises EngineError."""
     try:
         done = subprocess.run(
             argv,
