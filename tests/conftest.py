@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -23,6 +22,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support import own_mounts, tracefs
 from tests.support.blocksync_program import PROGRAM
+from tests.support.session import Session
 
 SAMPLE, FULL, LONG = "sample", "full", "long"
 LEFT_OUT = {SAMPLE: ("full", "long"), FULL: ("long",), LONG: ()}
@@ -45,11 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the number of examples of property tests; take signals that whoever started this had ignored (nohup)."""
+    """Choose the number of examples of property tests; let the session leave nothing behind."""
     settings.load_profile(config.getoption("--depth"))
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-        if signal.getsignal(number) == signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    config.pluginmanager.register(Session(config), "blksync-session")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from blksync.device import claim_target, open_source
 from blksync.engines.base import Monitor, whole
 from blksync.engines.blocksync_fast import BlocksyncFastEngine
 
+from .parent import end_with_parent
+
 
 class Told(Monitor):
     """Prints every number of bytes compared."""
@@ -28,6 +30,7 @@ class Told(Monitor):
 
 def main(source_path: str, target_path: str) -> None:
     """Copy once."""
+    end_with_parent()
     engine = BlocksyncFastEngine.find()
     with open_source(source_path) as source, claim_target(target_path) as target:
         engine.copy(source, target, whole(source.size), Told())

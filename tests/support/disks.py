@@ -12,12 +12,15 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Self, Sequence
 
+from . import owner
+from .waiting import PATIENCE, wait_for
+
 SECTOR = 512
 MIB = 1024 * 1024
+MEMORY = Path("/dev/shm")
 
 
 def missing_for_loop_devices() -> str:
@@ -35,8 +38,8 @@ class LoopDevice:
     """One loop device over one file; a context manager that detaches and deletes both."""
 
     def __init__(self, size: int, folder: Path | None = None, sector: int = SECTOR, name: str = "disk") -> None:
-        folder = folder or Path("/dev/shm")
-        fd, path = tempfile.mkstemp(prefix="blksync-%s-" % name, suffix=".img", dir=folder)
+        # The name tells tests.support.leftovers whose it is.
+        fd, path = tempfile.mkstemp(prefix=owner.image_prefix(name), suffix=".img", dir=folder or MEMORY)
         os.ftruncate(fd, size)
         os.close(fd)
         self.file = Path(path)
@@ -125,16 +128,18 @@ def identifiers() -> tuple[str, str]:
     return "5c%06x" % (os.getpid() % 2**24), "7a%06x" % (os.getpid() % 2**24)
 
 
-def drop_partitions(path: str) -> None:
+def drop_partitions(path: str, seconds: float = PATIENCE) -> None:
     """Make the kernel forget a loop device's partitions, those that its last user left behind included.
 
     Whoever lists disks just now may hold one of them open for a moment.
     """
-    deadline = time.monotonic() + 10
-    while list(Path("/sys/class/block", os.path.basename(path)).glob("*/partition")):
-        subprocess.run(["partx", "-d", path], capture_output=True, check=False)
-        if time.monotonic() > deadline:
-            raise TimeoutError("the partitions of %s are in use" % path)
+
+    def dropped() -> bool:
+        if list(Path("/sys/class/block", os.path.basename(path)).glob("*/partition")):
+            subprocess.run(["partx", "-d", path], capture_output=True, check=False)
+        return not list(Path("/sys/class/block", os.path.basename(path)).glob("*/partition"))
+
+    wait_for(dropped, seconds, lambda: "the partitions of %s are in use" % path)
 
 
 def run(*argv: str, stdin: str | None = None) -> str:

@@ -16,6 +16,7 @@ from .mounted import wait_for
 PROGRAM = """
 import ctypes, fcntl, mmap, os, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG: end with the parent
 USERFAULTFD, UFFDIO_API, UFFDIO_REGISTER, MISSING = 323, 0xC018AA3F, 0xC020AA00, 1
 uffd = libc.syscall(USERFAULTFD, os.O_CLOEXEC)
 fcntl.ioctl(uffd, UFFDIO_API, bytearray(struct.pack("QQQ", 0xAA, 0, 0)))

@@ -24,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from .parent import end_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
 LARGE = 4 * 1024 * 1024  # bytes of each of the two files that are written in place
 SMALL_FILES = 60
@@ -136,6 +138,7 @@ class MixedLoad:
 
 def main(folder: str, seed: int, rate: float) -> None:
     """Write until killed, no more than ``rate`` bytes a second; a line on standard output says that it has begun."""
+    end_with_parent()
     load = MixedLoad(folder, seed)
     begun, done = time.monotonic(), 0
     for turn in range(sys.maxsize):

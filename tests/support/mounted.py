@@ -106,14 +106,15 @@ class MountedPair:
         return [mount for mount in mounts if mount.mountpoint.startswith(str(self.folder))]
 
     def _release(self) -> None:
-        for _attempt in range(20):
-            left = self._mounted()
-            if not left:
-                return
-            for mount in reversed(left):
+        """Whoever was killed just now may still hold a mount, or freeze and thaw it, for a moment."""
+
+        def released() -> bool:
+            for mount in reversed(self._mounted()):
                 thaw(Path(mount.mountpoint))
                 subprocess.run(["umount", mount.mountpoint], capture_output=True, check=False)
-        raise AssertionError("still mounted: %s" % [mount.mountpoint for mount in self._mounted()])
+            return not self._mounted()
+
+        wait_for(released, state=self._mounted)
 
 
 def comparable(mount: Mount) -> tuple[object, ...]:

@@ -23,10 +23,15 @@ MS_REC = 0x4000  # linux/mount.h
 
 def take() -> None:
     """Move the calling thread, and all that it starts from now on, into a mount namespace of its own. Needs root."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
-        raise OSError(ctypes.get_errno(), "unshare")
-    libc.mount(None, "/", None, MS_REC | libc.MS_PRIVATE)
+    unshare()
     for folder in (RUN_FOLDER, STATE_FOLDER):
         Path(folder).mkdir(mode=0o700, exist_ok=True)
         libc.mount("blksync-tests", folder, "tmpfs", 0, "mode=700")
     assert os.listdir(RUN_FOLDER) == []
+
+
+def unshare() -> None:
+    """As take(), with nothing mounted yet: from now on no mount of this process is seen elsewhere, or the reverse."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    libc.mount(None, "/", None, MS_REC | libc.MS_PRIVATE)

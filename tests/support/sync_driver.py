@@ -27,6 +27,8 @@ from blksync.plan import Pair  # noqa: E402
 from blksync.progress import Progress  # noqa: E402
 from blksync.request import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
 
+from .parent import end_with_parent  # noqa: E402
+
 
 class Told(Progress):
     """Prints every step; waits once at the step that the test named."""
@@ -56,6 +58,7 @@ class Told(Progress):
 
 def main() -> int:
     """Run the sync; the last line is its result or its error. Returns 0 or 1."""
+    end_with_parent()
     options = json.loads(sys.argv[1])
     hold_at = options.pop("hold_at", "")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}

@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .parent import end_with_parent
+
 ROOT = Path(__file__).resolve().parents[2]
 KEEP = 200  # files; the oldest is then written anew
 
@@ -26,6 +28,7 @@ def content_of(number: int) -> bytes:
 
 def main(folder: str) -> None:
     """Write until killed; a number on standard output is a file that was fsynced together with its folder."""
+    end_with_parent()
     directory = os.open(folder, os.O_RDONLY)
     for number in itertools.count():
         fd = os.open(os.path.join(folder, "file-%d" % number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
