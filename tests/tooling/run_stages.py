@@ -18,7 +18,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -38,7 +37,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 TAIL = 4096  # bytes
 
 _running: set[subprocess.Popen] = set()
-_ending = threading.Event()
+_signals: list[int] = []
 
 
 def environment() -> dict[str, str]:
@@ -53,7 +52,9 @@ def environment() -> dict[str, str]:
 
 
 def run_stage(stage: Stage, output: IO[bytes] | None = None) -> list[Case]:
-    """Run one stage, with its output on the terminal or in a file, and return its cases."""
+    """Run one stage, with its output on the terminal or in a file, and return its cases; none after a signal."""
+    if _signals:
+        return []
     report = RESULTS / f"{stage.name}.xml"
     report.unlink(missing_ok=True)
     try:
@@ -71,7 +72,7 @@ def ended_with_us(process: subprocess.Popen) -> Iterator[None]:
     """Have a signal that ends this process end that one as well; wait for its end in any case."""
     _running.add(process)
     try:
-        if _ending.is_set():  # the signal came before the process was known
+        if _signals:  # it came before the process was known
             process.terminate()
         yield
     finally:
@@ -80,14 +81,16 @@ def ended_with_us(process: subprocess.Popen) -> Iterator[None]:
 
 
 def end(number: int, _frame: FrameType | None) -> None:
-    """Send SIGTERM to the stages that run and raise SystemExit, once: further signals do not disturb the cleaning."""
-    if _ending.is_set():
-        return
-    _ending.set()
-    for process in tuple(_running):
-        process.terminate()
-    print(f"run_stages: {signal.Signals(number).name}; waiting for what runs to clean up", file=sys.stderr, flush=True)
-    sys.exit(128 + number)
+    """Send SIGTERM to the stages that run, once, and have no other begin; further signals disturb no cleaning.
+
+    Raises nothing: it may strike between the start of a process and the moment that it is known.
+    """
+    if not _signals:
+        _signals.append(number)
+        for process in tuple(_running):
+            process.terminate()
+        message = f"run_stages: {signal.Signals(number).name}; waiting for what runs to clean up"
+        print(message, file=sys.stderr, flush=True)
 
 
 def read_report(name: str, report: Path) -> list[Case] | None:
@@ -113,6 +116,8 @@ def run_suite(suite: Suite) -> list[Case]:
     """Run all stages, with a headline and the time of each."""
     cases = []
     for step in suite:
+        if _signals:
+            break
         cases += run_one(step) if isinstance(step, Stage) else run_side_by_side(step)
     return cases
 
@@ -135,19 +140,16 @@ def run_side_by_side(stages: tuple[Stage, ...]) -> list[Case]:
     asides = [Aside(stage) for stage in stages]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         running: set[Future[Aside]] = {pool.submit(aside.run) for aside in asides}
-        try:
-            while running:
-                ended, running = wait(running, SIGN_OF_LIFE, FIRST_COMPLETED)
-                for each in ended:
-                    aside = each.result()
-                    print_headline(aside.stage)
-                    print(aside.text, end="")
-                    print_end(aside.stage, aside.cases, aside.seconds)
-                    cases += aside.cases
-                if not ended:
-                    print_signs_of_life(asides)
-        finally:
-            pool.shutdown(cancel_futures=True)
+        while running:
+            ended, running = wait(running, SIGN_OF_LIFE, FIRST_COMPLETED)
+            for each in ended:
+                aside = each.result()
+                print_headline(aside.stage)
+                print(aside.text, end="")
+                print_end(aside.stage, aside.cases, aside.seconds)
+                cases += aside.cases
+            if not ended:
+                print_signs_of_life(asides)
     return cases
 
 
@@ -222,6 +224,8 @@ def main(suite: str) -> int:
     RESULTS.mkdir(parents=True, exist_ok=True)
     cases = run_suite(SUITES[suite])
     print_summary(cases)
+    if _signals:
+        return 128 + _signals[0]
     return any(case.outcome == FAILED for case in cases)
 
 

@@ -112,11 +112,12 @@ def test_stages_side_by_side_show_signs_of_life(
 @pytest.mark.parametrize("side_by_side", [False, True])
 def test_a_signal_lets_what_runs_clean_up_first(tmp_path: Path, side_by_side: bool) -> None:
     started, cleaned = tmp_path / "started", tmp_path / "cleaned"
-    script = f"trap 'sleep 0.2; touch {cleaned}; exit' TERM; touch {started}; while :; do sleep 0.01; done"
+    work = f"touch {started}; while test -d /proc/$PPID; do sleep 0.01; done"
+    script = f"trap 'sleep 0.2; touch {cleaned}; exit' TERM; {work}"
     stage = Stage("slow", ("sh", "-c", script))
     step = (stage,) if side_by_side else stage
-    program = f"from tests.tooling import run_stages\nfrom tests.tooling.stages import Stage\nSUITE = ({step!r},)\n"
-    program += "run_stages.SUITES['one'] = SUITE\nrun_stages.main('one')\n"
+    program = "import sys\nfrom tests.tooling import run_stages\nfrom tests.tooling.stages import Stage\n"
+    program += f"run_stages.SUITES['one'] = ({step!r},)\nsys.exit(run_stages.main('one'))\n"
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE) as process:
         wait_for(started.exists)
         process.terminate()
