@@ -218,7 +218,10 @@ disks:
             kind:
               description:
                 - What it is, V(crypt), V(lvm), V(raid), V(mpath), V(bcache), V(loop) for a loop device whose file lies
-                  on it, V(partition) for a partition of such a device, or V(dm) for any other mapping.
+                  on it or that is a range of it, V(partition) for a partition of such a device, or V(dm) for any other
+                  mapping.
+                - V(alias) is another device that has the same bytes, such as a second loop device over one file.
+                - V(disk) is the partition's own disk, if the disk is in use as a whole.
               type: str
               sample: crypt
             mounts:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from blksync import discovery
 from blksync.discovery import System
+from blksync.discovery.loops import Backing
 from blksync.discovery.probes import BLKID, LSBLK
 from blksync.discovery.sysfs import BLOCK
 
@@ -54,6 +55,16 @@ class RecordedSystem(System):
 
     def device_number(self, path: str) -> str | None:
         return self.devices.get(path) or self.text("%s/%s/dev" % (BLOCK, path.rsplit("/", 1)[-1]))
+
+    def backing(self, path: str, devno: str) -> Backing | None:
+        for line in self._file("loops.txt").splitlines():
+            where, device, inode, *over = line.split()
+            if where == path:
+                return Backing(int(device), int(inode), *over)
+        return None
+
+    def identity(self, path: str) -> tuple[int, int] | None:
+        return None
 
     def links(self) -> dict[str, str]:
         return dict(self.devices)
@@ -103,6 +114,13 @@ class Recorder(System):
         real = super().realpath(path)
         self._note(path + "/@", real)
         return real
+
+    def backing(self, path: str, devno: str) -> Backing | None:
+        backing = super().backing(path, devno)
+        if backing:
+            with open(self.folder / "loops.txt", "a", encoding="utf-8") as file:
+                print(path, backing.device, backing.inode, backing.devno, file=file)
+        return backing
 
     def links(self) -> dict[str, str]:
         found = super().links()

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Iterator
 
 from .machine import Machine, Partition
-from .quiesce.plan import QuiescePlan, mount_of
+from .places import beneath, mount_of
+from .quiesce.plan import QuiescePlan, is_stopped
 from .safety import Refusal
 
 HINT = "Keep digests and deltas on another file system, which is not read: another partition, another disk."
@@ -17,15 +18,16 @@ HINT = "Keep digests and deltas on another file system, which is not read: anoth
 def refusals(machine: Machine, folder: str, source: Partition, quiesce: QuiescePlan) -> Iterator[Refusal]:
     """Reasons against ``folder``, a real path, where ``source`` is read."""
     mount = mount_of(machine.mounts, folder)
+    devices = beneath(machine, folder)
     if mount is None:
         return
-    if any(step.devno == mount.devno for step in quiesce.steps):
+    if is_stopped(quiesce.steps, devices):
         yield Refusal(
             "digest_folder_quiesced",
             "The folder %s lies on %s, which is frozen or unmounted while it is read." % (folder, mount.mountpoint),
             HINT,
         )
-    elif any(mount.devno == other.devno for other in source.all_mounts()):
+    elif source.devno in devices or any(other.devno in devices for other in source.all_mounts()):
         yield Refusal(
             "digest_folder_on_source", "The folder %s lies on %s, which is read." % (folder, source.path), HINT
         )

@@ -26,9 +26,26 @@ def hold(disk: Disk, purpose: str) -> contextlib.AbstractContextManager[None]:
     return _hold("disk-%s" % disk.devno.replace(":", "-"), disk.path, disk.describe(), purpose)
 
 
-def hold_file(path: str, purpose: str) -> contextlib.AbstractContextManager[None]:
-    """Hold an image file by its real path, in the same way; the file need not be there."""
-    return _hold("file-%s" % hashlib.sha256(os.fsencode(path)).hexdigest()[:32], path, path, purpose)
+@contextlib.contextmanager
+def hold_file(path: str, purpose: str) -> Iterator[None]:
+    """Hold an image file by its real path, in the same way; the file need not be there.
+
+    Both the file and its name in its folder are held, each by device and inode: a hard link or a bind mount gives
+    either of them another path.
+    """
+    with contextlib.ExitStack() as held:
+        for name in _names_of(path):
+            held.enter_context(_hold("file-%s" % name, path, path, purpose))
+        yield
+
+
+def _names_of(path: str) -> Iterator[str]:
+    folder, name = os.path.split(path)
+    for place, last in ((folder, os.fsencode(name)), (path, b"")):
+        with contextlib.suppress(FileNotFoundError):
+            status = os.stat(place)
+            key = b"%d %d %s" % (status.st_dev, status.st_ino, last)
+            yield hashlib.sha256(key).hexdigest()[:32]
 
 
 @contextlib.contextmanager

@@ -46,9 +46,15 @@ def look(path: str) -> End:
     try:
         status = os.stat(real)
     except FileNotFoundError:
+        if os.path.exists(path):  # a link of /proc, to a file that was removed or lies in another mount namespace
+            raise InvalidRequestError("%s leads to a file without a name." % path, "Name the file itself.") from None
         return End(path, real, MISSING, folder=os.path.isdir(os.path.dirname(real)))
     except OSError as error:
         raise InvalidRequestError("Cannot look at %s: %s." % (path, os.strerror(error.errno or 0))) from error
+    if not _is_same(path, status):
+        raise InvalidRequestError(
+            "%s leads to a file that has another name or none, not to %s." % (path, real), "Name the file itself."
+        )
     if stat.S_ISBLK(status.st_mode):
         return End(path, real, BLOCK, _size(real), device_number(status))
     kind = FILE if stat.S_ISREG(status.st_mode) else OTHER
@@ -63,6 +69,14 @@ def look(path: str) -> End:
         status.st_mtime_ns,
         status.st_ctime_ns,
     )
+
+
+def _is_same(path: str, status: os.stat_result) -> bool:
+    """Whether a path leads where its links say: those of /proc/PID/fd name what a file was called once."""
+    try:
+        return os.path.samestat(os.stat(path), status)
+    except OSError:
+        return False
 
 
 def _size(path: str) -> int:

@@ -11,9 +11,10 @@ from typing import Iterator, Sequence
 
 from . import digest_place, image_end, safety, selection
 from .image_end import End
-from .machine import Disk, Holder, Machine, Mount, Partition
+from .machine import Disk, Holder, Machine, Partition
+from .places import beneath, mount_of
 from .plan import Pair, Plan
-from .quiesce.plan import QuiescePlan, mount_of, steps_for
+from .quiesce.plan import QuiescePlan, steps_for
 from .request import ImageRequest
 from .safety import Refusal
 
@@ -148,8 +149,8 @@ def _pair_refusals(machine: Machine, source: End, ours: Partition, target: End, 
         return
     above = {holder.devno for holder in ours.all_holders()} | {mount.devno for mount in ours.all_mounts()}
     below = {holder.devno for holder in theirs.all_holders()}
-    mount = mount_of(machine.mounts, target.real) if target.kind != image_end.BLOCK else None
-    if target.devno in above or source.devno in below or (mount is not None and mount.devno in above):
+    written = frozenset((target.devno,)) if target.kind == image_end.BLOCK else beneath(machine, target.real)
+    if written & (above | {source.devno}) or source.devno in below:
         yield Refusal(
             "target_on_source",
             "%s and %s lie on each other." % (source.path, target.path),
@@ -196,8 +197,8 @@ def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: End) -> 
 
 def protected_refusals(machine: Machine, target: End, protected: Sequence[object]) -> Iterator[Refusal]:
     """A target on a disk that is never to be written: the device itself, or the disk that an image file lies on."""
-    mount: Mount | None = None if target.kind == image_end.BLOCK else mount_of(machine.mounts, target.real)
-    under = machine.disks_under(mount.devno if mount else target.devno)
+    written = (target.devno,) if target.kind == image_end.BLOCK else beneath(machine, target.real)
+    under = {disk for devno in written for disk in (devno, *machine.disks_under(devno))}
     for identifier in protected:
         for disk in selection.matches(machine, selection.parse_identifier(identifier, "protected")):
             if disk.devno in under:
@@ -210,7 +211,9 @@ def protected_refusals(machine: Machine, target: End, protected: Sequence[object
 
 def _attached(machine: Machine, end: End) -> Iterator[Disk]:
     if end.kind == image_end.FILE:
-        yield from (disk for disk in machine.disks if disk.backing_file == end.real)
+        for disk in machine.disks:
+            if disk.backing == (end.device, end.inode) if disk.backing else disk.backing_file == end.real:
+                yield disk
 
 
 def _all_holders(machine: Machine) -> Iterator[Holder]:

@@ -52,8 +52,10 @@ class Mount:
 class Holder:
     """A block device stacked on another: a LUKS mapping, a logical volume, an md array, multipath, a loop device.
 
-    ``kind`` is "crypt", "lvm", "raid", "mpath", "loop" (its backing file lies on the device), "bcache",
-    "partition" (of such a holder) or "dm" (any other mapping). ``fstype`` is what blkid calls its content; it does not
+    ``kind`` is "crypt", "lvm", "raid", "mpath", "loop" (its backing file lies on the device, or it is a range of it),
+    "bcache", "partition" (of such a holder) or "dm" (any other mapping); "disk" for the whole disk of a partition, if
+    the disk itself is in use, and "alias" for another device that has the same bytes: a second loop device over one
+    file, or a partition of it. ``fstype`` is what blkid calls its content; it does not
     count when two are compared, because udev may learn it late.
     """
 
@@ -123,8 +125,9 @@ class Disk:
 
     ``table`` is the partition table's kind ("dos", "gpt"), ``ptuuid`` its identifier in lower case,
     ``links`` are the symbolic links to the disk in /dev/disk/by-id, /dev/disk/by-path and /dev.
-    ``switch`` is None for a disk that software cannot power off. ``stale`` are the numbers of the partitions whose
-    place the kernel and the table on the medium do not agree on, those that only one of them has included.
+    ``backing`` are st_dev and st_ino of a loop device's file. ``switch`` is None for a disk that software cannot power
+    off. ``stale`` are the numbers of the partitions whose place the kernel and the table on the medium do not agree on,
+    those that only one of them has included.
     """
 
     name: str
@@ -149,6 +152,7 @@ class Disk:
     swap: bool = False
     holders: tuple[Holder, ...] = ()
     backing_file: str | None = None
+    backing: tuple[int, int] | None = None
     switch: Switch | None = None
     stale: tuple[int, ...] = ()
 
@@ -176,14 +180,19 @@ class Machine:
 
     ``ancestry`` maps the devno of every block device to the devnos of the whole disks that it lives on,
     through partitions, LUKS, LVM, md and loop backing files: ``{"253:0": ("8:0",)}``. It also has the device
-    numbers of btrfs mounts, which are no block device's.
+    numbers of btrfs and overlay mounts, which are no block device's.
     ``mounts`` are all mounts of this mount namespace, whatever they are on. ``swap_files`` are paths.
+    ``below`` maps the devno of every block device and of every mount to all devnos that writing there ends on, at any
+    depth, also through overlays. ``places`` does so for files that discovery has looked at: swap files, and the folder
+    of the journal. Use both through ``places.beneath``.
     """
 
     disks: tuple[Disk, ...]
     mounts: tuple[Mount, ...] = ()
     ancestry: dict[str, tuple[str, ...]] | None = None
     swap_files: tuple[str, ...] = ()
+    below: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def disks_under(self, devno: str) -> tuple[str, ...]:
         """The devnos of the whole disks that the device ``devno`` lives on, itself where it is one."""

@@ -52,7 +52,7 @@ def disk_refusals(machine: Machine, source: Disk, target: Disk, protected: Seque
         yield Refusal(
             "target_read_only", "Target disk %s is read-only." % target.path, "Look for a write-protect switch on it."
         )
-    if any(disk.devno == target.devno for disk in protected):
+    if any(disk.devno in (target.devno, *machine.disks_under(target.devno)) for disk in protected):
         yield Refusal(
             "target_protected",
             "Target %s is listed in protected." % target.describe(),
@@ -225,6 +225,9 @@ _CLOSE = {
     "raid": "mdadm --stop",
     "mpath": "multipath -f",
     "loop": "losetup --detach",
+    "alias": "umount, losetup --detach",
+    "disk": "umount",
+    "partition": "umount",
 }
 
 

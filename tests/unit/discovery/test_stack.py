@@ -9,6 +9,7 @@ import dataclasses
 
 import pytest
 
+from blksync.discovery.loops import Backing
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.discovery.stack import Evidence, Stack
 from blksync.discovery.sysfs import BlockDevice
@@ -149,3 +150,38 @@ def test_partitions_are_ordered_by_number_not_by_name() -> None:
     tenth = dataclasses.replace(DISKS[1], name="sda10", path="/dev/sda10", devno="8:10", number=10)
     second = dataclasses.replace(DISKS[1], name="sda2", path="/dev/sda2", devno="8:2", number=2)
     assert [partition.number for partition in stack(tenth, second).partitions("sda")] == [1, 2, 10]
+
+
+def sharing(*devices: BlockDevice) -> dict[str, list[str]]:
+    found = stack(*devices)
+    return {name: found.sharing(name) for name in found.devices if found.sharing(name)}
+
+
+def test_a_loop_device_at_a_partitions_place_is_its_content_alone() -> None:
+    first = dataclasses.replace(DISKS[0], size=1 << 30)
+    one = dataclasses.replace(DISKS[1], start=1 << 20, size=1 << 20)
+    two = dataclasses.replace(DISKS[1], name="sda2", devno="8:2", number=2, start=2 << 20, size=1 << 20)
+    to_the_end = dataclasses.replace(loop("loop0", "7:0", "/dev/sda"), offset=1 << 20, size=(1 << 30) - (1 << 20))
+    assert sharing(first, one, two, to_the_end) == {"sda1": ["loop0"]}
+
+
+def test_two_loop_devices_over_one_file_have_the_same_bytes() -> None:
+    backing = Backing(0x811, 5)
+    one, two = (
+        dataclasses.replace(loop("loop%d" % number, "7:%d" % number, "/%d" % number), backing=backing)
+        for number in (0, 1)
+    )
+    assert sharing(one, two) == {"loop0": ["loop1"], "loop1": ["loop0"]}
+    assert stack(one).below["loop0"] == ("sdb1",)
+    assert sharing(one, dataclasses.replace(two, offset=1 << 20)) == {}
+
+
+def test_a_mapping_on_the_whole_disk_counts_for_each_partition() -> None:
+    found = stack(BlockDevice("dm-0", "/dev/mapper/x", "253:0", "dm", 1 << 20, below=("sda",)))
+    assert found.users_of_whole("sda1") == {"sda": ["dm-0"]}
+    assert found.users_of_whole("sdb1") == {}
+
+
+def test_an_overlay_of_unknown_folders_lies_nowhere() -> None:
+    found = stack(mounts="0:50 / / rw - overlay overlay rw,lowerdir=/low,upperdir=/up,workdir=/work")
+    assert "0:50" not in found.written_below()

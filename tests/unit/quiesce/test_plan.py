@@ -13,7 +13,8 @@ import pytest
 
 from blksync.discovery.mounts import parse_mountinfo
 from blksync.machine import Holder, Machine, Mount, Partition
-from blksync.quiesce.plan import QuiescePlan, disturbance, mount_of, steps_for
+from blksync.places import mount_of
+from blksync.quiesce.plan import QuiescePlan, disturbance, steps_for
 from blksync.quiesce.step import Entry, Step
 from tests.support import machines
 

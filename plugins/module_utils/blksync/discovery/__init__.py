@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ..errors import BlksyncError
 from ..machine import Disk, Holder, Machine, Partition
+from ..places import JOURNAL_FOLDER
 from .entries import Known, differing
 from .mounts import parse_mountinfo, parse_swaps
 from .power import find_switch
@@ -19,7 +20,7 @@ from .sysfs import BlockDevice, read_devices
 from .system import System
 from .table import read_table
 
-__all__ = ["System", "observe"]
+__all__ = ["System", "beneath_path", "observe"]
 
 BTRFS = "/sys/fs/btrfs"
 
@@ -30,20 +31,38 @@ def observe(system: System | None = None) -> Machine:
     Raises BlksyncError where the mounts cannot be told; a device that vanishes meanwhile is left out.
     """
     system = system or System()
+    swap_devices, swap_files = parse_swaps(system.text("/proc/swaps") or "")
+    stack = _stack(system, swap_devices)
+    describe = _Describer(system, stack)
+    return Machine(
+        disks=tuple(describe.disk(device) for device in stack.devices.values() if stack.is_disk(device.name)),
+        mounts=stack.all_mounts,
+        ancestry=stack.ancestry(),
+        swap_files=swap_files,
+        below=stack.written_below(),
+        places={
+            **{path: stack.beneath_file(path, system.identity(path)) for path in swap_files},
+            JOURNAL_FOLDER: stack.beneath_file(system.realpath(JOURNAL_FOLDER), system.identity(JOURNAL_FOLDER)),
+        },
+    )
+
+
+def beneath_path(path: str, system: System | None = None) -> frozenset[str]:
+    """As ``places.beneath`` for any path, from the structure alone: no program is run and no disk is read.
+
+    Raises BlksyncError where the mounts cannot be told.
+    """
+    system = system or System()
+    return frozenset(_stack(system, ()).beneath_file(system.realpath(path), system.identity(path)))
+
+
+def _stack(system: System, swaps: tuple[str, ...]) -> Stack:
     devices = read_devices(system)
     mountinfo = system.text("/proc/self/mountinfo")
     if mountinfo is None:
         raise BlksyncError("Cannot read /proc/self/mountinfo.", "Mount /proc and run again.")
-    mounts = parse_mountinfo(mountinfo)
-    swap_devices, swap_files = parse_swaps(system.text("/proc/swaps") or "")
-    stack = Stack(Evidence(devices, mounts, swap_devices, _btrfs_members(system), system.device_number))
-    describe = _Describer(system, stack)
-    return Machine(
-        disks=tuple(describe.disk(device) for device in devices.values() if stack.is_disk(device.name)),
-        mounts=mounts,
-        ancestry=stack.ancestry(),
-        swap_files=swap_files,
-    )
+    mounts, btrfs = parse_mountinfo(mountinfo), _btrfs_members(system)
+    return Stack(Evidence(devices, mounts, swaps, btrfs, system.device_number, system.realpath))
 
 
 def _btrfs_members(system: System) -> tuple[tuple[str, ...], ...]:
@@ -117,8 +136,9 @@ class _Describer:
             partitions=partitions,
             mounts=self.stack.mounts(device.name),
             swap=self.stack.is_swap(device.name),
-            holders=self.holders(device.name, with_partitions=False),
+            holders=self.holders(device.name, with_partitions=False) + self.sharers(device.name),
             backing_file=device.backing_file,
+            backing=(device.backing.device, device.backing.inode) if device.backing else None,
             stale=() if written.entries is None else differing(written.entries, known),
             switch=find_switch(self.system, device, self.stack.devices.values()),
         )
@@ -141,26 +161,41 @@ class _Describer:
             links=self._links(device),
             mounts=self.stack.mounts(device.name),
             swap=self.stack.is_swap(device.name),
-            holders=self.holders(device.name),
+            holders=self.holders(device.name) + self.sharers(device.name),
         )
 
     def holders(self, name: str, with_partitions: bool = True) -> tuple[Holder, ...]:
         """What is stacked on a device, at any depth. A disk's own partitions are no holders of it."""
-        uppers = [self.stack.devices[upper] for upper in self.stack.above[name]]
-        return tuple(
-            Holder(
-                name=upper.name,
-                path=upper.path,
-                devno=upper.devno,
-                kind=upper.kind,
-                mounts=self.stack.mounts(upper.name),
-                swap=self.stack.is_swap(upper.name),
-                holders=self.holders(upper.name),
-                fstype=self.facts(upper).fstype,
-            )
-            for upper in uppers
-            if with_partitions or upper.kind != "partition"
+        uppers = self.stack.above[name]
+        kept = [upper for upper in uppers if with_partitions or self.stack.devices[upper].kind != "partition"]
+        return tuple(self.holder(upper, self.holders(upper)) for upper in kept)
+
+    def holder(self, name: str, holders: tuple[Holder, ...], kind: str = "") -> Holder:
+        """One device as what holds another, with what is stacked on it."""
+        device = self.stack.devices[name]
+        return Holder(
+            name=name,
+            path=device.path,
+            devno=device.devno,
+            kind=kind or device.kind,
+            mounts=self.stack.mounts(name),
+            swap=self.stack.is_swap(name),
+            holders=holders,
+            fstype=self.facts(device).fstype,
         )
+
+    def sharers(self, name: str) -> tuple[Holder, ...]:
+        """What uses the same bytes without being stacked on the device, as holders of it."""
+        whole = self.stack.devices[name].kind != "partition"
+        found: list[Holder] = []
+        for other in self.stack.sharing(name):
+            if not any(other == each.name for holder in found for each in holder.tree()):
+                kind = "" if self.stack.is_range_of_same(name, other) else "alias"
+                found.append(self.holder(other, self.holders(other, with_partitions=whole), kind))
+        for other, mappings in self.stack.users_of_whole(name).items():
+            uppers = tuple(self.holder(upper, self.holders(upper)) for upper in mappings)
+            found.append(self.holder(other, uppers, "disk"))
+        return tuple(found)
 
     def _links(self, device: BlockDevice) -> tuple[str, ...]:
         return tuple(self.links.get(device.devno, ()))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .loops import Backing
 from .system import System
 
 BLOCK = "/sys/class/block"
@@ -26,6 +27,7 @@ class BlockDevice:
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
     ``machine.Holder``. ``number`` is a partition's, else 0. ``folder`` is its own in sysfs, links resolved.
+    A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None where the kernel does not tell it.
     """
 
     name: str
@@ -47,6 +49,8 @@ class BlockDevice:
     wwn: str | None = None
     transport: str | None = None
     backing_file: str | None = None
+    backing: Backing | None = None
+    offset: int = 0
     folder: str = ""
 
 
@@ -68,9 +72,10 @@ def read_device(system: System, name: str) -> BlockDevice | None:
     number = int(dm_partition.group(1)) if dm_partition else attributes.number("partition")
     kind = "partition" if number else _kind(name, devno, dm_uuid, attributes)
     parent = (real.split("/")[-2],) if number and not dm_partition else ()
+    path = _path(name, attributes.text("dm/name"))
     device = BlockDevice(
         name=name,
-        path=_path(name, attributes.text("dm/name")),
+        path=path,
         devno=devno,
         kind=kind,
         size=size,
@@ -87,7 +92,9 @@ def read_device(system: System, name: str) -> BlockDevice | None:
         serial=_serial(system, attributes, real),
         wwn=_wwn(attributes.text("wwid") or attributes.text("device/wwid") or ""),
         transport=next((word for part, word in _TRANSPORTS if part in real), None),
-        backing_file=attributes.text("loop/backing_file"),
+        backing_file=system.text("%s/%s/loop/backing_file" % (BLOCK, name)),  # blanks at its ends are part of it
+        backing=system.backing(path, devno) if kind == "loop" else None,
+        offset=attributes.number("loop/offset"),
         folder=real,
     )
     # A device that went away in between would look like another kind of device.

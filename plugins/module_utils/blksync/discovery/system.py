@@ -16,6 +16,7 @@ from typing import Iterator
 from .. import programs
 from ..device import allocate, device_number, open_source
 from ..errors import BlksyncError
+from .loops import Backing, read_backing
 
 PROGRAM_PATIENCE = 60.0  # seconds; a disk that spins up first may take many
 LINK_FOLDERS = ("/dev/disk/by-id", "/dev/disk/by-path", "/dev")
@@ -50,6 +51,18 @@ class System:
         except (OSError, ValueError):
             return None
         return device_number(status) if stat.S_ISBLK(status.st_mode) else None
+
+    def backing(self, path: str, devno: str) -> Backing | None:
+        """What a loop device is made of, or None."""
+        return read_backing(path, devno)
+
+    def identity(self, path: str) -> tuple[int, int] | None:
+        """st_dev and st_ino of what is at a path, or None."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return status.st_dev, status.st_ino
 
     def links(self) -> dict[str, str]:
         """Lasting names of block devices: each symbolic link of LINK_FOLDERS to the ``"major:minor"`` behind it."""

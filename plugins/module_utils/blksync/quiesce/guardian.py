@@ -20,7 +20,7 @@ import time
 from types import FrameType
 from typing import Any, Sequence
 
-from ..discovery.mounts import read_mounts
+from ..discovery import beneath_path
 from ..errors import BlksyncError, QuiesceError
 from ..live.instances import is_tracing, remove_instances
 from ..processes import identify
@@ -28,7 +28,7 @@ from . import libc
 from .channel import Channel, ChannelClosedError, readable
 from .execution import Execution, describe, restore_error
 from .measure import remedy
-from .plan import mount_of
+from .plan import is_stopped
 from .state import FOLDER, StateFile
 from .step import Entry, Step
 
@@ -244,8 +244,7 @@ def _entries(entries: Sequence[Entry]) -> dict[str, Any]:
 
 def _lies_on(path: str, steps: Sequence[Step]) -> bool:
     """Whether writing there could wait for what this process alone can end: /run is not everywhere a tmpfs."""
-    mount = mount_of(read_mounts(), os.path.realpath(path))
-    return mount is not None and mount.devno in {step.devno for step in steps}
+    return is_stopped(steps, beneath_path(path))
 
 
 def _settle(keep: int) -> int:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Collection, Iterator, Sequence
 
-from ..machine import Holder, Machine, Mount, Partition
+from ..machine import Disk, Holder, Machine, Mount, Partition
+from ..places import JOURNAL_FOLDER, beneath
 from ..safety import Refusal
 from .step import FREEZE, JOURNAL, UNMOUNT, Step
 
@@ -19,7 +20,6 @@ UNFREEZABLE = frozenset(
 # A program behind them answers for the file system, and only it could mount it again.
 IN_USER_SPACE = ("fuse", "fuseblk")
 HIBERNATION = ("swsuspend", "swsupend")  # blkid's type of a swap area that holds an image, old spelling included
-JOURNAL_FOLDER = "/var/log/journal"
 
 
 @dataclass(frozen=True)
@@ -198,14 +198,12 @@ def _order(step: Step, depth: dict[str, int]) -> tuple[bool, bool, int, int]:
 
 
 def _holds_journal(machine: Machine, steps: list[Step]) -> bool:
-    holder = mount_of(machine.mounts, JOURNAL_FOLDER)
-    return holder is not None and holder.devno in {step.devno for step in steps}
+    return is_stopped(steps, beneath(machine, JOURNAL_FOLDER))
 
 
-def mount_of(mounts: Sequence[Mount], path: str) -> Mount | None:
-    """The mount that ``path`` lies on: the longest mountpoint around it, of several there the last."""
-    around = [m for m in mounts if path == m.mountpoint or path.startswith(m.mountpoint.rstrip("/") + "/")]
-    return max(enumerate(around), key=lambda pair: (len(pair[1].mountpoint), pair[0]))[1] if around else None
+def is_stopped(steps: Sequence[Step], devices: Collection[str]) -> bool:
+    """Whether writing that ends on these device numbers (see ``places.beneath``) has to wait for the steps' end."""
+    return any(step.devno in devices or step.carrier in devices for step in steps if step.kind != JOURNAL)
 
 
 def _swap_refusals(
@@ -219,9 +217,9 @@ def _swap_refusals(
                 "Run swapoff %s for the time of the copy, or leave partition %d out."
                 % (carrier.path, partition.number),
             )
+    ours = {devno for fs in filesystems for devno in (fs.mounts[0].devno, fs.carrier.devno)}
     for path in machine.swap_files:
-        mount = mount_of(machine.mounts, path)
-        if mount is not None and any(mount in fs.mounts for fs in filesystems):
+        if ours & beneath(machine, path):
             yield Refusal(
                 "source_swap_file",
                 "The swap file %s lies on %s: with it frozen, swapping could stop the machine."
@@ -243,18 +241,21 @@ def _spanning(machine: Machine, partition: Partition) -> Iterator[Refusal]:
     """A file system or volume that also lies elsewhere would be copied in part only, each part of another moment."""
     mounts = {mount.mount_id: mount for mount in partition.mounts}
     holders = {holder.devno: holder for holder in partition.all_holders()}
+    whole = {one.devno for holder in partition.holders if holder.kind == "disk" for one in holder.tree()}
     for disk in machine.disks:
-        others = [p for p in disk.partitions if p.devno != partition.devno]
-        for path, its_mounts, its_holders in [
-            *((p.path, p.mounts, p.all_holders()) for p in others),
-            (disk.path, disk.mounts, (one for holder in disk.holders for one in holder.tree())),
-        ]:
-            what = [mounts[mount.mount_id].mountpoint for mount in its_mounts if mount.mount_id in mounts]
-            what += [holders[holder.devno].path for holder in its_holders if holder.devno in holders]
+        ours = any(other.devno == partition.devno for other in disk.partitions)
+        others: list[Disk | Partition] = [*disk.partitions] if ours else [disk, *disk.partitions]
+        for other in others:
+            above = {one.devno for holder in other.holders for one in holder.tree()}
+            if partition.devno in (other.devno, *above) or other.devno in holders:
+                continue  # the partition itself, or what has the same bytes
+            shared = above - whole if ours else above
+            what = [mounts[mount.mount_id].mountpoint for mount in other.mounts if mount.mount_id in mounts]
+            what += [holder.path for devno, holder in holders.items() if devno in shared]
             if what:
                 yield Refusal(
                     "source_spans_devices",
-                    "%s lies on %s and on %s as well." % (", ".join(dict.fromkeys(what)), partition.path, path),
+                    "%s lies on %s and on %s as well." % (", ".join(dict.fromkeys(what)), partition.path, other.path),
                     "A copy of one of them alone is of no use; keep the system on one partition, "
                     "or leave partition %d out." % partition.number,
                 )

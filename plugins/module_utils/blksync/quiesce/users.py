@@ -9,9 +9,11 @@ import os
 import stat
 from typing import Iterator, Sequence
 
+from ..discovery.loops import Backing, read_backing
 from ..discovery.mounts import parse_mountinfo
 from ..errors import BlksyncError
 from ..machine import Mount
+from ..places import contains
 
 AT_MOST = 8  # names in one message
 
@@ -116,12 +118,21 @@ def _mount_ids(pid: int, devno: str) -> set[int]:
 
 
 def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[str]:
+    """By the device number of the file system that their files lie on; by path where the kernel does not tell it."""
+    numbers = {mount.devno for mount in mounts}
     for name in sorted(_names("/sys/block")):
-        backing = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
-        if writing and _text("/sys/block/%s/ro" % name).strip() != "0":
+        path = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
+        if not path or (writing and _text("/sys/block/%s/ro" % name).strip() != "0"):
             continue
-        if backing and any(backing.startswith(mount.mountpoint.rstrip("/") + "/") for mount in mounts):
-            yield "/dev/%s (%s)" % (name, backing)
+        backing = read_backing("/dev/%s" % name, _text("/sys/block/%s/dev" % name).strip())
+        lies_on = backing is not None and backing.filesystem in numbers
+        # The number of a btrfs subvolume is no mount's.
+        if lies_on or (_is_anonymous(backing) and any(contains(mount.mountpoint, path) for mount in mounts)):
+            yield "/dev/%s (%s)" % (name, path)
+
+
+def _is_anonymous(backing: Backing | None) -> bool:
+    return backing is None or backing.filesystem.startswith("0:")
 
 
 def _name(pid: int) -> str:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from dataclasses import dataclass
 from typing import Callable
 
+from ..discovery.loops import read_backing
 from ..machine import Holder, Mount, Partition
 from .luks import Mapping
 from .untold import UntoldError
@@ -62,11 +61,8 @@ def _only_files_above(device: Partition | Holder, is_file_on_it: Callable[[Holde
 
 def is_loop_over_file(holder: Holder) -> bool:
     """Whether a loop device's backing file is a regular file, and not the device below it."""
-    try:
-        with open("%s/%s/loop/backing_file" % (SYSFS, holder.name), "rb") as file:
-            return stat.S_ISREG(os.stat(file.read().rstrip(b"\n")).st_mode)
-    except OSError:
-        return False
+    backing = read_backing(holder.path, holder.devno)
+    return backing is not None and not backing.devno
 
 
 def read_mapping(name: str) -> Mapping:
