@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,3 +76,10 @@ def test_programs_are_found_without_path(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("PATH")
     assert os.path.isabs(programs.find("sh"))
     assert System().run("sh", "-c", "echo $LC_ALL") == "C\n"
+
+
+def test_nothing_else_searches_for_programs() -> None:
+    core = Path(str(programs.__file__)).parent
+    searching = re.compile(r"shutil\.which|\"PATH\"|\bPATH=(?!%s)")  # not what env(1) is told in notify
+    found = {path.relative_to(core).as_posix() for path in core.rglob("*.py") if searching.search(path.read_text())}
+    assert found == {"programs.py"}

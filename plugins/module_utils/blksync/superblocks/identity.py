@@ -13,6 +13,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 
+from .. import programs
 from ..device import Device
 from ..errors import VerificationError
 
@@ -54,12 +55,13 @@ def verify_same(source: Device, target: Device) -> list[str]:
 
 def probe(device: Device) -> Identity | None:
     """Ask blkid of an open device or image; None where it cannot be asked."""
-    argv = ("blkid", "-p", "-o", "export", "/proc/self/fd/%d" % device.fd)
-    path = "%s:/usr/sbin:/sbin:/usr/bin:/bin" % os.environ.get("PATH", "/usr/local/sbin")
+    blkid = programs.find("blkid")
+    if not blkid:
+        return None
     try:
         done = subprocess.run(
-            argv,
-            env=dict(os.environ, LC_ALL="C", PATH=path),
+            (blkid, "-p", "-o", "export", "/proc/self/fd/%d" % device.fd),
+            env=programs.environment(),
             pass_fds=(device.fd,),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
