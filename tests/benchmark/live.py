@@ -111,14 +111,15 @@ def _slowdown(source: PartitionedDisk, mountpoint: Path, seconds: float) -> Slow
     with Load("busy", busy, seconds) as load:
         plain = load.writes() / seconds
     disk = next(disk for disk in discovery.observe().disks if disk.path == source.path)
-    with WriteRecorder(disk, disk.partitions[0], BLOCK) as recorder:
-        _still(mountpoint, recorder.restart)
+    partition = disk.partitions[0]
+    with WriteRecorder(disk, {partition: BLOCK}) as recorder:
+        _still(mountpoint, lambda: recorder.restart(partition))
         before = _resident()
         with Load("busy", busy, seconds) as load:
             recorded = load.writes() / seconds
         growth = _resident() - before
         try:
-            _still(mountpoint, recorder.take)
+            _still(mountpoint, lambda: recorder.take(partition))
             doubt = ""
         except LiveDoubtError as error:
             doubt = error.message

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from blksync.processes import waits_in_kernel
-from blksync.quiesce import state
+from blksync.quiesce import quiescer, state
 from blksync.quiesce.freeze import FIFREEZE, LEAVE_PATIENCE
 from tests.support import hung_writer
 from tests.support.hung_writer import HungWriter
@@ -94,7 +94,7 @@ def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> N
         driven.wait_for("quiescing:2")
         begun = time.monotonic()
         end = driven.end()
-        assert time.monotonic() - begun < 1 + 10
+        assert time.monotonic() - begun < quiescer.ANSWER_PATIENCE  # it was not given up
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
         assert end["report"]["partitions"][-1]["frozen_seconds"] >= LEAVE_PATIENCE  # writers wait still

@@ -118,7 +118,7 @@ def test_sync_and_guardian_killed(pair: MountedPair, mounts: list[tuple[object, 
         with DrivenLive(**request(pair)) as again:
             end = again.end()
         assert end["step"] == "done"
-        assert end["partitions"][0]["live"]["used"]
+        assert end["partitions"][0]["live"]["used"], end["partitions"][0]["live"]
     pair.assert_restored(mounts, within=0)
     assert tracefs.instances(driven.process.pid) == []
 

@@ -5,26 +5,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from blksync import discovery, pair_copy, sync
-from blksync.cancellation import Cancellation
+from blksync import discovery, sync
 from blksync.engines.base import Range
 from blksync.live import dirty_map, rounds
 from blksync.live.dirty_map import DirtyMap
 from blksync.live.recorder import WriteRecorder
-from blksync.pair_watch import AgainWatch
-from blksync.progress import Progress
-from blksync.report import PairReport
+from blksync.pair import PairCopy
 from blksync.request import SyncRequest
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
@@ -41,6 +40,7 @@ XFS = ("env", "TEST_DIR=/", "TEST_DEV=/", "QA_CHECK_FS=1", "mkfs.xfs", "-q")
 KINDS = {"ext4": (EXT4, "defaults"), "ext4-discard": (EXT4, "discard"), "xfs": (XFS, "defaults")}
 RUNS = {"sample": 2, "full": 72, "long": 1500}  # of each kind of file system
 SIZES = (8 * MIB // SECTOR, 64 * MIB // SECTOR)
+BLKDISCARD = 0x1277
 FASTER = "faster than it can be copied"
 
 
@@ -145,48 +145,38 @@ def test_the_program_does_the_first_pass(pair: MountedPair, truth: FrozenTruth) 
             assert truth.different(pair.target.partition(2)) == []
 
 
-def test_what_reaches_the_disk_after_the_freeze_is_copied_and_proved(
-    pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Late discards, that is. Here something writes three times to where the file system has nothing: first live, then
-    to what has just been read again, frozen."""
-    path = pair.source.partition(2)
-    writes: list[bytes] = []
-
-    def write() -> None:
-        writes.append(os.urandom(SECTOR))
-        fd = os.open(path, os.O_WRONLY | os.O_DSYNC)
-        os.pwrite(fd, writes[-1], 0)
+def discard(path: str, offset: int, length: int) -> None:
+    """As a file system's worker does it late (BLKDISCARD, linux/fs.h)."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        fcntl.ioctl(fd, BLKDISCARD, struct.pack("QQ", offset, length))
+    finally:
         os.close(fd)
 
-    def watch(
-        entry: PairReport,
-        progress: Progress,
-        cancellation: Cancellation,
-        check: Callable[[], None],
-        done: Callable[[], None] = lambda: None,
-    ) -> AgainWatch:
-        def late() -> None:
-            if len(writes) < 3:
-                write()
-            done()
 
-        return AgainWatch(entry, progress, cancellation, check, late)
+@pytest.mark.parametrize("quiesce", ["live", "freeze"])
+def test_what_is_discarded_after_the_freeze_is_copied_and_verified(
+    pair: MountedPair, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch, quiesce: str
+) -> None:
+    """Three times, just after it was read: a place that the file system has no use for."""
+    path = pair.source.partition(2)
+    end = SIZES[1] * SECTOR
+    changes = PairCopy.changes
+    places = [end - MIB * number for number in (1, 2, 3)]
+    for place in places:
+        overwrite(path, place, os.urandom(MIB // 2))
 
-    restart = WriteRecorder.restart
+    def late(copy: PairCopy, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+        if places:
+            discard(path, places.pop(), MIB // 2)
+        return changes(copy, recorder)
 
-    def restarted(recorder: WriteRecorder) -> None:
-        restart(recorder)
-        write()
-
-    monkeypatch.setattr(WriteRecorder, "restart", restarted)
-    monkeypatch.setattr(pair_copy, "AgainWatch", watch)
-    report = copy(pair)
-    assert report["live"]["used"]
-    assert len(writes) == 3
+    monkeypatch.setattr(PairCopy, "changes", late)
+    report = copy(pair, quiesce=quiesce)
+    assert (report["live"] or {"used": False})["used"] is (quiesce == "live")
+    assert not places
     assert report["verified"]["bytes_read"] == report["bytes_written"]
     assert truth.different(pair.target.partition(2)) == []
-    assert Path(pair.target.partition(2)).read_bytes()[:SECTOR] == writes[-1]
 
 
 @pytest.mark.parametrize("possible", [True, False])
@@ -200,8 +190,17 @@ def test_auto_is_live_where_that_is_possible(pair: MountedPair, truth: FrozenTru
     assert truth.different(pair.target.partition(2)) == []
 
 
+def overwrite(path: str, offset: int, data: bytes) -> None:
+    """Past the page cache of the file system, and on the medium at once."""
+    fd = os.open(path, os.O_WRONLY | os.O_DSYNC)
+    try:
+        os.pwrite(fd, data, offset)
+    finally:
+        os.close(fd)
+
+
 def lose_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WriteRecorder, "take", lambda _recorder: ())
+    monkeypatch.setattr(WriteRecorder, "take", lambda _recorder, _partition: ())
 
 
 def lose_some(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,8 +248,8 @@ def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
     assert partition is not None
     before = writes_done(pair)
     argv = [sys.executable, "-c", BURST]
-    with WriteRecorder(disk, partition, 4096) as recorder:
-        recorder.restart()
+    with WriteRecorder(disk, {partition: 4096}) as recorder:
+        recorder.restart(partition)
         processes = [subprocess.Popen([*argv, str(pair.root / name)]) for name in ("one", "two")]
         try:
             wait_for(lambda: writes_done(pair) - before > 10_000, 30)
@@ -264,7 +263,9 @@ def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
                 process.kill()
                 process.wait()
         run("sync", "-f", str(pair.root))
-        assert sum(span.length for span in recorder.take()) >= 2 * BURST_SIZE  # it raises where an event was lost
+        assert (
+            sum(span.length for span in recorder.take(partition)) >= 2 * BURST_SIZE
+        )  # it raises where an event was lost
     print("\n%d writes, %.0f a second; memory grown by %d KiB" % (count, count / SECONDS, grown // 1024))
     assert count > 20_000
     assert grown < MIB

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from blksync import image
+from blksync.engines import native
 from blksync.errors import BlksyncError, QuiesceError
 from blksync.machine import Machine
 from blksync.plan import Pair
@@ -151,7 +152,10 @@ class During(Progress):
         self.act()
 
 
-def test_a_source_that_is_written_to_meanwhile_is_noticed(tmp_path: Path, source: Path) -> None:
+def test_a_source_that_is_written_to_meanwhile_is_noticed(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(native, "REPORT", 1)
     target, folder = tmp_path / "target.img", tmp_path / "digests"
     sync(source, target, create=True, digest_dir=str(folder))
     with pytest.raises(QuiesceError, match="written to while"):

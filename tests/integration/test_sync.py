@@ -198,7 +198,7 @@ def test_a_read_error_on_the_source_is_reported_with_its_offset(
 
 
 def test_a_disk_that_was_swapped_after_planning_is_noticed(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
-    with pytest.raises(Exception, match="changed while the sync was about to begin") as caught:
+    with pytest.raises(Exception, match="changed while the run was about to begin") as caught:
         _sync_while_looking_twice(disks[1], lambda disk: replace(disk, serial="OTHER"))
     assert getattr(caught.value, "kind", "") == "device_busy"
 
@@ -206,7 +206,7 @@ def test_a_disk_that_was_swapped_after_planning_is_noticed(disks: tuple[Partitio
 def test_a_target_partition_that_is_another_device_after_planning_is_noticed(
     disks: tuple[PartitionedDisk, PartitionedDisk],
 ) -> None:
-    with pytest.raises(Exception, match="changed while the sync was about to begin"):
+    with pytest.raises(Exception, match="changed while the run was about to begin"):
         _sync_while_looking_twice(disks[1], lambda disk: _with_partitions(disk, devno="259:99"))
 
 

@@ -9,16 +9,22 @@ one while no writes are recorded. The source is hashed there, still frozen, by d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pytest
 
+from blksync.copy_run import CopyRun
+from blksync.device import device_number
+from blksync.engines.base import Range
 from blksync.live.recorder import WriteRecorder
-from blksync.live.rounds import Rounds
+from blksync.live.rounds import LiveDoubtError
+from blksync.machine import Partition
 from blksync.quiesce.quiescer import Quiesced
 
 CHUNK = 64 * 1024
@@ -36,12 +42,12 @@ class FrozenTruth:
         self.chunks: list[bytes] = []
         self.late: set[int] = set()
         self.taken = 0
-        self.raw_writes = False  # by a test, past the file system, with what is there already
         self._source = source
+        self._partition = Partition(0, "", source, device_number(os.stat(source)), 0, 0)
         self._recorder: WriteRecorder | None = None
         self._last = False
         self._watch_recorder(patch)
-        self._watch_rounds(patch)
+        self._watch_last_moment(patch)
         self._watch_thaws(patch)
 
     def different(self, target: str) -> list[int]:
@@ -55,15 +61,18 @@ class FrozenTruth:
         self.chunks = hashes(self._source)
         self.taken += 1
         # All that may still reach the disk now are discards of free blocks: of any moment until it was hashed.
-        assert self.raw_writes or sectors_written(self._source) == written, "something was written though it was frozen"
-        ranges = self._recorder.take() if self._recorder else ()
+        assert sectors_written(self._source) == written, "something was written though it was frozen"
+        ranges: tuple[Range, ...] = ()
+        if self._recorder:
+            with contextlib.suppress(LiveDoubtError):  # then the copy was not live
+                ranges = self._recorder.take(self._partition)
         self.late = {at // CHUNK for r in ranges for at in range(r.offset // CHUNK * CHUNK, r.offset + r.length, CHUNK)}
 
     def _watch_recorder(self, patch: pytest.MonkeyPatch) -> None:
         enter, leave = WriteRecorder.__enter__, WriteRecorder.__exit__
 
         def entered(recorder: WriteRecorder) -> WriteRecorder:
-            self._recorder, self._last = recorder, False
+            self._recorder = recorder
             return enter(recorder)
 
         def left(
@@ -78,20 +87,21 @@ class FrozenTruth:
         patch.setattr(WriteRecorder, "__enter__", entered)
         patch.setattr(WriteRecorder, "__exit__", left)
 
-    def _watch_rounds(self, patch: pytest.MonkeyPatch) -> None:
-        is_last = Rounds.is_last
+    def _watch_last_moment(self, patch: pytest.MonkeyPatch) -> None:
+        copy_quiesced = CopyRun._copy_quiesced
 
-        def told(rounds: Rounds, dirty: int) -> bool:
-            self._last = is_last(rounds, dirty)
-            return self._last
+        def told(run: CopyRun, *arguments: Any) -> None:
+            self._last = True
+            copy_quiesced(run, *arguments)
 
-        patch.setattr(Rounds, "is_last", told)
+        patch.setattr(CopyRun, "_copy_quiesced", told)
 
     def _watch_thaws(self, patch: pytest.MonkeyPatch) -> None:
         release = Quiesced.release
 
         def released(state: Quiesced) -> None:
-            if not state.released and (self._last or self._recorder is None):
+            if not state.released and self._last:
+                self._last = False
                 self._take()
             release(state)
 

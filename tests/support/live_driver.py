@@ -16,11 +16,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from blksync.copy_run import CopyRun
 from blksync.live import rounds
 from blksync.live.recorder import WriteRecorder
 from blksync.live.rounds import Rounds
-from blksync.pair_copy import PairCopy
-from blksync.pair_watch import CopyWatch
+from blksync.monitor import PassMonitor
+from blksync.pair import PairCopy
 
 from . import quiesce_driver
 from .quiesce_driver import DrivenQuiesce, ToldQuiescer, say
@@ -62,16 +63,16 @@ def main() -> int:
 
     def next_round(*_arguments: Any) -> str:
         passes.append(True)
-        return "between" if len(passes) == 2 else ""
+        return "between" if len(passes) == 3 else ""
 
     tell(WriteRecorder, "__enter__", lambda _recorder: "traced", after=True)
-    tell(WriteRecorder, "restart", lambda _recorder: "first freeze")
-    tell(CopyWatch, "advanced", lambda *_arguments: "" if passes else "pass 1")
-    tell(PairCopy, "_round", next_round)
-    tell(Rounds, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 2 else "")
-    tell(PairCopy, "_end", last_pass)
-    tell(WriteRecorder, "take", lambda _recorder: "last read" if ending else "", after=True)
-    tell(PairCopy, "_prove", lambda *_arguments: "verify" if ending else "")
+    tell(WriteRecorder, "restart", lambda *_arguments: "first freeze")
+    tell(PassMonitor, "advanced", lambda *_arguments: "pass 1" if len(passes) == 1 else "")
+    tell(PairCopy, "quiesce", next_round)
+    tell(Rounds, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 3 else "")
+    tell(CopyRun, "_copy_quiesced", last_pass)
+    tell(PairCopy, "changes", lambda *_arguments: "last read", after=True)
+    tell(PairCopy, "end", lambda *_arguments: "verify" if ending else "")
     rounds.SMALL, rounds.SHRINKS, rounds.MOST, rounds.LARGE = -1, 1e9, 2, 1
     return quiesce_driver.main()
 

@@ -12,21 +12,22 @@ or dying guardian is waited for, ``indirect`` the device that refuses direct I/O
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-from typing import Any, Iterator, Self, Sequence
+from typing import Any, Self, Sequence
 
 from blksync import plan as planning
-from blksync import sync
+from blksync import session
 from blksync.device import Device
 from blksync.quiesce import quiescer
+from blksync.quiesce.execution import Failure
 from blksync.quiesce.plan import QuiescePlan, steps_for
-from blksync.quiesce.quiescer import Quiesced, Quiescer
+from blksync.quiesce.quiescer import Quiescer
+from blksync.quiesce.step import Entry
 
 from . import sync_driver
 from .no_direct_io import refuse_to_open
@@ -38,27 +39,31 @@ class ToldQuiescer(Quiescer):
 
     hold_in = ""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.numbers: list[str] = []  # of the partitions that are quiesced
+
     def prepare(self, plans: Sequence[QuiescePlan]) -> None:
         super().prepare(plans)
         if self._link:
             say("guardian", self.hold_in, pid=self._link._process["pid"])
 
-    @contextlib.contextmanager
-    def quiesced(self, plan: QuiescePlan) -> Iterator[Quiesced]:
+    def carry_out(self, plan: QuiescePlan) -> None:
         number = plan.device[-1]
         say("quiescing:" + number, self.hold_in)
-        with super().quiesced(plan) as state:
-            release = state.release
+        super().carry_out(plan)
+        self.numbers.append(number)
+        report = [entry.report(0) for entry in self.entries if entry.step in plan.steps and entry.step.mounts]
+        say("quiesced:" + number, self.hold_in, report=report)
 
-            def told() -> None:
-                if not state.released:
-                    say("restoring:" + number, self.hold_in)
-                release()
-
-            vars(state)["release"] = told
-            say("quiesced:" + number, self.hold_in, report=state.report)
-            yield state
-        say("restored:" + number, self.hold_in)
+    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+        numbers, self.numbers = self.numbers, []
+        for number in numbers:
+            say("restoring:" + number, self.hold_in)
+        outcome = super().restore()
+        for number in numbers:
+            say("restored:" + number, self.hold_in)
+        return outcome
 
 
 def say(step: str, hold_in: str, **facts: Any) -> None:
@@ -73,7 +78,7 @@ def main() -> int:
     """Run the sync as sync_driver does."""
     options = json.loads(sys.argv[1])
     vars(planning)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
-    vars(sync)["Quiescer"] = ToldQuiescer
+    vars(session)["Quiescer"] = ToldQuiescer
     flush = Device.flush
 
     def told(device: Device) -> None:

@@ -14,7 +14,7 @@ from tests.tooling.paths import ROOT
 CORE = ROOT / "plugins" / "module_utils" / "blksync"
 PAGE = (ROOT / "docs" / "live.md").read_text()
 SOURCES = {
-    "live.fallback": [CORE / "pair_copy.py", *(CORE / "live").glob("*.py")],
+    "live.fallback": [CORE / "pair.py", *(CORE / "live").glob("*.py")],
     "scope.reason": [*(CORE / "used_blocks").glob("*.py")],
 }
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Apply a delta to the image that it was made for, and to no other.
 
-The image is read through once, which gives its content as it is and as it would be: nothing is written unless the one
-is the delta's parent and the other its result. While it is being written a mark stands beside it.
+The image is read through once, which gives its content as it is and as it would be. Nothing is written unless the
+image equals the delta's parent and applying the delta gives its result. While it is being written a mark stands beside
+it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any, Callable, Iterator
+from typing import Any, Callable, Iterator, Sequence
 
-from . import algorithms, delta_frame, device, discovery, durable, image, image_end, image_file, image_plan
+from . import algorithms, delta_frame, device, discovery, durable, image, image_end, image_file, image_plan, session
 from .algorithms import Algorithm
 from .cancellation import Cancellation
 from .delta import DeltaReader
@@ -27,116 +28,146 @@ from .digest import ContentHash
 from .engines.base import whole
 from .engines.layout import Layout, window_of
 from .engines.reader import Job, ParallelReader
-from .errors import RefusedError, StorageError, VerificationError
+from .errors import StorageError, VerificationError
 from .image_end import BLOCK, MISSING, End
 from .image_file import ImageFile
 from .machine import Disk, Machine
+from .plan import Plan
+from .quiesce import Quiescer
 from .request import DeltaRequest
 from .safety import Refusal
-
-Observe = Callable[[], Machine]
+from .session import Guest, Observe
 
 
 def run(request: DeltaRequest, observe: Observe = discovery.observe) -> dict[str, Any]:
     """The documented result of image_delta with state "applied". Raises BlksyncError."""
     request.validate()
     begun = time.monotonic()
-    with ExitStack() as opened, Cancellation() as cancellation:
-        delta = opened.enter_context(DeltaReader(request.delta))
+    with DeltaReader(request.delta) as delta:
         frame = read_frame(request.delta)
         delta_frame.check(frame, request.delta, delta.header, delta.length, delta.fingerprint())
-        end = image_end.look(request.image)
-        machine = observe()
-        warnings = _refuse(machine, end, frame, request)
-        applying = _Applying(delta, frame, end, cancellation)
-        if request.check:
-            needed = applying.predict(opened)
-        else:
-            image.lock(opened, machine, (end,), "applying %s" % request.delta)
-            needed = applying.carry_out(opened, image_plan.locate(machine, end)[0])
-    survey = applying.survey
-    return {
-        "changed": needed or end.kind == MISSING,
-        "created": end.kind == MISSING,
-        "blocks_total": delta.header.blocks,
-        "blocks_changed": survey.blocks_changed if needed else 0,
-        "bytes_changed": survey.bytes_changed if needed else 0,
-        "delta": dict(asdict(frame), path=request.delta),
-        "pending": False,
-        "quiesce": [],
-        "warnings": warnings,
-        "seconds": round(time.monotonic() - begun, 3),
-    }
+        guest = DeltaApplication(request, delta, frame)
+        session.run(guest, observe)
+        return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
 
 
-def _refuse(machine: Machine, end: End, frame: Frame, request: DeltaRequest) -> list[str]:
-    """Raise RefusedError for every reason that can be seen from outside; returns warnings."""
-    disk, shape = image_plan.locate(machine, end)
-    refusals = [
-        *image_plan.target_refusals(machine, end, disk, shape, request.create),
-        *image_plan.protected_refusals(machine, end, request.protected),
-    ]
-    if end.kind == MISSING and frame.parent and request.create:
-        refusals.append(
-            Refusal(
-                "parent_missing",
-                "There is no %s, and the delta changes an image that is there." % end.path,
-                "Apply the delta that begins the chain first.",
-            )
-        )
-    if end.kind != MISSING and end.size != frame.data_size:
-        refusals.append(
-            Refusal("size_differs", "%s has %d bytes, the delta is for %d." % (end.path, end.size, frame.data_size))
-        )
-    if refusals:
-        raise RefusedError(tuple(refusals))
-    return list(image_plan.bare_name(end))
-
-
-class _Applying:
+class DeltaApplication(Guest):
     """One delta on its way into one image."""
 
-    def __init__(self, delta: DeltaReader, frame: Frame, end: End, cancellation: Cancellation) -> None:
-        self._delta, self._frame, self._end = delta, frame, end
-        self._cancellation = cancellation
+    _machine: Machine
+    _end: End
+    _mark: str
+    _target: Device
+    _cancellation: Cancellation
+
+    def __init__(self, request: DeltaRequest, delta: DeltaReader, frame: Frame) -> None:
+        super().__init__(request.check, request.quiesce_timeout)
+        self.purpose = "applying %s" % request.delta
+        self._request, self._delta, self._frame = request, delta, frame
         self._algorithm: Algorithm = algorithms.choose(frame.algorithm)
-        self._mark = _mark_path(end, delta.path)
+        self._image: ImageFile | None = None
+        self._nodes: list[Device] = []
+        self._needed = False
         self.survey = Survey("", "")
 
-    def predict(self, opened: ExitStack) -> bool:
-        """Whether it would be applied, with the image open for reading only."""
-        fresh = self._end.kind == MISSING
-        if fresh:
-            target = opened.enter_context(image_file.zeros(self._frame.data_size))
-        else:
-            target = opened.enter_context(device.open_source(self._end.real, self._end.devno, self._end.kind == BLOCK))
-        return self._survey(target, fresh)
+    def make_plan(self, machine: Machine) -> Plan:
+        """See Guest: a plan without pairs, as nothing is read but the delta."""
+        request, frame = self._request, self._frame
+        self._end = end = image_end.look(request.image)
+        disk, shape = image_plan.locate(machine, end)
+        refusals = [
+            *image_plan.target_refusals(machine, end, disk, shape, request.create),
+            *image_plan.protected_refusals(machine, end, request.protected),
+        ]
+        if end.kind == MISSING and frame.parent and request.create:
+            refusals.append(
+                Refusal(
+                    "parent_missing",
+                    "There is no %s, and the delta changes an image that is there." % end.path,
+                    "Apply the delta that begins the chain first.",
+                )
+            )
+        if end.kind != MISSING and end.size != frame.data_size:
+            refusals.append(
+                Refusal("size_differs", "%s has %d bytes, the delta is for %d." % (end.path, end.size, frame.data_size))
+            )
+        return Plan(disk, disk, (), tuple(refusals), tuple(image_plan.bare_name(end)))
 
-    def carry_out(self, opened: ExitStack, disk: Disk) -> bool:
-        """Apply it unless it is applied already, and prove it. ``disk`` is what a device is on."""
-        made: ImageFile | None = None
-        if self._end.kind == BLOCK:
-            opened.callback(os.close, device.lock_disk(disk.path))
-            target = opened.enter_context(device.claim_target(self._end.real, self._end.devno))
+    def begin(self, plan: Plan, machine: Machine) -> None:
+        """See Guest."""
+        self._machine = machine
+        self._mark = _mark_path(self._end, self._delta.path)
+
+    def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
+        """See Guest."""
+        end, self._cancellation = self._end, cancellation
+        if end.kind == MISSING:
+            self._target = opened.enter_context(image_file.zeros(self._frame.data_size))
         else:
-            made = ImageFile(self._end, self._frame.data_size, keep=0, punch=False)
-            target = opened.enter_context(made.open())
-        target.drop_cache()
-        needed = self._survey(target, self._end.kind == MISSING)
-        if needed:
+            self._target = opened.enter_context(device.open_source(end.real, end.devno, end.kind == BLOCK))
+        self._look_through()
+
+    def locks(self) -> tuple[Sequence[Disk], str]:
+        """See Guest."""
+        image_path = "" if self._end.kind == BLOCK else self._end.real
+        return image.locked_disks(self._machine, [self._end]), image_path
+
+    def claim(self, held: ExitStack) -> None:
+        """See Guest."""
+        if self._end.kind == BLOCK:
+            disk, _shape = image_plan.locate(self._machine, self._end)
+            held.callback(os.close, device.lock_disk(disk.path))
+            self._target = held.enter_context(device.claim_target(self._end.real, self._end.devno))
+            self._nodes = [held.enter_context(device.open_source(disk.path, disk.devno))]
+        else:
+            self._image = ImageFile(self._end, self._frame.data_size, keep=0, punch=False)
+            self._target = held.enter_context(self._image.open())
+
+    def essence(self, plan: Plan) -> object:
+        """See Guest."""
+        return plan, self._end
+
+    def work(self, quiescer: Quiescer, cancellation: Cancellation) -> None:
+        """See Guest: apply it unless it is applied already, and verify it."""
+        self._cancellation = cancellation
+        target = self._target
+        for opened in (*self._nodes, target):
+            opened.drop_cache()
+        self._look_through()
+        if self._needed:
             self._remember()
             self._write(target)
             target.flush()
-            target.drop_cache()
+            for opened in (*self._nodes, target):
+                opened.drop_cache()
             self._verify(target)
-        if made:
-            made.settle(needed)
-        _storing(self._mark, durable.remove, self._mark)
-        return needed
 
-    def _survey(self, target: Device, fresh: bool) -> bool:
-        self.survey = survey(target, self._delta, self._algorithm, self._cancellation)
-        return delta_frame.is_needed(self._frame, self.survey, fresh, self._resumed())
+    def commit(self) -> None:
+        """See Guest: give an image that was made its name. Raises StorageError."""
+        if self._image:
+            self._image.commit(self._needed)
+        _storing(self._mark, durable.remove, self._mark)
+
+    def result(self) -> dict[str, Any]:
+        """All but the seconds."""
+        created = self._end.kind == MISSING
+        return {
+            "changed": self._needed or created,
+            "created": created,
+            "blocks_total": self._delta.header.blocks,
+            "blocks_changed": self.survey.blocks_changed if self._needed else 0,
+            "bytes_changed": self.survey.bytes_changed if self._needed else 0,
+            "delta": dict(asdict(self._frame), path=self._request.delta),
+            "pending": False,
+            "quiesce": [],
+            "warnings": self.warnings,
+        }
+
+    def _look_through(self) -> None:
+        """Find out whether it has to be applied. Raises DeltaError where it is not for this image."""
+        self.survey = survey(self._target, self._delta, self._algorithm, self._cancellation)
+        fresh = self._end.kind == MISSING
+        self._needed = delta_frame.is_needed(self._frame, self.survey, fresh, self._resumed())
 
     def _resumed(self) -> bool:
         """Whether an earlier attempt with this delta on this image did not come to its end."""

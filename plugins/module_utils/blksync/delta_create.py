@@ -13,9 +13,9 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import asdict
-from typing import Any, Callable
+from typing import Any, Sequence
 
-from . import algorithms, delta_frame, digest_place, discovery, durable, image, image_end, image_plan
+from . import algorithms, delta_frame, device, digest_place, discovery, durable, image, image_end, image_plan, session
 from .algorithms import Algorithm
 from .cancellation import Cancellation
 from .delta import DeltaReader, DeltaWriter
@@ -25,16 +25,14 @@ from .digest import DigestReader, DigestWriter
 from .engines.base import Method, Monitor, block_size
 from .engines.checksums import Checksums
 from .engines.native import NativeEngine
-from .errors import AlgorithmError, FileFormatError, QuiesceError, RefusedError, StorageError
+from .errors import AlgorithmError, FileFormatError, StorageError
 from .file_header import Header
-from .image_end import End
-from .machine import Machine
-from .plan import Pair
-from .quiesce import Quiescer
-from .quiesce.plan import QuiescePlan
+from .image_end import BLOCK, End
+from .machine import Disk, Machine
+from .plan import Pair, Plan
+from .quiesce import Quiescer, stillness
 from .request import DeltaRequest, check_path
-
-Observe = Callable[[], Machine]
+from .session import Guest, Observe
 
 
 def run(request: DeltaRequest, observe: Observe = discovery.observe) -> dict[str, Any]:
@@ -43,117 +41,151 @@ def run(request: DeltaRequest, observe: Observe = discovery.observe) -> dict[str
     check_path("digest", request.digest)
     if os.path.lexists(request.delta):
         return _pending(request)
-    end = image_end.look(request.image)
-    machine = observe()
-    pair = _plan(machine, end, request)
+    guest = DeltaCreation(request)
     begun = time.monotonic()
-    with ExitStack() as opened, Cancellation() as cancellation:
-        image.lock(opened, machine, (end,), "making %s" % request.delta)
-        source = opened.enter_context(image.open_source(pair, end))
-        known = opened.enter_context(DigestReader(request.digest)) if os.path.lexists(request.digest) else None
-        making = _Making(request, source, known)
-        if request.check:
-            making.pass_over(source, _Watch(cancellation))
-            frame = None
-        else:
-            quiescer = opened.enter_context(Quiescer(request.quiesce_timeout, "making %s" % request.delta))
-            quiescer.prepare([pair.quiesce])
-            frame = making.make(source, pair.quiesce, quiescer, cancellation)
-            _check_still(end)
-            frame = making.put_in_place(frame)
-    return dict(making.result(), delta=_facts(request, frame), seconds=round(time.monotonic() - begun, 3))
+    session.run(guest, observe)
+    return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
 
 
-def _plan(machine: Machine, end: End, request: DeltaRequest) -> Pair:
-    """The source as a pair with itself. Raises RefusedError."""
-    _disk, shape = image_plan.locate(machine, end)
-    quiesce = image_plan.quiesce_for(machine, end, shape, request.quiesce)
-    refusals = [*image_plan.source_refusals(machine, end), *quiesce.refusals]
-    for path in (request.delta, request.digest):
-        folder = os.path.dirname(os.path.realpath(path))
-        refusals += digest_place.refusals(machine, folder, shape, quiesce)
-    if refusals:
-        raise RefusedError(tuple(dict.fromkeys(refusals)))
-    return Pair(0, shape, shape, quiesce)
+class DeltaCreation(Guest):
+    """One delta in the making, and the digest that the next one begins with."""
 
+    _machine: Machine
+    _end: End
+    _pair: Pair
+    _source: Device
+    _known: DigestReader | None  # the digest of the last delta, None where this one holds everything
+    _algorithm: Algorithm
 
-class _Making:
-    """One delta in the making. ``known`` is the digest of the last one, None where this one holds everything."""
-
-    def __init__(self, request: DeltaRequest, source: Device, known: DigestReader | None) -> None:
-        self._request, self._known = request, known
-        self.parent = ""
-        if known:
-            self.parent = known.content()
-            _check_digest(known, source)
-        self._algorithm: Algorithm = known.algorithm if known else algorithms.choose(request.algorithm)
-        self._block = known.header.block_size if known else block_size(source, least=request.block_size)
-        self._size = source.size
-        self._counts = {"blocks_total": -(-source.size // self._block), "blocks_changed": 0, "bytes_changed": 0}
+    def __init__(self, request: DeltaRequest) -> None:
+        super().__init__(request.check, request.quiesce_timeout)
+        self.purpose = "making %s" % request.delta
+        self._request = request
+        self._nodes: list[Device] = []
+        self._frame: Frame | None = None
+        self._parent = ""
+        self._block = 0
+        self._counts = {"blocks_total": 0, "blocks_changed": 0, "bytes_changed": 0}
         self._quiesced: list[dict[str, Any]] = []
-        self._notes: list[str] = []
-        self._content = ""
 
-    def pass_over(
-        self, source: Device, watch: Monitor, digest: DigestWriter | None = None, delta: DeltaWriter | None = None
-    ) -> None:
-        """Read the source once, and hand on what is wanted."""
-        checksums = Checksums(self._algorithm, self._block, self._known, digest)
-        method = Method(self._block, bool(self._known), checksums)
-        outcome = NativeEngine().extract(source, watch, method, delta)
-        self._counts.update(blocks_changed=outcome.blocks_changed, bytes_changed=outcome.bytes_written)
+    def make_plan(self, machine: Machine) -> Plan:
+        """See Guest: the source as a pair with itself."""
+        request = self._request
+        self._end = end = image_end.look(request.image)
+        disk, shape = image_plan.locate(machine, end)
+        quiesce = image_plan.quiesce_for(machine, end, shape, request.quiesce)
+        refusals = [*image_plan.source_refusals(machine, end), *quiesce.refusals]
+        for path in (request.delta, request.digest):
+            folder = os.path.dirname(os.path.realpath(path))
+            refusals += digest_place.refusals(machine, folder, shape, quiesce)
+        return Plan(disk, disk, (Pair(0, shape, shape, quiesce),), tuple(dict.fromkeys(refusals)))
 
-    def make(self, source: Device, still: QuiescePlan, quiescer: Quiescer, cancellation: Cancellation) -> Frame | None:
-        """Write delta and digest under temporary names; None where nothing changed. Raises StorageError."""
-        request, now = self._request, int(time.time())
-        header = Header(self._size, self._block, now, self._algorithm.number)
+    def begin(self, plan: Plan, machine: Machine) -> None:
+        """See Guest."""
+        self._machine = machine
+        (self._pair,) = plan.pairs
+
+    def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
+        """See Guest."""
+        self.claim(opened)
+        self._pass_over(_Watch(cancellation))
+
+    def locks(self) -> tuple[Sequence[Disk], str]:
+        """See Guest."""
+        return image.locked_disks(self._machine, [self._end]), "" if self._end.kind == BLOCK else self._end.real
+
+    def claim(self, held: ExitStack) -> None:
+        """See Guest. Raises AlgorithmError, FileFormatError for a digest that cannot be gone on from."""
+        request = self._request
+        self._source = source = held.enter_context(image.open_source(self._pair, self._end))
+        if self._end.kind == BLOCK:
+            disk, _shape = image_plan.locate(self._machine, self._end)
+            self._nodes = [held.enter_context(device.open_source(disk.path, disk.devno))]
+        self._known = known = None
+        if os.path.lexists(request.digest):
+            self._known = known = held.enter_context(DigestReader(request.digest))
+            self._parent = known.content()
+            _check_digest(known, source)
+        self._algorithm = known.algorithm if known else algorithms.choose(request.algorithm)
+        self._block = known.header.block_size if known else block_size(source, least=request.block_size)
+        self._counts["blocks_total"] = -(-source.size // self._block)
+
+    def essence(self, plan: Plan) -> object:
+        """See Guest."""
+        return plan, self._end
+
+    def work(self, quiescer: Quiescer, cancellation: Cancellation) -> None:
+        """See Guest: write delta and digest under temporary names. Raises StorageError."""
+        request, size, now = self._request, self._source.size, int(time.time())
+        header = Header(size, self._block, now, self._algorithm.number)
         try:
             with DigestWriter(request.digest + ".new", header, self._algorithm) as digest, DeltaWriter(
-                request.delta + ".new", Header(self._size, self._block, now)
+                request.delta + ".new", Header(size, self._block, now)
             ) as delta:
-                with quiescer.quiesced(still) as state:
-                    source.drop_cache()
-                    self.pass_over(source, _Watch(cancellation, quiescer), digest, delta)
-                    quiescer.check()
-                self._quiesced, self._notes = state.report, list(quiescer.notes)
+                self._read_quiesced(quiescer, cancellation, digest, delta)
                 if self._known and not delta.records_total:
-                    return None
+                    return
                 result, sha256 = digest.finish(), delta.finish()
         except OSError as error:
             raise StorageError(request.delta, os.strerror(error.errno or 0)) from error
         with DeltaReader(request.delta + ".new") as written:
             if written.fingerprint() != sha256:
                 raise FileFormatError(request.delta, "it does not hold what was written to it")
-        return Frame(
+        self._frame = Frame(
             delta.length,
             sha256,
-            self.parent,
+            self._parent,
             result,
-            self._size,
+            size,
             self._block,
             self._algorithm.name,
             delta.records_total,
             now,
         )
 
-    def put_in_place(self, frame: Frame | None) -> Frame | None:
-        """First the delta, then the digest."""
-        if frame:
-            request = self._request
+    def commit(self) -> None:
+        """See Guest: first the delta gets its name, then the digest. Raises StorageError."""
+        request = self._request
+        if self._frame:
             try:
-                durable.replace(request.delta + delta_frame.SUFFIX, frame.to_json())
+                durable.replace(request.delta + delta_frame.SUFFIX, self._frame.to_json())
                 durable.move(request.delta + ".new", request.delta)
                 durable.move(request.digest + ".new", request.digest)
             except OSError as error:
                 raise StorageError(request.delta, os.strerror(error.errno or 0)) from error
-        return frame
 
     def result(self) -> dict[str, Any]:
-        """What is the same in check mode."""
-        changed = not self._known or bool(self._counts["blocks_changed"])
+        """All but the seconds."""
         return dict(
-            self._counts, changed=changed, pending=False, quiesce=self._quiesced, warnings=self._notes, created=False
+            self._counts,
+            changed=not self._known or bool(self._counts["blocks_changed"]),
+            pending=False,
+            quiesce=self._quiesced,
+            warnings=self.warnings,
+            created=False,
+            delta=_facts(self._request, self._frame),
         )
+
+    def _read_quiesced(
+        self, quiescer: Quiescer, cancellation: Cancellation, digest: DigestWriter, delta: DeltaWriter
+    ) -> None:
+        """Read the source once, as of one moment. Raises QuiesceError if it was written to meanwhile."""
+        still = stillness.of(self._source)
+        with quiescer.quiesced(self._pair.quiesce) as held:
+            for opened in (*self._nodes, self._source):
+                opened.drop_cache()
+            still.begin()
+            self._pass_over(_Watch(cancellation, quiescer), digest, delta)
+            stillness.expect_none(still.end(self._source.size), self._source.path)
+            quiescer.check()
+        self._quiesced = held.report
+
+    def _pass_over(self, watch: Monitor, digest: DigestWriter | None = None, delta: DeltaWriter | None = None) -> None:
+        """Read the source once, and hand on what is wanted."""
+        checksums = Checksums(self._algorithm, self._block, self._known, digest)
+        method = Method(self._block, bool(self._known), checksums)
+        outcome = NativeEngine().extract(self._source, watch, method, delta)
+        self._counts.update(blocks_changed=outcome.blocks_changed, bytes_changed=outcome.bytes_written)
 
 
 def _check_digest(known: DigestReader, source: Device) -> None:
@@ -169,11 +201,6 @@ def _check_digest(known: DigestReader, source: Device) -> None:
             "it is for %d bytes, and %s has %d" % (known.header.data_size, source.path, source.size),
             "Remove it to begin a new chain.",
         )
-
-
-def _check_still(end: End) -> None:
-    if end.kind == image_end.FILE and image_end.look(end.path).content() != end.content():
-        raise QuiesceError("%s was written to while it was read." % end.path, "The delta was dropped; run again.")
 
 
 def _pending(request: DeltaRequest) -> dict[str, Any]:

@@ -1,33 +1,32 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The story of an image sync: as that of disks, with one pair, and files on either side."""
+"""A sync of images: as that of disks, with one pair, and files on either side."""
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
-from typing import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any, Iterable, Sequence
 
-from . import device, discovery, disk_lock, engines, image_end, image_file, image_plan, superblocks
+from . import device, discovery, engines, image_end, image_file, image_plan, session
 from .cancellation import Cancellation
+from .copy_run import CopyRun
 from .device import Device
-from .digest_record import Binding, Facts, Trust
+from .digest_record import Binding, Trust
 from .digest_store import DigestStore, PairDigest
-from .engines.base import Engine, Outcome
-from .errors import BlksyncError, DeviceBusyError, QuiesceError, RefusedError
-from .image_end import BLOCK, FILE, MISSING, End
+from .engines.base import Engine, Outcome, block_size
+from .image_end import BLOCK, MISSING, End
 from .image_file import ImageFile
 from .image_lease import ImageLease
-from .machine import Machine
-from .pair_sync import Committer, PairSync
+from .machine import Disk, Machine
+from .pair import PairContext, PairCopy, predict
 from .plan import Pair, Plan
 from .progress import Progress
 from .quiesce import Quiescer
-from .report import SyncReport
+from .report import PairReport, SyncReport
 from .request import ImageRequest
-
-Observe = Callable[[], Machine]
+from .session import Guest, Observe
 
 
 def run(request: ImageRequest, progress: Progress | None = None, observe: Observe = discovery.observe) -> SyncReport:
@@ -36,121 +35,160 @@ def run(request: ImageRequest, progress: Progress | None = None, observe: Observ
     Raises BlksyncError; its ``report`` says how far the run came.
     """
     request.validate()
-    ends = (image_end.look(str(request.source)), image_end.look(str(request.target)))
-    machine = observe()
-    plan = image_plan.make(machine, *ends, request)
-    findings = superblocks.examine(plan.pairs, request.allow_damaged_source)
-    if plan.refusals or findings.refusals:
-        raise RefusedError((*plan.refusals, *findings.refusals))
-    engine = engines.choose("native" if request.punch_zeros else request.engine)
-    warnings = [*plan.warnings, *findings.warnings]
-    report = SyncReport(plan, engine.name, engine.version, request.check, warnings=warnings)
-    image = ImageFile(ends[1], ends[0].size, request.keep, request.punch_zeros) if ends[1].kind != BLOCK else None
-    try:
-        with Cancellation() as cancellation:
-            committer = _ImageCommitter(request, engine, ends, image)
-            pairs = PairSync(request, engine, report, progress or Progress(), cancellation, committer)
-            if request.check:
-                _predict(plan.pairs[0], ends, pairs)
-            else:
-                _carry_out(request, plan, machine, ends, image, pairs, observe)
-        report.created = ends[1].kind == MISSING
-    except BlksyncError as error:
-        error.report = report.as_image_dict()
-        raise
-    return report
+    guest = ImageSync(request, progress or Progress())
+    session.run(guest, observe)
+    return guest.sync_report
 
 
-class _ImageCommitter(Committer):
-    """Puts an image in place, and keeps its digest."""
+class ImageSync(Guest):
+    """One run over one image or device."""
 
-    def __init__(self, request: ImageRequest, engine: Engine, ends: tuple[End, End], image: ImageFile | None) -> None:
-        self._request = request
-        self._ends, self._image = ends, image
-        trust = Trust(request.digest_max_age, request.digest_full_every)
-        folder = request.digest_dir
-        self._digests = DigestStore(folder, engine, request.algorithm, trust) if folder else None
+    sync_report: SyncReport
+    _ends: tuple[End, End]
+    _machine: Machine
+    _engine: Engine
+    _source: Device
+    _target: Device
+    _entry: PairReport
+    _total: Outcome
+
+    def __init__(self, request: ImageRequest, progress: Progress) -> None:
+        super().__init__(request.check, request.quiesce_timeout)
+        self.request = request
+        self.progress = progress
+        self.purpose = "copying %s to %s" % (request.source, request.target)
+        self._nodes: list[Device] = []
+        self._image: ImageFile | None = None
+        self._digests: DigestStore | None = None
+        self._digest = PairDigest()
         self._lease: ImageLease | None = None
 
-    @contextmanager
-    def digest(self, pair: Pair, target: Device, block: int) -> Iterator[PairDigest]:
-        """See Committer. The lease comes before the look: what is written after it is noticed."""
-        with ExitStack() as opened:
-            if not self._digests:
-                yield PairDigest()
-                return
-            if not self._request.check:
-                self._lease = opened.enter_context(ImageLease(target.fd))
-            end = image_end.look(self._ends[1].real)
-            binding = Binding(end.real, end.content(), pair.size, block, scope=self._request.scope)
-            yield opened.enter_context(self._digests.opened(binding, self._request.check, self._request.compare))
+    def make_plan(self, machine: Machine) -> Plan:
+        """See Guest."""
+        self._ends = (image_end.look(str(self.request.source)), image_end.look(str(self.request.target)))
+        plan = image_plan.make(machine, *self._ends, self.request)
+        return session.examined(plan, self.request.allow_damaged_source)
 
-    def commit(self, outcome: Outcome) -> None:
-        """See Committer. Raises QuiesceError where a source file did not hold still."""
-        source = self._ends[0]
-        if source.kind == FILE and image_end.look(source.path).content() != source.content():
-            raise QuiesceError(
-                "%s was written to while it was copied." % source.path, "The copy is inconsistent; run again."
-            )
+    def begin(self, plan: Plan, machine: Machine) -> None:
+        """See Guest. Raises EngineError, and what a store of digests raises."""
+        request = self.request
+        source, target = self._ends
+        self._machine = machine
+        self._engine = engines.choose("native" if request.punch_zeros else request.engine)
+        self.sync_report = SyncReport(
+            plan, self._engine.name, self._engine.version, request.check, warnings=self.warnings
+        )
+        if target.kind != BLOCK:
+            self._image = ImageFile(target, source.size, request.keep, request.punch_zeros)
+        if request.digest_dir:
+            trust = Trust(request.digest_max_age, request.digest_full_every)
+            self._digests = DigestStore(request.digest_dir, self._engine, request.algorithm, trust)
+
+    def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
+        """See Guest."""
+        pair, target = self._pair, self._ends[1]
+        self._source = opened.enter_context(device.open_source(pair.source.path, pair.source.devno))
+        if target.kind == MISSING:
+            self._target = opened.enter_context(image_file.zeros(pair.size))
+        else:
+            claimed = target.kind == BLOCK
+            self._target = opened.enter_context(device.open_source(pair.target.path, pair.target.devno, claimed))
+        self._open_digest(opened)
+        self._finish(predict(self._context(cancellation)))
+
+    def locks(self) -> tuple[Sequence[Disk], str]:
+        """See Guest: all disks below the ends that are devices."""
+        return locked_disks(self._machine, self._ends), self._ends[1].real if self._image else ""
+
+    def claim(self, held: ExitStack) -> None:
+        """See Guest."""
+        source, target = self._ends
+        disks = self.sync_report.plan.source_disk, self.sync_report.plan.target_disk
         if self._image:
-            self._image.settle(bool(outcome.blocks_changed))
-
-    def content(self) -> Facts:
-        """See Committer."""
-        return self._lease.settled(self._ends[1].real) if self._lease else {}
-
-
-def _predict(pair: Pair, ends: tuple[End, End], pairs: PairSync) -> None:
-    with ExitStack() as opened:
-        source = opened.enter_context(device.open_source(pair.source.path, pair.source.devno))
-        if ends[1].kind == MISSING:
-            target = opened.enter_context(image_file.zeros(pair.size))
+            held.callback(self._image.tidy)
+            self._target = held.enter_context(self._image.open())
         else:
-            exclusive = ends[1].kind == BLOCK
-            target = opened.enter_context(device.open_source(pair.target.path, pair.target.devno, exclusive))
-        pairs.predict(pair, source, target)
+            held.callback(os.close, device.lock_disk(disks[1].path))
+            self._target = held.enter_context(device.claim_target(target.real, target.devno))
+        self._source = held.enter_context(open_source(self._pair, source))
+        self._nodes = [
+            held.enter_context(device.open_source(disk.path, disk.devno))
+            for disk, end in zip(disks, self._ends)
+            if end.kind == BLOCK
+        ]
+        self._open_digest(held)
+
+    def essence(self, plan: Plan) -> object:
+        """See Guest. The ends have the times of image files."""
+        return plan, self._ends
+
+    def work(self, quiescer: Quiescer, cancellation: Cancellation) -> None:
+        """See Guest."""
+        copy = PairCopy(self._context(cancellation))
+        for device_ in (*self._nodes, self._target):
+            device_.drop_cache()
+        self._digest.begin()
+        CopyRun([copy], quiescer, self.sync_report.plan.source_disk).run()
+        for node in self._nodes:
+            node.drop_cache()
+        self._total = copy.total
+
+    def commit(self) -> None:
+        """See Guest: give the image that was made its name, then keep its digest. Raises StorageError."""
+        target = self._ends[1]
+        if self._image:
+            self._image.commit(bool(self._total.blocks_changed))
+            self._digest.keep(self._lease.settled(target.real) if self._lease else {})
+        self._finish(self._total)
+
+    def report(self) -> dict[str, Any]:
+        """See Guest."""
+        return self.sync_report.as_image_dict()
+
+    @property
+    def _pair(self) -> Pair:
+        return self.sync_report.plan.pairs[0]
+
+    def _open_digest(self, opened: ExitStack) -> None:
+        """The lease comes before the look: what is written after it is noticed."""
+        request = self.request
+        if self._digests:
+            if not request.check:
+                self._lease = opened.enter_context(ImageLease(self._target.fd))
+            end = image_end.look(self._ends[1].real)
+            block = block_size(self._source, self._target, least=request.block_size)
+            binding = Binding(end.real, end.content(), self._pair.size, block, scope=request.scope)
+            self._digest = opened.enter_context(self._digests.opened(binding, request.check, request.compare))
+
+    def _context(self, cancellation: Cancellation) -> PairContext:
+        self._entry = PairReport(self._pair, verify=self.request.verify)
+        self.sync_report.pairs.append(self._entry)
+        return PairContext(
+            request=self.request,
+            pair=self._pair,
+            engine=self._engine,
+            source=self._source,
+            target=self._target,
+            entry=self._entry,
+            progress=self.progress,
+            cancellation=cancellation,
+            nodes=self._nodes,
+            checksums=self._digest.checksums,
+        )
+
+    def _finish(self, outcome: Outcome) -> None:
+        self._entry.digest = self._digest.report()
+        self._entry.finish(outcome)
+        if self._digest.reason:
+            self._entry.notes.append("The digest was not used: %s." % self._digest.reason.rstrip("."))
+        self.sync_report.created = self._ends[1].kind == MISSING
+        self.progress.pair_finished(self._pair, outcome.blocks_changed, outcome.bytes_written)
 
 
-def _carry_out(
-    request: ImageRequest,
-    plan: Plan,
-    machine: Machine,
-    ends: tuple[End, End],
-    image: ImageFile | None,
-    pairs: PairSync,
-    observe: Observe,
-) -> None:
-    """Lock and claim, look again, and copy."""
-    (pair,) = plan.pairs
-    purpose = "copying %s to %s" % (ends[0].path, ends[1].path)
-    with ExitStack() as held:
-        lock(held, machine, ends, purpose)
-        if image:
-            held.callback(image.tidy)
-            target = held.enter_context(image.open())
-        else:
-            held.callback(os.close, device.lock_disk(plan.target_disk.path))
-            target = held.enter_context(device.claim_target(ends[1].real, ends[1].devno))
-        source = held.enter_context(open_source(pair, ends[0]))
-        now = (image_end.look(str(request.source)), image_end.look(str(request.target)))
-        if now != ends or image_plan.make(observe(), *now, request) != plan:
-            raise DeviceBusyError(
-                "The source, the target or their mounts changed while the sync was about to begin.",
-                "Nothing was written; run again.",
-            )
-        quiescer = held.enter_context(Quiescer(timeout=request.quiesce_timeout, label=purpose))
-        quiescer.prepare([pair.quiesce])
-        pairs.copy(pair, source, target, quiescer)
-        pairs.report.warnings += quiescer.notes
-
-
-def lock(held: ExitStack, machine: Machine, ends: tuple[End, ...], purpose: str) -> None:
-    """Hold the locks of all disks under the ends that are devices, and of a file that is the last of them."""
-    if ends[-1].kind != BLOCK:
-        held.enter_context(disk_lock.hold_file(ends[-1].real, purpose))
+def locked_disks(machine: Machine, ends: Iterable[End]) -> list[Disk]:
+    """The disks below all ends that are devices."""
     under = {devno for end in ends if end.kind == BLOCK for devno in machine.disks_under(end.devno)}
-    for disk in sorted((disk for disk in machine.disks if disk.devno in under), key=lambda disk: disk.devno):
-        held.enter_context(disk_lock.hold(disk, purpose))
+    return [disk for disk in machine.disks if disk.devno in under]
 
 
 def open_source(pair: Pair, end: End) -> Device:

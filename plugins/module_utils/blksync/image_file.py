@@ -52,8 +52,8 @@ class ImageFile:
         opened = device.claim_target(self._staged or self.path)
         return PunchedImage(opened) if self._punch else opened
 
-    def settle(self, changed: bool) -> None:
-        """The content is proved and on the medium: put it in place, unless nothing changed. Raises StorageError."""
+    def commit(self, changed: bool) -> None:
+        """The content is verified and on the medium: give it its name, unless nothing changed. Raises StorageError."""
         if not self._staged:
             return
         try:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import coverage
+from .engines.base import Outcome
 from .machine import Disk
 from .plan import Pair, Plan
 from .request import ALL
@@ -56,6 +57,17 @@ class PairReport:
     seconds: float = 0.0
     writing: bool = False  # from the moment that the engine may write until the pair is complete
     complete: bool = False
+
+    def finish(self, outcome: Outcome) -> None:
+        """The pair is equal and verified, or was compared: take over what was counted."""
+        self.block_size = outcome.block
+        self.blocks_total = outcome.blocks_total
+        self.blocks_changed = outcome.blocks_changed
+        self.bytes_written = outcome.bytes_written
+        self.bytes_read = outcome.bytes_read
+        self.notes += outcome.notes
+        self.writing = False
+        self.complete = True
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""

@@ -68,4 +68,4 @@ def test_it_applies_only_where_something_would_be_frozen() -> None:
 def test_a_big_endian_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "byteorder", "big")
     with pytest.raises(LiveDoubtError, match="the trace of a big-endian machine is not understood"):
-        WriteRecorder(disk("sda", 8, "11111111"), source(), 4096)
+        WriteRecorder(disk("sda", 8, "11111111"), {source(): 4096})

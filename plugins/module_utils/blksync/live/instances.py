@@ -28,14 +28,14 @@ LOSSES = ("overrun", "commit overrun", "dropped events")
 
 
 class TraceInstance:
-    """Tells the writes to the sectors below ``end`` of the disk ``devno``.
+    """Tells the writes to the disk ``devno``, wherever on it.
 
     Raises OSError, ValueError or LiveDoubtError where the kernel does not let itself be traced.
 
     ``fds`` are the raw buffers of all processors, not blocking; each read() of ``page`` bytes gives one sub-buffer.
     """
 
-    def __init__(self, devno: str, end: int) -> None:
+    def __init__(self, devno: str) -> None:
         self.fds: list[int] = []
         root = find_tracefs()
         process = identify(os.getpid())
@@ -47,12 +47,12 @@ class TraceInstance:
         )
         os.mkdir(self._path)
         try:
-            self._set_up(devno, end)
+            self._set_up(devno)
         except BaseException:
             self.close()
             raise
 
-    def _set_up(self, devno: str, end: int) -> None:
+    def _set_up(self, devno: str) -> None:
         major, minor = map(int, devno.split(":"))
         self._cpus = sorted(os.listdir(os.path.join(self._path, "per_cpu")))
         self._write("options/overwrite", "0")  # what is lost shall be what comes last, and be counted
@@ -61,7 +61,7 @@ class TraceInstance:
         # Zeroing is a write whose flags have no W; a flush has no sectors.
         self._write(
             EVENT + "/filter",
-            'dev == %d && nr_sector > 0 && sector < %d && !(rwbs ~ "R*")' % (major << 20 | minor, end),
+            'dev == %d && nr_sector > 0 && !(rwbs ~ "R*")' % (major << 20 | minor),
         )
         self._filter = self._get(EVENT + "/filter")
         self.page = self._sub_buffer()

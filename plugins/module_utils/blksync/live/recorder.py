@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keeps what the kernel tells of writes to a partition, so that nothing is overlooked unnoticed."""
+"""Keeps what the kernel tells of writes to partitions of a disk, so that nothing is overlooked unnoticed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import Iterator
+from typing import Callable, Iterator, Mapping
 
 from ..engines.base import Range
 from ..engines.threads import ThreadGroup
 from ..machine import Disk, Partition
+from ..quiesce.stillness import POLL, SETTLE, Counter, Counts, written_although_quiesced
 from .dirty_map import DirtyMap
 from .events import parse_page
 from .instances import TraceInstance
@@ -25,24 +26,57 @@ from .rounds import LiveDoubtError
 
 SECTOR = 512  # bytes, whatever the disk's own are
 WAKE = 0.05  # seconds: the buffers hold the writes of a second and more
-SETTLE = 2.0  # seconds for what was on its way when the source was frozen
-SETTLE_POLL = 0.005
 _MISREAD = (OSError, ValueError, IndexError, struct.error)
 
 
-class WriteRecorder:
-    """A context manager that records the writes to ``partition`` of ``disk`` from restart() on.
+class _Area:
+    """A partition whose writes are recorded: its place on the disk in sectors, and what was written since restart()."""
 
-    ``block`` is as DirtyMap has it. Raises LiveDoubtError where the kernel cannot tell them.
+    def __init__(self, partition: Partition, block: int) -> None:
+        self.path = partition.path
+        self.start = partition.start // SECTOR
+        self.end = (partition.start + partition.size) // SECTOR
+        self.dirty = DirtyMap(partition.size, block)
+        self.counter = Counter(partition.devno)
+        self.before = Counts()
+        self.sectors = 0  # that the trace told of
+
+    def note(self, sector: int, count: int) -> None:
+        """A write to ``count`` sectors of the disk from ``sector`` on."""
+        first, last = max(sector, self.start), min(sector + count, self.end)
+        if first < last:
+            self.sectors += last - first
+            self.dirty.mark((first - self.start) * SECTOR, (last - self.start) * SECTOR)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.dirty.clear()
+        self.sectors = 0
+
+    def doubt(self, now: Counts) -> str:
+        """Why the trace since restart() may not be complete, given the kernel's counters of this moment, else ""."""
+        if now.past > self.before.past:
+            return "something wrote to the disk of %s past its partitions" % self.path
+        if self.sectors < self._counted(now):
+            return "the kernel counted more writes than its trace tells"
+        return "the trace tells more writes than the kernel counted" if self.is_ahead(now) else ""
+
+    def is_ahead(self, now: Counts) -> bool:
+        """Whether the trace tells writes that the kernel has not counted, as it does when they end."""
+        return self.sectors > self._counted(now) and now.past <= self.before.past
+
+    def _counted(self, now: Counts) -> int:
+        return (now.written + now.discarded - self.before.written - self.before.discarded) // SECTOR
+
+
+class WriteRecorder:
+    """A context manager that records the writes to partitions of ``disk``, to each from restart() on.
+
+    ``blocks`` has the partitions, each with its block as DirtyMap has it. Raises LiveDoubtError where the kernel cannot
+    tell the writes.
     """
 
-    def __init__(self, disk: Disk, partition: Partition, block: int) -> None:
-        self._start = partition.start // SECTOR
-        self._end = (partition.start + partition.size) // SECTOR
-        self._stat = "/sys/dev/block/%s/" % partition.devno
-        self._map = DirtyMap(partition.size, block)
-        self._sectors = 0  # told by the trace since restart()
-        self._before = 0  # what the partition's own counter said then
+    def __init__(self, disk: Disk, blocks: Mapping[Partition, int]) -> None:
         self._doubt = ""
         self._lock = threading.Lock()
         if sys.byteorder != "little":
@@ -50,7 +84,8 @@ class WriteRecorder:
         with _doubting("the kernel does not let itself be traced"):
             if _read("/sys/dev/block/%s/queue/iostats" % disk.devno).strip() == "0":
                 raise LiveDoubtError("the kernel does not count the writes to %s (queue/iostats is 0)" % disk.path)
-            self._trace = TraceInstance(disk.devno, self._end)
+            self._areas = {partition.devno: _Area(partition, block) for partition, block in blocks.items()}
+            self._trace = TraceInstance(disk.devno)
         self._stop, self._wake = os.pipe()
         self._thread = ThreadGroup(self._wake_up)
 
@@ -71,42 +106,57 @@ class WriteRecorder:
         if self._doubt:
             raise LiveDoubtError(self._doubt)
 
-    def restart(self) -> None:
-        """Forget what was written so far. The source is frozen: what was on its way is waited for.
+    def restart(self, partition: Partition) -> None:
+        """Forget what was written to the partition so far. It is quiesced: what was on its way is waited for.
 
-        Raises LiveDoubtError where that does not end.
+        Raises QuiesceError where that does not end, LiveDoubtError.
+        """
+        area = self._areas[partition.devno]
+        area.before = self._at_rest(area, area.forget, first=True)
+        self.check()
+
+    def take(self, partition: Partition) -> tuple[Range, ...]:
+        """What was written to the partition since restart() or the last take(); it is quiesced.
+
+        Raises QuiesceError where writes to it do not end, LiveDoubtError where something may be missing.
+        """
+        area = self._areas[partition.devno]
+        now = self._at_rest(area, lambda: None)
+        with self._lock, _doubting("the trace cannot be read"):
+            self._doubt = self._doubt or self._trace.doubt() or area.doubt(now)
+            self.check()
+            ranges = area.dirty.ranges()
+            area.dirty.clear()
+        return ranges
+
+    def put_back(self, partition: Partition, ranges: tuple[Range, ...]) -> None:
+        """What take() gave has not been copied: the next one shall give it again."""
+        with self._lock:
+            for span in ranges:
+                self._areas[partition.devno].dirty.mark(span.offset, span.offset + span.length)
+
+    def _at_rest(self, area: _Area, begin: Callable[[], None], first: bool = False) -> Counts:
+        """The kernel's counts at a moment at which nothing is under way to the partition and the trace has told all.
+
+        ``begin`` is called before each attempt. A traced write has been submitted, not completed: read at once, the
+        medium may still hold the old data. A request that waits to be split or sent is not even in flight, but traced.
         """
         deadline = time.monotonic() + SETTLE
         while True:
             with self._lock, _doubting("the trace cannot be read"):
                 self._drain()
-                self._map.clear()
-                self._sectors = 0
-                if not self._in_flight():
-                    self._before = self._written()  # by now it has counted all that was told until the line above
+                begin()
+                sectors, counts = area.sectors, None
+                if not area.counter.in_flight():
+                    counts = area.counter.read(first)
                     self._drain()
-                    if not self._sectors:
-                        break
-            _wait(deadline)
-        self.check()
-
-    def take(self) -> tuple[Range, ...]:
-        """What was written since restart() or the last take(); the source is frozen, and nothing of it is on its way.
-
-        Raises LiveDoubtError where something may be missing.
-        """
-        with self._lock, _doubting("the trace cannot be read"):
-            # What is told has only begun: read at once, it may be old yet.
-            self._settle(time.monotonic() + SETTLE)
-            written = self._written() - self._before  # first: the trace knows of a write before it is done
-            self._drain()
-            self._doubt = self._doubt or self._trace.doubt()
-            if self._sectors < written:
-                self._doubt = self._doubt or "the kernel counted more writes than its trace tells"
-            self.check()
-            ranges = self._map.ranges()
-            self._map.clear()
-        return ranges
+                    if area.sectors == sectors and (first or not area.is_ahead(counts)):
+                        return counts
+            if time.monotonic() > deadline:
+                if counts is not None and area.sectors == sectors:
+                    return counts  # the trace stays ahead: for the caller to doubt
+                raise written_although_quiesced("requests to write to %s do not end" % area.path)
+            time.sleep(POLL)
 
     def _listen(self) -> None:
         """The thread: empty the kernel's buffers before they are full."""
@@ -121,12 +171,6 @@ class WriteRecorder:
 
     def _wake_up(self) -> None:
         os.write(self._wake, b".")
-
-    def _settle(self, deadline: float) -> None:
-        """Wait until the disk has done all it was told to: the kernel discards late, though all writers wait."""
-        while self._in_flight():
-            self._drain()
-            _wait(deadline)
 
     def _drain(self) -> None:
         for fd in self._trace.fds:
@@ -143,25 +187,8 @@ class WriteRecorder:
         writes = parse_page(page, self._trace.layout)
         self._doubt = self._doubt or writes.doubt
         for sector, count in writes.spans:
-            first, last = max(sector, self._start), min(sector + count, self._end)
-            if first < last:
-                self._sectors += last - first
-                self._map.mark((first - self._start) * SECTOR, (last - self._start) * SECTOR)
-
-    def _written(self) -> int:
-        """Sectors written to and discarded on the partition since it is there (Documentation/block/stat.rst)."""
-        fields = _read(self._stat + "stat").split()
-        return int(fields[6]) + (int(fields[13]) if len(fields) > 13 else 0)
-
-    def _in_flight(self) -> int:
-        """Writes and discards that have begun and not ended."""
-        return int(_read(self._stat + "inflight").split()[1])
-
-
-def _wait(deadline: float) -> None:
-    if time.monotonic() > deadline:
-        raise LiveDoubtError("the source is written to though it is frozen")
-    time.sleep(SETTLE_POLL)
+            for area in self._areas.values():
+                area.note(sector, count)
 
 
 @contextlib.contextmanager

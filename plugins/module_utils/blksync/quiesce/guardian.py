@@ -168,7 +168,8 @@ class _Guardian:
             self._send({"did": wanted})
         elif wanted == "quiesce":
             self.ended = ""
-            self.deadline = time.monotonic() + message["timeout"]
+            if self.deadline is None:  # one limit for all that is quiesced together
+                self.deadline = time.monotonic() + message["timeout"]
             self.state.usable = not _lies_on(self.state.path, steps)
             self.execution.carry_out(steps)
             self._send(_entries(self.execution.entries))  # with the times that are known now

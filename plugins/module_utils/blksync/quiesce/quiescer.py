@@ -16,7 +16,7 @@ from typing import Any, Iterator, Sequence
 
 from ..device import Device, open_source
 from ..discovery.mounts import read_mounts
-from ..errors import DeviceBusyError, QuiesceError, RestoreError
+from ..errors import BlksyncError, DeviceBusyError, QuiesceError, RestoreError
 from ..processes import identify, is_alive, waits_in_kernel
 from . import guardian, libc, systemd
 from .channel import Channel, ChannelClosedError
@@ -32,44 +32,77 @@ POLL = 0.05
 
 
 class Quiesced:
-    """A source that holds still. ``report`` has one entry for each file system, as ``step.Entry.report`` makes it;
-    its seconds are final after the restoring. ``released``: it has been put back, or was tried to."""
+    """The sources that are quiesced at this moment, one after the other by ``add``. All are put back together.
 
-    def __init__(self, plan: QuiescePlan, link: _Link | None = None) -> None:
+    ``released``: they have been put back, or were tried to.
+    """
+
+    def __init__(self, quiescer: Quiescer) -> None:
         self.released = False
-        self.entries = list(link.entries) if link else []
-        self._plan = plan
-        self._link = link
+        self._quiescer = quiescer
+        self._plans: list[QuiescePlan] = []
+        self._entries: list[Entry] | None = None  # final after the restoring
+
+    def add(self, plan: QuiescePlan) -> None:
+        """Quiesce one more source. Raises QuiesceError with everything put back where that cannot be, RestoreError."""
+        self._plans.append(plan)
+        try:
+            self._quiescer.carry_out(plan)
+        except BlksyncError:
+            self.released = True
+            raise
 
     @property
     def report(self) -> list[dict[str, Any]]:
-        """For the result of a sync."""
+        """What was done to all file systems, as report_of() has it."""
+        return [entry for plan in self._plans for entry in self.report_of(plan)]
+
+    def report_of(self, plan: QuiescePlan) -> list[dict[str, Any]]:
+        """What was done to the file systems of one source: an entry for each, as ``step.Entry.report`` makes it.
+
+        The seconds are final after the restoring.
+        """
         now = time.monotonic()
-        return [entry.report(now) for entry in self.entries if entry.step.kind != JOURNAL]
+        entries = self._quiescer.entries if self._entries is None else self._entries
+        return [entry.report(now) for entry in entries if entry.step.kind != JOURNAL and entry.step in plan.steps]
 
     def release(self) -> None:
-        """The source has been read for the last time: put everything back, now and not at the end of the context.
+        """The sources have been read for the last time: put everything back, now and not at the end of the context.
 
-        Raises QuiesceError where it did not hold still until now, RestoreError where something could not be put back.
+        Raises QuiesceError if one was not quiesced until now, RestoreError if something could not be put back.
         Does nothing the second time.
         """
         if self.released:
             return
-        reason = disturbance(self._plan, read_mounts())
-        reason = self._put_back(None) or reason
+        disturbed = self._disturbance()
+        reason = self._put_back(None) or disturbed
+        if reason:
+            raise _not_still(reason)
+
+    def check(self) -> None:
+        """Raise QuiesceError if a file system that was read-only is mounted for writing."""
+        reason = self._disturbance()
         if reason:
             raise _not_still(reason)
 
     def abandon(self, error: BaseException) -> None:
-        """The copy failed by ``error``: put everything back. Raises RestoreError."""
-        if not self.released:
-            self._put_back(error)
+        """The copy failed by ``error``: put everything back.
+
+        Raises RestoreError; and QuiesceError where the restoring shows why the source was written to.
+        """
+        reason = "" if self.released else self._put_back(error)
+        if reason and isinstance(error, QuiesceError):
+            raise _not_still(reason) from error
+
+    def _disturbance(self) -> str:
+        mounts = read_mounts()
+        return next(filter(None, (disturbance(plan, mounts) for plan in self._plans)), "")
 
     def _put_back(self, error: BaseException | None) -> str:
         self.released = True
-        if self._link is None:
+        if not any(plan.steps for plan in self._plans):
             return ""
-        self.entries, failures, reason = self._link.restore()
+        self._entries, failures, reason = self._quiescer.restore()
         if failures:
             raise restore_error(failures) from error
         return reason
@@ -132,21 +165,16 @@ class Quiescer:
         self._link.ask({"do": "prepare", "steps": [step.to_data() for step in steps]}, ANSWER_PATIENCE)
 
     @contextlib.contextmanager
-    def quiesced(self, plan: QuiescePlan) -> Iterator[Quiesced]:
-        """The source holds still inside. Raises QuiesceError with everything put back where that cannot be, or where
-        it did not last until the end; RestoreError, with the commands to run, where something could not be put back.
+    def quiesced(self, *plans: QuiescePlan) -> Iterator[Quiesced]:
+        """The sources of ``plans``, and those that are added, are quiesced inside.
+
+        Raises QuiesceError with everything put back where that cannot be, or where it did not last until the end;
+        RestoreError, with the commands to run, where something could not be put back.
         """
-        link = self._link if plan.steps else None
-        if link:
-            answer = link.ask(
-                {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
-                self.timeout + ANSWER_PATIENCE,
-            )
-            self.notes += [problem for problem in [answer.get("problem")] if problem]
-        elif plan.steps:
-            raise QuiesceError("Nothing was prepared for %s." % plan.device)
-        self._state = state = Quiesced(plan, link)
+        self._state = state = Quiesced(self)
         try:
+            for plan in plans:
+                state.add(plan)
             yield state
         except BaseException as error:
             state.abandon(error)
@@ -154,9 +182,31 @@ class Quiescer:
         state.release()
 
     def check(self) -> None:
-        """Raise QuiesceError where the source no longer holds still. Cheap."""
+        """Raise QuiesceError where a source is no longer quiesced. Cheap."""
         if self._link and not (self._state and self._state.released):
             self._link.check()
+
+    def carry_out(self, plan: QuiescePlan) -> None:
+        """Do the steps of one plan, after those that are done already. Raises QuiesceError, RestoreError."""
+        if not plan.steps:
+            return
+        if not self._link:
+            raise QuiesceError("Nothing was prepared for %s." % plan.device)
+        answer = self._link.ask(
+            {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
+            self.timeout + ANSWER_PATIENCE,
+        )
+        problem = answer.get("problem")
+        self.notes += [problem] if problem and problem not in self.notes else []
+
+    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+        """Undo all steps. Returns the entries, what failed, and why a source was not quiesced (empty: it was)."""
+        return self._link.restore() if self._link else ([], [], "")
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The steps that are done and not undone."""
+        return list(self._link.entries) if self._link else []
 
 
 class _Link:
@@ -186,7 +236,8 @@ class _Link:
             error = kind(answer["message"], answer["hint"])
             error.steps = answer["steps"]
             raise error
-        if "restored" in answer and message["do"] != "restore":
+        if "restored" in answer:  # by itself, and then it did what it was asked for
+            self.restore()
             raise _not_still(answer["reason"])
         return answer
 
@@ -196,7 +247,9 @@ class _Link:
         try:
             if not self._lost and self._restored is None:
                 self._channel.send({"do": "restore"})
-                self._restored = self._answer(ANSWER_PATIENCE)
+                while self._restored is None:
+                    answer = self._answer(ANSWER_PATIENCE)
+                    self._restored = answer if "restored" in answer else None
         except ChannelClosedError:
             self._lost = True
         if self._restored is not None:
