@@ -252,16 +252,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import describe, discovery, selection
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import as_dict, identifiers
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery.observe import observe
 
 
 def listed(module: AnsibleModule) -> dict[str, Any]:
     """The disks that were asked for, as exit_json takes them."""
-    wanted = selection.parse_identifiers(module.params["disks"], "disks")
-    machine = discovery.observe()
-    disks = [selection.select(machine, identifier) for identifier in wanted] if wanted else machine.disks
+    wanted = identifiers.parse_identifiers(module.params["disks"], "disks")
+    machine = observe()
+    disks = [identifiers.select(machine, identifier) for identifier in wanted] if wanted else machine.disks
     warnings = [warning for identifier in wanted for warning in identifier.warnings]
-    return {"changed": False, "disks": [describe.disk_as_dict(disk) for disk in disks], "warnings": warnings}
+    return {"changed": False, "disks": [as_dict.disk_as_dict(disk) for disk in disks], "warnings": warnings}
 
 
 def main() -> None:

@@ -371,22 +371,24 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     comparison_options,
     run_core,
 )
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import request, selection, sync
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import SyncRequest, parse_partitions
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import disk_sync
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
     options = module.params
-    report = sync.run(
-        request.SyncRequest(
+    report = disk_sync.run(
+        SyncRequest(
             source=options["source"],
             target=options["target"],
-            partitions=request.parse_partitions(options["partitions"]),
+            partitions=parse_partitions(options["partitions"]),
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
             quiesce_fallback=options["quiesce_fallback"],
             scope=options["scope"],
-            protected=selection.parse_identifiers(options["protected"], "protected"),
+            protected=identifiers.parse_identifiers(options["protected"], "protected"),
             eject=options["eject"],
             check=module.check_mode,
             **comparison_options(module),

@@ -219,18 +219,15 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     QUIESCING,
     run_core,
 )
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import (
-    delta_apply,
-    delta_create,
-    request,
-    selection,
-)
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import DeltaRequest
 
 
 def worked(module: AnsibleModule) -> dict[str, Any]:
     """The result of one run, as exit_json takes it."""
     options = module.params
-    wanted = request.DeltaRequest(
+    wanted = DeltaRequest(
         image=options["image"],
         delta=options["delta"],
         digest=options["digest"] or "",
@@ -239,10 +236,10 @@ def worked(module: AnsibleModule) -> dict[str, Any]:
         quiesce=options["quiesce"],
         quiesce_timeout=options["quiesce_timeout"],
         create=options["create"],
-        protected=selection.parse_identifiers(options["protected"], "protected"),
+        protected=identifiers.parse_identifiers(options["protected"], "protected"),
         check=module.check_mode,
     )
-    result: dict[str, Any] = (delta_create if options["state"] == "created" else delta_apply).run(wanted)
+    result: dict[str, Any] = (create if options["state"] == "created" else apply).run(wanted)
     return result
 
 

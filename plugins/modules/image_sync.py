@@ -195,20 +195,22 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     comparison_options,
     run_core,
 )
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import image, request, selection
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import ImageRequest
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import image_sync
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
     options = module.params
-    report = image.run(
-        request.ImageRequest(
+    report = image_sync.run(
+        ImageRequest(
             source=options["source"],
             target=options["target"],
             create=options["create"],
             punch_zeros=options["punch_zeros"],
             keep=options["keep"],
-            protected=selection.parse_identifiers(options["protected"], "protected"),
+            protected=identifiers.parse_identifiers(options["protected"], "protected"),
             quiesce=options["quiesce"],
             quiesce_timeout=options["quiesce_timeout"],
             check=module.check_mode,

@@ -10,9 +10,10 @@ import sys
 import time
 from contextlib import ExitStack
 
-from blksync import device
-from blksync.engines import choose
-from blksync.engines.base import Monitor, whole
+from blksync.engines.base import Monitor
+from blksync.engines.choice import choose
+from blksync.ranges import whole
+from blksync.system import device
 
 
 def main(name: str, source_path: str, target_path: str) -> None:

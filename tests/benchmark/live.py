@@ -15,11 +15,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from blksync import discovery
-from blksync.live.instances import find_tracefs
-from blksync.live.recorder import WriteRecorder
-from blksync.live.rounds import LiveDoubtError
-from blksync.quiesce import libc
+from blksync.discovery.observe import observe
+from blksync.errors import LiveDoubtError
+from blksync.live.dirty_tracker import WriteRecorder
+from blksync.system import libc
+from blksync.system.tracefs import find_tracefs
 from tests.support import own_mounts
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.mounted import freeze, thaw
@@ -110,7 +110,7 @@ def _slowdown(source: PartitionedDisk, mountpoint: Path, seconds: float) -> Slow
     busy = mountpoint / "busy"
     with Load("busy", busy, seconds) as load:
         plain = load.writes() / seconds
-    disk = next(disk for disk in discovery.observe().disks if disk.path == source.path)
+    disk = next(disk for disk in observe().disks if disk.path == source.path)
     partition = disk.partitions[0]
     with WriteRecorder(disk, {partition: BLOCK}) as recorder:
         _still(mountpoint, lambda: recorder.restart(partition))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.quiesce.state import FOLDER
+from blksync.paths import RUN_FOLDER
 from tests.support.ansible import NAMESPACE, ansible_environment
 from tests.support.disks import MIB, SECTOR
 from tests.support.mounted import MountedPair, wait_for
@@ -90,7 +90,7 @@ def kill(pid: int) -> None:
 
 def root_is_frozen(pair: MountedPair) -> bool:
     """As the state file says it: to try would disturb the sync."""
-    for file in Path(FOLDER).glob("quiesce-*.json"):
+    for file in Path(RUN_FOLDER).glob("quiesce-*.json"):
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(file.read_text())
             points = [point for entry in state["entries"] for point in entry["step"]["mounts"]]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from blksync.request import ImageRequest
+from blksync.options import ImageRequest
 from tests.support.digest_images import Images, on_disk, overwrite, used
 from tests.support.disks import MIB
 from tests.support.sync_driver import Driven

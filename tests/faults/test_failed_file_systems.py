@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from blksync.discovery.model import Machine
 from blksync.errors import QuiesceError
-from blksync.machine import Machine, Mount
-from blksync.quiesce import Quiescer, freeze
+from blksync.quiesce.actions import freeze
+from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import steps_for
+from blksync.system.mountinfo import Mount
 from tests.support import machines
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.mounted import MountedPair, wait_for

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync.processes import waits_in_kernel
-from blksync.quiesce import quiescer, state
-from blksync.quiesce.freeze import FIFREEZE, LEAVE_PATIENCE
+from blksync.quiesce import client, recovery
+from blksync.quiesce.actions.freeze import LEAVE_PATIENCE
+from blksync.quiesce.actions.freeze_process import FIFREEZE
+from blksync.system.processes import waits_in_kernel
 from tests.support import hung_writer
 from tests.support.hung_writer import HungWriter
 from tests.support.mounted import MountedPair, wait_for
@@ -36,8 +37,8 @@ def pair(tmp_path: Path) -> Iterator[MountedPair]:
         yield pair
 
 
-def runs(pair: MountedPair, patience: float = 0) -> list[state.RestoredRun]:
-    return [run for run in state.restore_state(patience=patience) if pair.source.path in run.label]
+def runs(pair: MountedPair, patience: float = 0) -> list[recovery.RestoredRun]:
+    return [run for run in recovery.restore_state(patience=patience) if pair.source.path in run.label]
 
 
 def freezers(pair: MountedPair) -> list[int]:
@@ -94,7 +95,7 @@ def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> N
         driven.wait_for("quiescing:2")
         begun = time.monotonic()
         end = driven.end()
-        assert time.monotonic() - begun < quiescer.ANSWER_PATIENCE  # it was not given up
+        assert time.monotonic() - begun < client.ANSWER_PATIENCE  # it was not given up
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
         assert end["report"]["partitions"][-1]["frozen_seconds"] >= LEAVE_PATIENCE  # writers wait still

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from blksync import image, sync
-from blksync import plan as planning
 from blksync.errors import QuiesceError
-from blksync.plan import Pair
-from blksync.progress import Progress
+from blksync.options import ImageRequest, SyncRequest
 from blksync.quiesce.plan import steps_for
-from blksync.request import ImageRequest, SyncRequest
+from blksync.sync import disk_plan, disk_sync, image_sync
+from blksync.sync.monitor import Progress
+from blksync.sync.plan import Pair
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.frozen_truth import FrozenTruth, hashes
@@ -53,7 +52,7 @@ def pair(tmp_path: Path) -> Iterator[MountedPair]:
 @pytest.fixture
 def _unmounting(monkeypatch: pytest.MonkeyPatch) -> None:
     """This kernel has no vfat: ext2 stands for what can only be unmounted."""
-    monkeypatch.setattr(planning, "steps_for", functools.partial(steps_for, unfreezable=UNFREEZABLE))
+    monkeypatch.setattr(disk_plan, "steps_for", functools.partial(steps_for, unfreezable=UNFREEZABLE))
 
 
 def raw_write(path: str, offset: int = 0) -> None:
@@ -110,24 +109,24 @@ def test_a_raw_writer(pair: MountedPair, way: Callable[[MountedPair], int], past
     path, offset = (pair.source.path, start(pair, number)) if past else (pair.source.partition(number), 0)
     before = pair.mounts()
     with pytest.raises(QuiesceError) as caught:
-        sync.run(request(pair, number), Once(lambda: raw_write(path, offset), number))
+        disk_sync.run(request(pair, number), Once(lambda: raw_write(path, offset), number))
     assert_refused(caught.value)
     assert (pair.mounts(), pair.frozen()) == (before, [])
-    assert sync.run(request(pair, number)).pairs[0].complete
+    assert disk_sync.run(request(pair, number)).pairs[0].complete
 
 
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_raw_writer_where_nothing_is_quiesced(pair: MountedPair, idle: bool) -> None:
     (as_idle if idle else as_read_only)(pair)
     with pytest.raises(QuiesceError) as caught:
-        sync.run(request(pair, 2, quiesce="none"), Once(lambda: raw_write(pair.source.partition(2))))
+        disk_sync.run(request(pair, 2, quiesce="none"), Once(lambda: raw_write(pair.source.partition(2))))
     assert_refused(caught.value)
 
 
 def test_a_write_to_the_first_source_while_the_second_is_read(pair: MountedPair) -> None:
     """All sources hold still until the last one has been read."""
     with pytest.raises(QuiesceError) as caught:
-        sync.run(request(pair, 1, 2), Once(lambda: raw_write(pair.source.partition(1))))
+        disk_sync.run(request(pair, 1, 2), Once(lambda: raw_write(pair.source.partition(1))))
     assert_refused(caught.value)
 
 
@@ -141,7 +140,7 @@ def test_read_only_and_writable_in_between(pair: MountedPair) -> None:
         run("mount", "-o", "remount,ro", str(pair.root))
 
     with pytest.raises(QuiesceError) as caught:
-        sync.run(request(pair, 2), Once(upgrade))
+        disk_sync.run(request(pair, 2), Once(upgrade))
     assert_refused(caught.value)
 
 
@@ -172,7 +171,7 @@ def test_a_restless_writer_and_a_live_copy(pair: MountedPair, fallback: bool) ->
     )
     before = pair.mounts()
     with pytest.raises(QuiesceError) as caught, restless(pair.source.partition(2)):
-        sync.run(live)
+        disk_sync.run(live)
     assert_refused(caught.value)
     assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (before, [], [])
 
@@ -188,14 +187,14 @@ def test_an_image_file_that_is_written_to_and_dated_back(tmp_path: Path) -> None
         os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     with pytest.raises(QuiesceError) as caught:
-        image.run(ImageRequest(str(source), str(target), create=True), Once(act))
+        image_sync.run(ImageRequest(str(source), str(target), create=True), Once(act))
     assert_refused(caught.value)
     assert not target.exists()
 
 
 def test_check_mode_says_that_its_numbers_are_of_no_one_moment(pair: MountedPair) -> None:
     check = SyncRequest(pair.source.identifier, pair.target.identifier, partitions=(2,), check=True)
-    (entry,) = sync.run(check, Once(lambda: raw_write(pair.source.partition(2)))).pairs
+    (entry,) = disk_sync.run(check, Once(lambda: raw_write(pair.source.partition(2)))).pairs
     assert any("of no one moment" in note for note in entry.notes)
 
 
@@ -222,7 +221,7 @@ def test_an_upgrade_during_the_copy_is_on_both_partitions_or_on_none(pair: Mount
             threads.append(threading.Thread(target=lambda: (pair.root / "modules").write_bytes(NEW[1])))
             threads[0].start()
 
-    result = sync.run(request(pair, 1, 2, quiesce=quiesce), Once(begin)).as_dict()
+    result = disk_sync.run(request(pair, 1, 2, quiesce=quiesce), Once(begin)).as_dict()
     for thread in threads:
         thread.join()
     assert all(partition["complete"] for partition in result["partitions"])
@@ -248,7 +247,7 @@ def test_what_was_written_through_the_whole_source_disk_just_before(pair: Mounte
     fd = os.open(pair.source.path, os.O_WRONLY)
     try:
         os.pwrite(fd, data, start(pair, 2) + 20 * MIB)
-        sync.run(request(pair, 2))
+        disk_sync.run(request(pair, 2))
     finally:
         os.close(fd)
     assert read(pair.target.partition(2), 20 * MIB, len(data)) == data
@@ -260,7 +259,7 @@ def test_a_reader_of_the_whole_target_disk_sees_the_copy(pair: MountedPair) -> N
     fd = os.open(pair.target.path, os.O_RDONLY)
     try:
         os.pread(fd, 32 * MIB, offset)
-        sync.run(request(pair, 2))
+        disk_sync.run(request(pair, 2))
         held = os.pread(fd, 32 * MIB, offset)
     finally:
         os.close(fd)
@@ -273,7 +272,7 @@ def test_what_was_written_through_the_whole_target_disk_does_not_overwrite_the_c
     fd = os.open(pair.target.path, os.O_RDWR)
     try:
         os.pwrite(fd, os.urandom(4 * MIB), offset + MIB)
-        sync.run(request(pair, 2))
+        disk_sync.run(request(pair, 2))
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -311,7 +310,7 @@ def test_a_trace_that_was_off_for_a_while_and_a_count_that_agrees(
         os.close(fd)
 
     live = SyncRequest(pair.source.identifier, pair.target.identifier, partitions=(2,), quiesce="live")
-    (entry,) = sync.run(live, Once(act)).as_dict()["partitions"]
+    (entry,) = disk_sync.run(live, Once(act)).as_dict()["partitions"]
     assert not entry["live"]["used"]
     assert "past its partitions" in entry["live"]["fallback"]
     assert truth.different(pair.target.partition(2)) == []

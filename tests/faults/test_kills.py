@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.quiesce import state
+from blksync.quiesce import recovery
 from tests.support.mounted import MountedPair, wait_for
 from tests.support.quiesce_driver import ROOT, DrivenQuiesce
 
@@ -47,7 +47,7 @@ def mounts(pair: MountedPair) -> Iterator[list[tuple[object, ...]]]:
         (folder / "news").write_bytes(os.urandom(300_000))
     before = pair.mounts()
     yield before
-    assert not [run for run in state.restore_state() if pair.source.path in run.label]
+    assert not [run for run in recovery.restore_state() if pair.source.path in run.label]
     rerun(pair)
 
 
@@ -123,13 +123,13 @@ def test_sync_and_guardian_killed_leave_what_restore_state_needs(
     with DrivenQuiesce(**pair.request(), **holding(phase)) as driven:
         guardian = driven.wait_for("guardian")["pid"]
         driven.wait_for("holding")
-        (alive,) = (run for run in state.restore_state(patience=0) if pair.source.path in run.label)
+        (alive,) = (run for run in recovery.restore_state(patience=0) if pair.source.path in run.label)
         assert alive.running
         os.kill(guardian, signal.SIGKILL)
         driven.kill()
         driven.process.wait()
         assert pair.frozen() or pair.mounts() != mounts
-        (restored,) = (run for run in state.restore_state() if pair.source.path in run.label)
+        (restored,) = (run for run in recovery.restore_state() if pair.source.path in run.label)
         quiesced = ["unmounted"] if phase in ("quiesced:1", "advanced:1") else ["unmounted", "frozen"]
         assert [action["action"] for action in restored.actions] == quiesced
         assert restored.failures == []
@@ -227,7 +227,7 @@ def test_a_remount_that_fails_is_reported_with_the_command_to_run(
     assert "Run: mount -t ext2 -o nosuid,noexec,relatime %s %s" % (device, pair.boot) in end["msg"]
     assert not end["report"]["partitions"][0]["complete"]
     pair.boot.mkdir()
-    (restored,) = (run for run in state.restore_state() if pair.source.path in run.label)
+    (restored,) = (run for run in recovery.restore_state() if pair.source.path in run.label)
     assert restored.failures == []
     pair.assert_restored(mounts, within=0)
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from blksync.device import device_number
-from blksync.discovery.mounts import read_mounts
-from blksync.disk_lock import RUN_FOLDER
-from blksync.machine import Machine
-from blksync.quiesce import Quiescer
+from blksync.discovery.model import Machine
+from blksync.paths import RUN_FOLDER
+from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import steps_for
-from blksync.quiesce.state import RestoredRun, restore_state
+from blksync.quiesce.recovery import RestoredRun, restore_state
+from blksync.system.device import device_number
+from blksync.system.mountinfo import read_mounts
 from tests.support import machines
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.mounted import MountedPair, freeze, is_frozen, thaw

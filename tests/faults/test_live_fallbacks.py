@@ -16,18 +16,17 @@ from typing import Any
 
 import pytest
 
-from blksync import plan as planning
-from blksync import sync
 from blksync.errors import QuiesceError, RefusedError
-from blksync.live import instances, recorder, rounds
-from blksync.live.instances import EVENT
-from blksync.plan import Pair
-from blksync.progress import Progress
-from blksync.quiesce import libc
-from blksync.quiesce.freeze import Freeze
-from blksync.quiesce.measure import NotPossibleError
+from blksync.live import convergence, dirty_tracker, trace
+from blksync.live.trace import EVENT
+from blksync.options import SyncRequest
+from blksync.quiesce.actions.base import NotPossibleError
+from blksync.quiesce.actions.freeze import Freeze
 from blksync.quiesce.plan import steps_for
-from blksync.request import SyncRequest
+from blksync.sync import disk_plan, disk_sync
+from blksync.sync.monitor import Progress
+from blksync.sync.plan import Pair
+from blksync.system import libc
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.frozen_truth import FrozenTruth, hashes
@@ -101,9 +100,9 @@ def writes_not_counted(pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterato
 
 @contextmanager
 def reader_held_back(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    patch.setattr(instances, "LEAST_BUFFER", 4)
-    patch.setattr(instances, "MOST_BUFFER", 4)
-    patch.setattr(recorder, "WAKE", 60.0)
+    patch.setattr(trace, "LEAST_BUFFER", 4)
+    patch.setattr(trace, "MOST_BUFFER", 4)
+    patch.setattr(dirty_tracker, "WAKE", 60.0)
     yield
 
 
@@ -120,9 +119,9 @@ def no_freezing(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]
 
 @contextmanager
 def not_worth_while(_pair: MountedPair, patch: pytest.MonkeyPatch) -> Iterator[None]:
-    patch.setattr(rounds, "SMALL", 0)
-    patch.setattr(rounds, "SHRINKS", 0.0)
-    patch.setattr(rounds, "LARGE", 1 << 20)
+    patch.setattr(convergence, "SMALL", 0)
+    patch.setattr(convergence, "SHRINKS", 0.0)
+    patch.setattr(convergence, "LARGE", 1 << 20)
     yield
 
 
@@ -194,7 +193,7 @@ def copy(pair: MountedPair, case: Case, patch: pytest.MonkeyPatch, fallback: boo
     writer = MixedWriter(pair.root, 7, 8 * MIB) if case.writer else nullcontext()
     arranged = case.arrange(pair, patch) if case.arrange else nullcontext()
     with writer, arranged:
-        report = sync.run(request, Disturbing(lambda: case.act(pair))).as_dict()
+        report = disk_sync.run(request, Disturbing(lambda: case.act(pair))).as_dict()
     (partition,) = report["partitions"]
     return dict(partition)
 
@@ -252,7 +251,7 @@ def test_where_nothing_is_counted_nothing_is_copied(
 @pytest.fixture
 def two_file_systems(pair: MountedPair, monkeypatch: pytest.MonkeyPatch) -> Iterator[MountedPair]:
     """The second partition holds one that can be frozen, at ``root``, and one that cannot, at ``copy``."""
-    monkeypatch.setattr(planning, "steps_for", functools.partial(steps_for, unfreezable=UNFREEZABLE))
+    monkeypatch.setattr(disk_plan, "steps_for", functools.partial(steps_for, unfreezable=UNFREEZABLE))
     run("umount", str(pair.root))
     with ExitStack() as stack:
         halves = ((pair.root, "mkfs.ext4", 0), (pair.copy, "mkfs.ext2", 24 * MIB))

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from blksync import sync
 from blksync.cli.results import report_lines
 from blksync.errors import CancelledError
-from blksync.job_run import Result
-from blksync.live import rounds
-from blksync.quiesce import state
-from blksync.request import SyncRequest
+from blksync.jobs.run import Result
+from blksync.live import convergence
+from blksync.options import SyncRequest
+from blksync.quiesce import recovery
+from blksync.sync import disk_sync
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR
 from tests.support.frozen_truth import FrozenTruth
@@ -55,8 +55,8 @@ def mounts(pair: MountedPair, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
 
 def rerun(pair: MountedPair, patch: pytest.MonkeyPatch) -> None:
     truth = FrozenTruth(patch, pair.source.partition(2))
-    patch.setattr(rounds, "LARGE", 1)
-    (report,) = sync.run(SyncRequest(**request(pair))).as_dict()["partitions"]
+    patch.setattr(convergence, "LARGE", 1)
+    (report,) = disk_sync.run(SyncRequest(**request(pair))).as_dict()["partitions"]
     assert report["live"]["used"], report
     assert truth.different(pair.target.partition(2)) == []
 
@@ -112,7 +112,7 @@ def test_sync_and_guardian_killed(pair: MountedPair, mounts: list[tuple[object, 
         driven.process.wait()
     assert bool(pair.frozen()) is (phase in FROZEN)
     if who == "restore-state":
-        runs = state.restore_state()
+        runs = recovery.restore_state()
         assert [run.failures for run in runs] == [[]] * (phase in FROZEN)
     else:
         with DrivenLive(**request(pair)) as again:

@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
-from blksync import discovery, sync
-from blksync.engines.base import Range
-from blksync.live import dirty_map, rounds
-from blksync.live.dirty_map import DirtyMap
-from blksync.live.recorder import WriteRecorder
-from blksync.pair import PairCopy
-from blksync.request import SyncRequest
+from blksync.discovery.observe import observe
+from blksync.live import convergence, dirty_bitmap
+from blksync.live.dirty_bitmap import DirtyMap
+from blksync.live.dirty_tracker import WriteRecorder
+from blksync.options import SyncRequest
+from blksync.ranges import Range
+from blksync.sync import disk_sync
+from blksync.sync.pair import PairCopy
 from tests.support import tracefs
 from tests.support.disks import MIB, SECTOR, run
 from tests.support.frozen_truth import FrozenTruth
@@ -47,7 +48,7 @@ FASTER = "faster than it can be copied"
 @pytest.fixture(autouse=True)
 def _worth_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """However much of these small disks is written meanwhile, the last of it is copied while frozen."""
-    monkeypatch.setattr(rounds, "LARGE", 1)
+    monkeypatch.setattr(convergence, "LARGE", 1)
 
 
 @pytest.fixture
@@ -73,15 +74,15 @@ def copy(pair: MountedPair, **options: Any) -> dict[str, Any]:
     """What a live sync of the second partition reports of it."""
     options = {"quiesce": "live", "engine": "native", **options}
     request = SyncRequest(pair.source.identifier, pair.target.identifier, partitions=(2,), **options)
-    (partition,) = sync.run(request).as_dict()["partitions"]
+    (partition,) = disk_sync.run(request).as_dict()["partitions"]
     assert partition["complete"]
     return dict(partition)
 
 
 def vary(chance: random.Random, patch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Other options, chunks and ends of rounds for each run."""
-    patch.setattr(dirty_map, "CHUNK", chance.choice((4096, 16384, 65536, MIB)))
-    patch.setattr(rounds, "SMALL", chance.choice((64 * 1024, 512 * 1024, 8 * MIB)))
+    patch.setattr(dirty_bitmap, "CHUNK", chance.choice((4096, 16384, 65536, MIB)))
+    patch.setattr(convergence, "SMALL", chance.choice((64 * 1024, 512 * 1024, 8 * MIB)))
     return {
         "compare": chance.random() < 0.7,
         "verify": chance.choice(("auto", "auto", "full")),
@@ -218,7 +219,7 @@ def test_a_missing_dirty_pass_would_be_seen(
 ) -> None:
     """The control run: what the tests above would say of a sync that overlooks writes."""
     lose(monkeypatch)
-    monkeypatch.setattr(rounds, "SMALL", 64 * 1024)
+    monkeypatch.setattr(convergence, "SMALL", 64 * 1024)
     found: list[int] = []
     with MixedWriter(pair.root, 4, 20 * MIB):
         for _turn in range(3):
@@ -242,7 +243,7 @@ while True:
 @pytest.mark.full
 def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
     """As fast as two processes can write, for some seconds: nothing is lost, and nothing piles up."""
-    machine = discovery.observe()
+    machine = observe()
     disk = next(disk for disk in machine.disks if disk.path == pair.source.path)
     partition = disk.partition(2)
     assert partition is not None

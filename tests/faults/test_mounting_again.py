@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from blksync.device import open_source
-from blksync.discovery.mounts import parse_mountinfo
+from blksync.discovery.model import Machine
 from blksync.errors import DeviceBusyError, QuiesceError, RestoreError
-from blksync.machine import Machine, Mount
-from blksync.quiesce import Quiescer, libc
+from blksync.quiesce.client import Quiesced, Quiescer
 from blksync.quiesce.plan import QuiescePlan, steps_for
-from blksync.quiesce.quiescer import Quiesced
 from blksync.quiesce.step import Step
+from blksync.system import libc
+from blksync.system.device import open_source
+from blksync.system.mountinfo import Mount, parse_mountinfo
 from tests.support import machines
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.mounted import comparable, is_frozen
@@ -271,7 +271,8 @@ def test_what_says_only_when_asked_that_it_cannot_be_frozen_is_unmounted(scene: 
     scene.prepare("mount $D a")
     before = scene.picture()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("blksync.quiesce.freezer.FIFREEZE", 0x5877)  # no such request: "Inappropriate ioctl for device"
+        # No such request: "Inappropriate ioctl for device".
+        patch.setattr("blksync.quiesce.actions.freeze_process.FIFREEZE", 0x5877)
         with scene.quiesced() as state:
             assert [entry["action"] for entry in state.report] == ["unmounted"]
     assert scene.picture() == before

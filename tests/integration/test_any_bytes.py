@@ -92,7 +92,7 @@ def test_the_command_lists_and_syncs(scene: Scene, tmp_path: Path) -> None:
 def test_an_image_of_any_name_is_copied(scene: Scene, tmp_path: Path) -> None:
     image = tmp_path / NAME / ("image " + NAME)
     code = (
-        "import sys; from blksync import image; from blksync.request import ImageRequest;"
+        "import sys; from blksync.sync import image_sync as image; from blksync.options import ImageRequest;"
         " print(image.run(ImageRequest(*sys.argv[1:], create=True, engine='native')).changed)"
     )
     path = "PYTHONPATH=%s" % (ROOT / "plugins" / "module_utils")

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blksync.device import claim_target, open_source
-from blksync.engines.base import Monitor, Outcome, whole
-from blksync.engines.blocksync_fast import BlocksyncFastEngine
+from blksync.engines.base import Monitor, Outcome
+from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
 from blksync.errors import CancelledError, DeviceReadError, DeviceWriteError, EngineError
+from blksync.ranges import whole
+from blksync.system.device import claim_target, open_source
 from tests.support.blocksync_program import PROGRAM, children_of, needs_blocksync_fast, wait_until_gone
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.lost_run import lost_bytes

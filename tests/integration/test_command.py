@@ -219,7 +219,7 @@ def test_history_and_log_on_the_very_file_system_that_is_frozen(mounted: Mounted
         "travel", mounted.source.identifier, mounted.target.identifier, quiesce="freeze", quiesce_timeout=10
     )
     with open(mounted.root / "log", "w") as log:
-        eager = "import blksync.cli.terminal as t, sys, blksync.cli as c; t.LINE_EVERY = 0.0; sys.exit(c.main())"
+        eager = "import blksync.cli.progress_bar as t, sys, blksync.cli as c; t.LINE_EVERY = 0.0; sys.exit(c.main())"
         argv = [sys.executable, "-c", eager, *command.argv("sync", "travel")[3:]]
         done = subprocess.run(argv, env=ENVIRONMENT, stdout=log, stderr=log, timeout=PATIENCE, check=False)
     printed = (mounted.root / "log").read_text()

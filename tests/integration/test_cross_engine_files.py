@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from blksync import algorithms
-from blksync.algorithms import Algorithm
-from blksync.delta import DeltaReader, DeltaWriter
-from blksync.digest import DigestReader, DigestWriter
-from blksync.file_header import Header
+from blksync.formats import algorithms
+from blksync.formats.algorithms import Algorithm
+from blksync.formats.delta_file import DeltaReader, DeltaWriter
+from blksync.formats.digest_file import DigestReader, DigestWriter
+from blksync.formats.header import Header
 from tests.support import program_files as program
 from tests.support.blocksync_program import PROGRAM, needs_blocksync_fast
 from tests.support.program_files import changed, content, without_time

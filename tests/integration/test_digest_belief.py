@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from blksync.engines.evidence import BlockEvidence
+from blksync.engines.native.verify import BlockEvidence
 from blksync.errors import VerificationError
-from blksync.request import ImageRequest
+from blksync.options import ImageRequest
 from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used
 from tests.support.disks import MIB
 from tests.support.sync_driver import Driven

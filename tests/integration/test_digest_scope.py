@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from blksync import image
-from blksync.request import ImageRequest
+from blksync.options import ImageRequest
+from blksync.sync import image_sync
 from tests.support.digest_images import on_disk
 from tests.support.disks import MIB, LoopDevice, run
 
@@ -35,7 +35,7 @@ class Copied:
     def sync(self, **options: Any) -> dict[str, Any]:
         """The report of the pair."""
         values = {"scope": "used", "digest_dir": str(self.folder), "quiesce": "freeze", "engine": "native", **options}
-        (pair,) = image.run(ImageRequest(self.source, str(self.target), **values)).as_image_dict()["partitions"]
+        (pair,) = image_sync.run(ImageRequest(self.source, str(self.target), **values)).as_image_dict()["partitions"]
         return dict(pair)
 
     def assert_copied(self) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync import image
-from blksync.digest import DigestReader
 from blksync.errors import BlksyncError, RefusedError
-from blksync.request import ImageRequest
+from blksync.formats.digest_file import DigestReader
+from blksync.options import ImageRequest
+from blksync.sync import image_sync
 from tests.support.ansible import run_module
 from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used
 from tests.support.disks import MIB, LoopDevice, run
@@ -169,7 +169,7 @@ def test_a_folder_on_what_is_frozen_is_refused(images: Images, tmp_path: Path) -
         try:
             folder = str(mountpoint / "digests")
             with pytest.raises(RefusedError, match="frozen or unmounted") as caught:
-                image.run(ImageRequest(device.path, str(tmp_path / "new.img"), create=True, digest_dir=folder))
+                image_sync.run(ImageRequest(device.path, str(tmp_path / "new.img"), create=True, digest_dir=folder))
             assert [refusal.code for refusal in caught.value.refusals] == ["digest_folder_quiesced"]
         finally:
             run("umount", str(mountpoint))

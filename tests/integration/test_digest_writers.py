@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from blksync import image
 from blksync.errors import RefusedError
-from blksync.image_file import FICLONE, punch
-from blksync.plan import Pair
-from blksync.progress import Progress
-from blksync.request import ImageRequest
+from blksync.options import ImageRequest
+from blksync.sync import image_sync
+from blksync.sync.image_target import FICLONE, punch
+from blksync.sync.monitor import Progress
+from blksync.sync.plan import Pair
 from tests.support.digest_images import SIZE, Images, overwrite, reason, used
 from tests.support.disks import MIB, LoopDevice, run
 
@@ -236,7 +236,7 @@ def test_lazytime_is_refused_since_a_loss_of_power_takes_times_back(tmp_path: Pa
         try:
             images = Images(tmp_path, mountpoint / "target.img")
             with pytest.raises(RefusedError, match="nolazytime") as caught:
-                image.run(ImageRequest(**images.options()))
+                image_sync.run(ImageRequest(**images.options()))
             assert [refusal.code for refusal in caught.value.refusals] == ["digest_lazytime"]
         finally:
             run("umount", str(mountpoint))

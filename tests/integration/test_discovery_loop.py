@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery
-from blksync.machine import Disk, Partition
+from blksync.discovery.model import Disk, Partition
+from blksync.discovery.observe import observe
 from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -55,7 +55,7 @@ def mount(cleanup: ExitStack, tmp_path: Path) -> Callable[..., Path]:
 
 def observed(device: LoopDevice) -> Disk:
     """What discovery says of a disk now."""
-    return next(found for found in discovery.observe().disks if found.devno == device.devno)
+    return next(found for found in observe().disks if found.devno == device.devno)
 
 
 def observed_partition(device: LoopDevice, number: int) -> Partition:
@@ -164,7 +164,7 @@ def test_loop_device_over_a_file_on_a_partition(
     inner = cleanup.enter_context(LoopDevice(8 * MIB, folder, name="inner file"))
     run("mkfs.ext4", "-q", inner.path)
     inside = mount(inner.path, "inside")
-    machine = discovery.observe()
+    machine = observe()
     assert sorted(machine.disks_under(inner.devno)) == sorted((inner.devno, disk.devno))
     (holder,) = observed_partition(disk, 2).holders
     assert (holder.path, holder.kind, holder.devno) == (inner.path, "loop", inner.devno)
@@ -192,7 +192,7 @@ def test_swap_on_a_partition_and_in_a_file(
         run("mkswap", path)
         run("swapon", path)
         cleanup.callback(run, "swapoff", path)
-    machine = discovery.observe()
+    machine = observe()
     found = next(item for item in machine.disks if item.devno == disk.devno)
     assert [part.swap for part in found.partitions] == [True, False]
     assert found.partitions[0].fstype == "swap"
@@ -210,7 +210,7 @@ def test_btrfs_on_two_disks(cleanup: ExitStack, mount: Callable[..., Path]) -> N
     folder = mount(paths[0], "btrfs")
     run("btrfs", "subvolume", "create", str(folder / "sub"))
     inner = cleanup.enter_context(LoopDevice(4 * MIB, folder / "sub"))
-    machine = discovery.observe()
+    machine = observe()
     for disk in disks:
         assert [item.mountpoint for item in observed_partition(disk, 1).mounts] == [str(folder)]
         assert [item.path for item in observed_partition(disk, 1).holders] == [inner.path]
@@ -228,7 +228,7 @@ def test_read_only_disk(disk: PartitionedDisk) -> None:
 
 
 def test_loop_devices_without_a_file_are_no_disks() -> None:
-    machine = discovery.observe()
+    machine = observe()
     unused = [path for path in Path("/sys/class/block").glob("loop*") if not (path / "loop").exists()]
     assert not {path.name for path in unused} & {disk.name for disk in machine.disks}
 
@@ -254,7 +254,7 @@ def test_it_is_quick(disk: PartitionedDisk) -> None:
     durations = []
     for _turn in range(5):
         start = time.monotonic()
-        discovery.observe()
+        observe()
         durations.append(time.monotonic() - start)
     assert min(durations) < 0.5
 
@@ -262,7 +262,7 @@ def test_it_is_quick(disk: PartitionedDisk) -> None:
 @pytest.mark.needs("strace")
 def test_nothing_is_opened_for_writing(disk: PartitionedDisk, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    code = "from blksync import discovery; print(len(discovery.observe().disks))"
+    code = "from blksync.discovery import observe as discovery; print(len(discovery.observe().disks))"
     command = ["strace", "-f", "-e", "trace=open,openat,creat,unlink,unlinkat,mkdir,mkdirat", "-o", str(trace)]
     environment = {**os.environ, "PYTHONPATH": "plugins/module_utils", "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([*command, sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, check=True)

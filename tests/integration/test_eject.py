@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery, eject
+from blksync.discovery.model import Disk, Machine, Switch
+from blksync.discovery.observe import observe
 from blksync.errors import BlksyncError
-from blksync.machine import Disk, Machine, Switch
+from blksync.sync import power_off
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -34,14 +35,14 @@ def switch(tmp_path: Path) -> Path:
 
 
 def look(disk: PartitionedDisk, switch: Path, others: tuple[str, ...] = ()) -> tuple[Disk, Machine]:
-    machine = discovery.observe()
+    machine = observe()
     found = next(each for each in machine.disks if each.devno == disk.devno)
     found = replace(found, switch=Switch(str(switch), others))
     return found, replace(machine, disks=(found,))
 
 
 def test_an_unused_disk_is_powered_off(disk: PartitionedDisk, switch: Path) -> None:
-    eject.power_off(*look(disk, switch))
+    power_off.power_off(*look(disk, switch))
     assert switch.read_text() == "1"
 
 
@@ -53,10 +54,10 @@ def test_a_disk_that_was_mounted_meanwhile_stays_on(disk: PartitionedDisk, switc
     run("mount", disk.partition(2), str(mountpoint))
     try:
         with pytest.raises(BlksyncError, match="copied, but %s was not powered off.*%s" % (disk.path, mountpoint)):
-            eject.power_off(planned, look(disk, switch)[1])
+            power_off.power_off(planned, look(disk, switch)[1])
         # As for a mount in another mount namespace, which cannot be seen.
         with pytest.raises(BlksyncError, match=r"was not powered off.*busy"):
-            eject.power_off(planned, before)
+            power_off.power_off(planned, before)
     finally:
         run("umount", str(mountpoint))
     assert switch.read_text() == ""
@@ -65,7 +66,7 @@ def test_a_disk_that_was_mounted_meanwhile_stays_on(disk: PartitionedDisk, switc
 def test_a_disk_that_got_company_or_is_gone_stays_on(disk: PartitionedDisk, switch: Path) -> None:
     planned, _before = look(disk, switch)
     with pytest.raises(BlksyncError, match="shares its USB device with sdz"):
-        eject.power_off(planned, look(disk, switch, ("sdz",))[1])
+        power_off.power_off(planned, look(disk, switch, ("sdz",))[1])
     with pytest.raises(BlksyncError, match="no longer there"):
-        eject.power_off(replace(planned, serial="OTHER"), look(disk, switch)[1])
+        power_off.power_off(replace(planned, serial="OTHER"), look(disk, switch)[1])
     assert switch.read_text() == ""

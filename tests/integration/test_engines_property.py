@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blksync import device
-from blksync.engines.base import Engine, Monitor, Outcome, whole
-from blksync.engines.blocksync_fast import BlocksyncFastEngine
-from blksync.engines.native import NativeEngine
+from blksync.engines.base import Engine, Monitor, Outcome
+from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
+from blksync.engines.native.engine import NativeEngine
+from blksync.ranges import whole
+from blksync.system import device
 from tests.support.blocksync_program import PROGRAM
 from tests.support.disks import MIB
 from tests.support.pairs import LoopPair, changed_bytes, noise, with_changes

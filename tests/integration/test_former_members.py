@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync import sync
 from blksync.errors import VerificationError
-from blksync.report import SyncReport
-from blksync.request import SyncRequest
+from blksync.options import SyncRequest
+from blksync.sync import disk_sync
+from blksync.sync.result import SyncReport
 from blksync.used_blocks import ranges
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.used_copy import check_ext, mounted
@@ -80,7 +80,7 @@ def disks(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 def copy(scope: str = "used") -> SyncReport:
     request = SyncRequest(SOURCE, TARGET, partitions=(1,), engine="native", quiesce="freeze", scope=scope)
-    return sync.run(request)
+    return disk_sync.run(request)
 
 
 def recognised(path: str) -> tuple[int, str]:

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blksync import delta_apply, delta_create, durable
-from blksync.device import Device
+from blksync.deltas import apply as delta_apply
+from blksync.deltas import create as delta_create
+from blksync.discovery.model import Machine
 from blksync.errors import BlksyncError, DeltaError, FileFormatError, RefusedError
-from blksync.machine import Machine
-from blksync.request import DeltaRequest
+from blksync.options import DeltaRequest
+from blksync.system import atomic_file
+from blksync.system.device import Device
 from tests.support import program_files as program
 from tests.support.ansible import run_module
 from tests.support.blocksync_program import needs_blocksync_fast
@@ -223,7 +225,7 @@ def test_an_interrupted_creation_is_completed(chain: Chain, monkeypatch: pytest.
 
     with monkeypatch.context() as patched:
         for name in ("replace", "move"):
-            patched.setattr(durable, name, interrupted(getattr(durable, name)))
+            patched.setattr(atomic_file, name, interrupted(getattr(atomic_file, name)))
         with pytest.raises(KeyboardInterrupt):
             chain.create()
     assert chain.create()["pending"] is (moves == 2)
@@ -288,7 +290,7 @@ def test_a_half_applied_image_takes_no_other_delta(chain: Chain, monkeypatch: py
 def test_a_source_that_is_written_to_meanwhile(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     chain.step()
     chain.source.write_bytes(with_changes(noise(SIZE), [0]))
-    from blksync.engines.native import NativeEngine
+    from blksync.engines.native.engine import NativeEngine
 
     extract = NativeEngine.extract
 

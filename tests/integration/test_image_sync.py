@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from blksync import image
-from blksync.engines import native
+from blksync.discovery.model import Machine
+from blksync.engines.native import copy_pass
 from blksync.errors import BlksyncError, QuiesceError
-from blksync.machine import Machine
-from blksync.plan import Pair
-from blksync.progress import Progress
-from blksync.request import ImageRequest
+from blksync.options import ImageRequest
+from blksync.sync import image_sync
+from blksync.sync.monitor import Progress
+from blksync.sync.plan import Pair
 from tests.support.ansible import run_module
 from tests.support.blocks import content
 from tests.support.blocksync_program import PROGRAM
@@ -41,7 +41,7 @@ def sync(source: Path, target: Path, progress: Progress | None = None, **options
     values = {"engine": "native", **options}
     if values["engine"] == "blocksync_fast" and not PROGRAM:
         pytest.skip("blocksync-fast is not installed")
-    return image.run(ImageRequest(str(source), str(target), **values), progress, nothing).as_image_dict()
+    return image_sync.run(ImageRequest(str(source), str(target), **values), progress, nothing).as_image_dict()
 
 
 def allocated(path: Path) -> int:
@@ -155,7 +155,7 @@ class During(Progress):
 def test_a_source_that_is_written_to_meanwhile_is_noticed(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(native, "REPORT", 1)
+    monkeypatch.setattr(copy_pass, "REPORT", 1)
     target, folder = tmp_path / "target.img", tmp_path / "digests"
     sync(source, target, create=True, digest_dir=str(folder))
     with pytest.raises(QuiesceError, match="written to while"):

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from blksync import device
-from blksync.engines.base import Monitor, Outcome, Range, whole
-from blksync.engines.native import NativeEngine
+from blksync.engines.base import Monitor, Outcome
+from blksync.engines.native.engine import NativeEngine
 from blksync.errors import DirectIOError, VerificationError
+from blksync.ranges import Range, whole
+from blksync.system import device
 from tests.support.disks import MIB
 from tests.support.no_direct_io import refuse_to_open, refuse_to_read
 from tests.support.pairs import LoopPair, changed_bytes, noise, with_changes
@@ -237,10 +238,10 @@ def test_image_files_of_any_size(tmp_path: Path, folder: str, size: int) -> None
 
 MEASURED = """
 import sys
-from blksync import device
-from blksync.engines.base import Monitor, whole
-from blksync.engines.native import NativeEngine
-from blksync.errors import DirectIOError, VerificationError
+from blksync.system import device
+from blksync.engines.base import Monitor; from blksync.ranges import whole
+from blksync.engines.native.engine import NativeEngine
+from blksync.errors import DirectIOError; from blksync.errors import VerificationError
 with device.open_source(sys.argv[1]) as source, device.claim_target(sys.argv[2]) as target:
     outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), "full")
     assert outcome.evidence.verify(target, Monitor()) == source.size == outcome.bytes_written

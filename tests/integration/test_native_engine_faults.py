@@ -17,10 +17,11 @@ from types import FrameType
 
 import pytest
 
-from blksync import device
-from blksync.engines.base import Monitor, Outcome, whole
-from blksync.engines.native import NativeEngine
+from blksync.engines.base import Monitor, Outcome
+from blksync.engines.native.engine import NativeEngine
 from blksync.errors import CancelledError, DeviceReadError, DeviceWriteError
+from blksync.ranges import whole
+from blksync.system import device
 from tests.support.disks import MIB, LoopDevice
 from tests.support.pairs import LoopPair, engine_threads, noise
 

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from blksync import device
-from blksync.device import Device
-from blksync.engines.base import Evidence, Monitor, Range, whole
-from blksync.engines.evidence import BlockEvidence
-from blksync.engines.layout import Layout
-from blksync.engines.native import NativeEngine
+from blksync.engines.base import Evidence, Monitor
+from blksync.engines.native.engine import NativeEngine
+from blksync.engines.native.verify import BlockEvidence
+from blksync.engines.range_map import Layout
 from blksync.errors import CancelledError, DeviceReadError, VerificationError
+from blksync.ranges import Range, whole
+from blksync.system import device
+from blksync.system.device import Device
 from tests.support.pairs import engine_threads, noise, with_changes
 
 BLOCK = 4096

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery, image_end, image_plan, places
-from blksync import plan as planning
+from blksync.discovery import places
+from blksync.discovery.model import Partition
+from blksync.discovery.observe import beneath_path, observe
 from blksync.errors import InvalidRequestError
-from blksync.machine import Partition
-from blksync.plan import Plan
-from blksync.quiesce.users import describe_users, is_written
-from blksync.request import ImageRequest, SyncRequest
+from blksync.options import ImageRequest, SyncRequest
+from blksync.quiesce.open_files import describe_users, is_written
+from blksync.sync import disk_plan, endpoint, image_plan
+from blksync.sync.plan import Plan
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, drop_partitions, run
 from tests.support.quiesce_driver import DrivenQuiesce
 
@@ -70,7 +71,7 @@ class Scene:
     def plan(self, **options: object) -> Plan:
         """What a sync of the two would do."""
         disks = {"source": self.source.path, "target": self.target.path}  # a second device has the same identifier
-        return planning.make(discovery.observe(), SyncRequest(**{**disks, "quiesce": "freeze", **options}))  # type: ignore[arg-type]
+        return disk_plan.make(observe(), SyncRequest(**{**disks, "quiesce": "freeze", **options}))  # type: ignore[arg-type]
 
     def sync(self) -> dict:
         disks = {"source": self.source.path, "target": self.target.path}
@@ -96,7 +97,7 @@ def start(disk: PartitionedDisk, number: int) -> int:
 
 def second_partition(scene: Scene, disk: PartitionedDisk | None = None) -> Partition:
     wanted = (disk or scene.source).devno
-    found = next(each for each in discovery.observe().disks if each.devno == wanted).partition(2)
+    found = next(each for each in observe().disks if each.devno == wanted).partition(2)
     assert found is not None
     return found
 
@@ -175,13 +176,13 @@ def test_an_idle_second_device_of_the_target_is_refused(scene: Scene) -> None:
 
 def test_one_file_as_source_and_target_is_refused(scene: Scene) -> None:
     twin = scene.attach(scene.source.file, partitions=True)
-    refused = planning.make(discovery.observe(), SyncRequest(scene.source.path, twin, quiesce="freeze")).refusals
+    refused = disk_plan.make(observe(), SyncRequest(scene.source.path, twin, quiesce="freeze")).refusals
     assert "target_held" in {refusal.code for refusal in refused}
 
 
 def test_a_sibling_partition_is_not_touched(scene: Scene) -> None:
     mountpoint = scene.mount(over_disk(scene, scene.source), "mounted")
-    disk = next(each for each in discovery.observe().disks if each.devno == scene.source.devno)
+    disk = next(each for each in observe().disks if each.devno == scene.source.devno)
     assert [[mount.mountpoint for mount in part.all_mounts()] for part in disk.partitions] == [[], [str(mountpoint)]]
     assert scene.plan(partitions=(1,)).pairs[0].quiesce.steps == ()
 
@@ -211,8 +212,8 @@ def file_descriptor(scene: Scene, image: Path) -> Path:
 def refused_image(source: str | Path, target: Path, **options: object) -> set[str]:
     """The codes of the refusals of a copy to an image file."""
     request = ImageRequest(str(source), str(target), quiesce="freeze", **options)  # type: ignore[arg-type]
-    ends = (image_end.look(str(source)), image_end.look(str(target)))
-    return {refusal.code for refusal in image_plan.make(discovery.observe(), *ends, request).refusals}
+    ends = (endpoint.look(str(source)), endpoint.look(str(target)))
+    return {refusal.code for refusal in image_plan.make(observe(), *ends, request).refusals}
 
 
 @pytest.mark.parametrize("path", [symbolic_link, hard_link, bind_mount, file_descriptor])
@@ -232,7 +233,7 @@ def test_a_path_of_a_removed_file_is_refused(scene: Scene) -> None:
     path = file_descriptor(scene, image)
     image.unlink()
     with pytest.raises(InvalidRequestError, match="without a name"):
-        image_end.look(str(path))
+        endpoint.look(str(path))
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_an_overlay_over_a_protected_disk_is_refused(scene: Scene, mounted: Path
 def test_a_target_disk_in_a_file_on_an_overlay_is_stacked(scene: Scene, mounted: Path) -> None:
     with PartitionedDisk(uuid.uuid4().hex[:8], (2048, 2048), folder=scene.overlay(mounted)) as inner:
         assert "stacked_disks" in {refusal.code for refusal in scene.plan(target=inner.identifier).refusals}
-        assert scene.source.devno in discovery.observe().disks_under(inner.devno)
+        assert scene.source.devno in observe().disks_under(inner.devno)
 
 
 def test_overlays_loop_devices_and_binds_are_looked_through(scene: Scene, mounted: Path) -> None:
@@ -267,9 +268,9 @@ def test_overlays_loop_devices_and_binds_are_looked_through(scene: Scene, mounte
     inner = scene.overlay(scene.mount(scene.attach(file), "in the file"), "inner")
     bound = scene.mount(inner, "bound", "--bind")
     partition = second_partition(scene)
-    assert partition.devno in places.beneath(discovery.observe(), str(bound / "digests"))
-    assert partition.devno in discovery.beneath_path(str(bound))
-    assert partition.devno not in discovery.beneath_path(str(scene.folder))
+    assert partition.devno in places.beneath(observe(), str(bound / "digests"))
+    assert partition.devno in beneath_path(str(bound))
+    assert partition.devno not in beneath_path(str(scene.folder))
 
 
 def test_a_loop_device_over_a_file_without_a_path(scene: Scene, mounted: Path) -> None:

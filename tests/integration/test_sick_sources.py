@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from blksync import image, sync
 from blksync.errors import DeviceReadError, RefusedError
-from blksync.report import SyncReport
-from blksync.request import ImageRequest, SyncRequest
+from blksync.options import ImageRequest, SyncRequest
+from blksync.sync import disk_sync, image_sync
+from blksync.sync.result import SyncReport
 from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, identifiers, run
 from tests.support.used_copy import mounted
 
@@ -36,7 +36,7 @@ def disks(request: pytest.FixtureRequest) -> Iterator[tuple[PartitionedDisk, Par
 
 
 def copy(**options: Any) -> SyncReport:
-    return sync.run(SyncRequest(SOURCE, TARGET, **{"partitions": (1,), "engine": "native", **options}))
+    return disk_sync.run(SyncRequest(SOURCE, TARGET, **{"partitions": (1,), "engine": "native", **options}))
 
 
 def refused(**options: Any) -> dict[str, str]:
@@ -139,18 +139,18 @@ def test_an_image_of_a_damaged_file_system(disks: tuple[PartitionedDisk, Partiti
     run("debugfs", "-w", "-R", "set_super_value error_count 2", source)
     request: dict[str, Any] = {"source": source, "target": str(target), "create": True}
     with pytest.raises(RefusedError, match="counts 2"):
-        image.run(ImageRequest(**request))
+        image_sync.run(ImageRequest(**request))
     assert not target.exists()
-    assert image.run(ImageRequest(**request, allow_damaged_source=True)).created
+    assert image_sync.run(ImageRequest(**request, allow_damaged_source=True)).created
     with pytest.raises(RefusedError, match="counts 2"):  # an image file as the source
-        image.run(ImageRequest(source=str(target), target=source))
+        image_sync.run(ImageRequest(source=str(target), target=source))
 
 
 @pytest.mark.timeout(30)
 def test_a_pipe_is_not_looked_into(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RefusedError, match="neither a block device nor a regular file"):
-        image.run(ImageRequest(source=str(tmp_path / "pipe"), target=str(tmp_path / "image"), create=True))
+        image_sync.run(ImageRequest(source=str(tmp_path / "pipe"), target=str(tmp_path / "image"), create=True))
 
 
 def test_an_ext4_with_its_journal_elsewhere(disks: tuple[PartitionedDisk, PartitionedDisk], tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_an_ext4_with_its_journal_elsewhere(disks: tuple[PartitionedDisk, Partit
         with mounted(source, tmp_path):
             assert "its journal" in refused(quiesce="freeze")["source_spans_devices"]
         with LoopDevice(8 * MIB) as target, pytest.raises(RefusedError, match="is the journal of a file system"):
-            image.run(ImageRequest(source=journal, target=target.path))
+            image_sync.run(ImageRequest(source=journal, target=target.path))
 
 
 @pytest.mark.parametrize("disks", [XFS], indirect=True, ids=[""])
@@ -252,11 +252,11 @@ def test_an_image_of_a_disk_needs_the_sectors_of_its_table(tmp_path: Path) -> No
     target = tmp_path / "image"
     guid = "6f9619ff-8b86-d011-b42d-%012x" % os.getpid()
     with PartitionedDisk(guid, (2 * MIB // SECTOR,), "gpt", sector=4096) as disk, ExitStack() as stack:
-        assert image.run(ImageRequest(source=disk.path, target=str(target), create=True)).created
-        assert image.run(ImageRequest(source=str(target), target=disk.path, check=True)).changed is False
+        assert image_sync.run(ImageRequest(source=disk.path, target=str(target), create=True)).created
+        assert image_sync.run(ImageRequest(source=str(target), target=disk.path, check=True)).changed is False
         other = stack.enter_context(LoopDevice(disk.size))
         with pytest.raises(RefusedError, match="gpt on it is made for sectors of 4096 bytes"):
-            image.run(ImageRequest(source=str(target), target=other.path))
+            image_sync.run(ImageRequest(source=str(target), target=other.path))
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [(True, "now holds"), (False, "may hold")])

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from blksync import discovery
+from blksync.discovery.observe import observe
 from tests.support.disks import MIB, LoopDevice, drop_partitions, run
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -37,7 +37,7 @@ def write_table(disk: LoopDevice, script: str) -> None:
 
 
 def stale(disk: LoopDevice) -> tuple[int, ...]:
-    return next(each.stale for each in discovery.observe().disks if each.devno == disk.devno)
+    return next(each.stale for each in observe().disks if each.devno == disk.devno)
 
 
 # partx cannot tell the kernel of an extended partition on sectors of 4096 bytes.

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from blksync.device import Device, allocate, open_source
 from blksync.errors import QuiesceError
 from blksync.quiesce import stillness
 from blksync.quiesce.stillness import Change, Counts, Stillness, change, expect_none
+from blksync.system.device import Device, allocate, open_source
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 
 BLKDISCARD = 0x1277  # linux/fs.h

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from blksync.machine import Disk
+from blksync.discovery.model import Disk
 from tests.support.blocks import assert_equal, content, fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.sync_driver import ROOT, Driven
@@ -222,17 +222,17 @@ def _with_partitions(disk: Disk, **fields: Any) -> Disk:
 
 def _sync_while_looking_twice(target: PartitionedDisk, changed: Callable[[Disk], Disk]) -> None:
     """A sync in this process whose second look at the machine sees the target changed."""
-    from blksync import discovery
-    from blksync import sync as story
-    from blksync.request import SyncRequest
+    from blksync.discovery.observe import observe as observe_machine
+    from blksync.options import SyncRequest
+    from blksync.sync import disk_sync
 
     looks = []
 
     def observe():
-        machine = discovery.observe()
+        machine = observe_machine()
         looks.append(machine)
         if len(looks) == 1:
             return machine
         return replace(machine, disks=tuple(changed(d) if d.path == target.path else d for d in machine.disks))
 
-    story.run(SyncRequest(SOURCE, TARGET, engine="native", quiesce="none"), observe=observe)
+    disk_sync.run(SyncRequest(SOURCE, TARGET, engine="native", quiesce="none"), observe=observe)

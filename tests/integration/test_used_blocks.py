@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from blksync.engines.base import Range, whole
-from blksync.machine import Partition
-from blksync.used_blocks import UsedMap
+from blksync.discovery.model import Partition
+from blksync.ranges import Range, whole
+from blksync.used_blocks.reader import UsedMap
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.file_trees import digests, grow
 from tests.support.used_copy import (

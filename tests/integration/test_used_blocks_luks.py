@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from blksync.machine import Partition
-from blksync.used_blocks import carrier, luks
-from blksync.used_blocks.untold import UntoldError
+from blksync.discovery.model import Partition
+from blksync.used_blocks import filesystem, luks
+from blksync.used_blocks.errors import UntoldError
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.file_trees import digests, grow
 from tests.support.used_copy import Pair, check_ext, copy_used, fill_with_rubbish, mounted, observed
@@ -124,7 +124,7 @@ def test_through_luks(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             before = digests(folder)
             partition = observed(pair.disk)
             if opened is loop_at_payload:
-                monkeypatch.setattr(carrier, "SYSFS", str(tmp_path / "sysfs"))
+                monkeypatch.setattr(filesystem, "SYSFS", str(tmp_path / "sysfs"))
                 partition = as_mapping(pair.disk, tmp_path / "sysfs", device, version)
             used = copy_used(partition, pair.target, folder)
     assert (used.reason, used.skipped > SIZE // 4) == ("", True)

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from blksync import sync
 from blksync.errors import RefusedError
-from blksync.report import SyncReport
-from blksync.request import SyncRequest
+from blksync.options import SyncRequest
+from blksync.sync import disk_sync
+from blksync.sync.result import SyncReport
 from tests.support.ansible import run_module, run_playbook
 from tests.support.blocks import content, fill
 from tests.support.command import Command
@@ -57,12 +57,12 @@ def request(**options: Any) -> SyncRequest:
 def refused(**options: Any) -> dict[str, str]:
     """The hints of a sync's refusals by their codes."""
     with pytest.raises(RefusedError) as caught:
-        sync.run(request(**options))
+        disk_sync.run(request(**options))
     return {refusal.code: refusal.hint for refusal in caught.value.refusals}
 
 
 def synced(**options: Any) -> SyncReport:
-    return sync.run(request(**options))
+    return disk_sync.run(request(**options))
 
 
 def follow(hint: str, target: LoopDevice) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
-from blksync.device import claim_target, open_source
-from blksync.engines.base import Monitor, whole
-from blksync.engines.blocksync_fast import BlocksyncFastEngine
+from blksync.engines.base import Monitor
+from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
+from blksync.ranges import whole
+from blksync.system.device import claim_target, open_source
 
 from .parent import end_with_parent
 

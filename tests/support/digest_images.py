@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from blksync import image
-from blksync.machine import Machine
-from blksync.progress import Progress
-from blksync.request import ImageRequest
+from blksync.discovery.model import Machine
+from blksync.options import ImageRequest
+from blksync.sync import image_sync
+from blksync.sync.monitor import Progress
 
 from .blocksync_program import PROGRAM
 from .disks import MIB
@@ -47,7 +47,7 @@ class Images:
         request = ImageRequest(**self.options(**options))
         if request.engine == "blocksync_fast" and not PROGRAM:
             pytest.skip("blocksync-fast is not installed")
-        result = image.run(request, progress, lambda: Machine(())).as_image_dict()
+        result = image_sync.run(request, progress, lambda: Machine(())).as_image_dict()
         assert request.check or self.target.read_bytes() == self.source.read_bytes()
         return result
 

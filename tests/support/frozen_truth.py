@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from blksync.copy_run import CopyRun
-from blksync.device import device_number
-from blksync.engines.base import Range
-from blksync.live.recorder import WriteRecorder
-from blksync.live.rounds import LiveDoubtError
-from blksync.machine import Partition
-from blksync.quiesce.quiescer import Quiesced
+from blksync.discovery.model import Partition
+from blksync.errors import LiveDoubtError
+from blksync.live.dirty_tracker import WriteRecorder
+from blksync.quiesce.client import Quiesced
+from blksync.ranges import Range
+from blksync.sync.copy_run import CopyRun
+from blksync.system.device import device_number
 
 CHUNK = 64 * 1024
 WINDOW = 1024 * 1024

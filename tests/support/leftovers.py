@@ -29,7 +29,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils")]
 
-from blksync.live.instances import remove_instances  # noqa: E402
+from blksync.system.tracefs import remove_instances  # noqa: E402
 
 from . import own_mounts, owner, tracefs  # noqa: E402
 from .disks import MEMORY, drop_partitions  # noqa: E402

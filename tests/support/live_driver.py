@@ -16,12 +16,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from blksync.copy_run import CopyRun
-from blksync.live import rounds
-from blksync.live.recorder import WriteRecorder
-from blksync.live.rounds import Rounds
-from blksync.monitor import PassMonitor
-from blksync.pair import PairCopy
+from blksync.live import convergence
+from blksync.live.convergence import Rounds
+from blksync.live.dirty_tracker import WriteRecorder
+from blksync.sync.copy_run import CopyRun
+from blksync.sync.monitor import PassMonitor
+from blksync.sync.pair import PairCopy
 
 from . import quiesce_driver
 from .quiesce_driver import DrivenQuiesce, ToldQuiescer, say
@@ -73,7 +73,7 @@ def main() -> int:
     tell(CopyRun, "_copy_quiesced", last_pass)
     tell(PairCopy, "changes", lambda *_arguments: "last read", after=True)
     tell(PairCopy, "end", lambda *_arguments: "verify" if ending else "")
-    rounds.SMALL, rounds.SHRINKS, rounds.MOST, rounds.LARGE = -1, 1e9, 2, 1
+    convergence.SMALL, convergence.SHRINKS, convergence.MOST, convergence.LARGE = -1, 1e9, 2, 1
     return quiesce_driver.main()
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from blksync.machine import Disk, Machine, Mount, Partition
+from blksync.discovery.model import Disk, Machine, Partition
+from blksync.system.mountinfo import Mount
 
 MIB = 1024 * 1024
 

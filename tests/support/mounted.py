@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
-from blksync.discovery.mounts import parse_mountinfo
-from blksync.machine import Mount
-from blksync.quiesce.freeze import FIFREEZE, FITHAW
+from blksync.quiesce.actions.freeze_process import FIFREEZE, FITHAW
+from blksync.system.mountinfo import Mount, parse_mountinfo
 
 from .disks import MIB, SECTOR, PartitionedDisk, run
 from .waiting import wait_for

@@ -13,9 +13,8 @@ import ctypes
 import os
 from pathlib import Path
 
-from blksync.disk_lock import RUN_FOLDER
-from blksync.history import STATE_FOLDER
-from blksync.quiesce import libc
+from blksync.paths import RUN_FOLDER, STATE_FOLDER
+from blksync.system import libc
 
 CLONE_NEWNS = 0x20000  # linux/sched.h; os.unshare() came with Python 3.12
 MS_REC = 0x4000  # linux/mount.h

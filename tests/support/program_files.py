@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Digest and delta files made by the real blocksync-fast, and the recording of those that the unit tests read.
 
-python -m tests.support.program_files tests/unit/golden    records them anew, where the program is installed
+python -m tests.support.program_files tests/unit/formats/golden    records them anew, where the program is installed
 """
 
 from __future__ import annotations

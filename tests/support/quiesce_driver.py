@@ -20,14 +20,13 @@ import subprocess
 import sys
 from typing import Any, Self, Sequence
 
-from blksync import plan as planning
-from blksync import session
-from blksync.device import Device
-from blksync.quiesce import quiescer
-from blksync.quiesce.execution import Failure
+from blksync.quiesce import client
+from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import QuiescePlan, steps_for
-from blksync.quiesce.quiescer import Quiescer
+from blksync.quiesce.runner import Failure
 from blksync.quiesce.step import Entry
+from blksync.sync import disk_plan, session
+from blksync.system.device import Device
 
 from . import sync_driver
 from .no_direct_io import refuse_to_open
@@ -77,7 +76,7 @@ def say(step: str, hold_in: str, **facts: Any) -> None:
 def main() -> int:
     """Run the sync as sync_driver does."""
     options = json.loads(sys.argv[1])
-    vars(planning)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
+    vars(disk_plan)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
     vars(session)["Quiescer"] = ToldQuiescer
     flush = Device.flush
 
@@ -88,7 +87,7 @@ def main() -> int:
     setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
     vars(os)["open"] = refuse_to_open((options.pop("indirect", ""),))
     if "patience" in options:
-        quiescer.ANSWER_PATIENCE = quiescer.DEATH_PATIENCE = options.pop("patience")
+        client.ANSWER_PATIENCE = client.DEATH_PATIENCE = options.pop("patience")
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
     return sync_driver.main()

@@ -13,9 +13,9 @@ import re
 import sys
 from pathlib import Path
 
-from blksync import discovery
-from blksync.discovery import System
+from blksync.discovery.host import System
 from blksync.discovery.loops import Backing
+from blksync.discovery.observe import observe
 from blksync.discovery.probes import BLKID, LSBLK
 from blksync.discovery.sysfs import BLOCK
 
@@ -158,7 +158,7 @@ class Recorder(System):
 def record(folder: Path) -> None:
     """Record this machine into a new folder."""
     recorder = Recorder(folder)
-    discovery.observe(recorder)
+    observe(recorder)
     recorder.save()
 
 

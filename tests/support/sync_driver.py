@@ -21,11 +21,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from blksync import image, sync  # noqa: E402
 from blksync.errors import BlksyncError  # noqa: E402
-from blksync.plan import Pair  # noqa: E402
-from blksync.progress import Progress  # noqa: E402
-from blksync.request import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
+from blksync.options import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
+from blksync.sync import disk_sync, image_sync  # noqa: E402
+from blksync.sync.monitor import Progress  # noqa: E402
+from blksync.sync.plan import Pair  # noqa: E402
 
 from .parent import end_with_parent  # noqa: E402
 
@@ -65,9 +65,9 @@ def main() -> int:
     of_images = options.pop("request", "") == ImageRequest.__name__
     try:
         if of_images:
-            result = image.run(ImageRequest(**options), Told(hold_at)).as_image_dict()
+            result = image_sync.run(ImageRequest(**options), Told(hold_at)).as_image_dict()
         else:
-            report = sync.run(SyncRequest(**options), Told(hold_at))
+            report = disk_sync.run(SyncRequest(**options), Told(hold_at))
             result = dict(report.as_dict(), warnings=report.warnings)
     except BlksyncError as error:
         print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": error.report}), flush=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from blksync.discovery.mounts import read_mounts
-from blksync.live.instances import EVENT
-from blksync.quiesce import libc
+from blksync.live.trace import EVENT
+from blksync.system import libc
+from blksync.system.mountinfo import read_mounts
 
 FOLDER = Path("/sys/kernel/tracing")
 

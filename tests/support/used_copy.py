@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery
-from blksync.device import claim_target, open_source
-from blksync.engines.base import Monitor, Range
-from blksync.engines.native import NativeEngine
-from blksync.machine import Partition
-from blksync.used_blocks import UsedBlocks, UsedMap, fsmap
+from blksync.discovery.model import Partition
+from blksync.discovery.observe import observe
+from blksync.engines.base import Monitor
+from blksync.engines.native.engine import NativeEngine
+from blksync.ranges import Range
+from blksync.system.device import claim_target, open_source
+from blksync.used_blocks import getfsmap
+from blksync.used_blocks.ranges import UsedBlocks
+from blksync.used_blocks.reader import UsedMap
 
 from .disks import MIB, PartitionedDisk, run
 from .mounted import freeze, thaw, wait_for
@@ -50,7 +53,7 @@ class Pair:
 
 def observed(disk: PartitionedDisk, number: int = 1) -> Partition:
     """What discovery says of a partition now."""
-    found = next(found for found in discovery.observe().disks if found.devno == disk.devno).partition(number)
+    found = next(found for found in observe().disks if found.devno == disk.devno).partition(number)
     assert found is not None
     return found
 
@@ -110,11 +113,11 @@ def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[ran
     try:
 
         def ask(buffer: bytearray) -> None:
-            fcntl.ioctl(fd, fsmap.FS_IOC_GETFSMAP, buffer, True)
+            fcntl.ioctl(fd, getfsmap.FS_IOC_GETFSMAP, buffer, True)
 
-        device = fsmap.encode(partition.devno)
-        maps = [fsmap.parse_free(fsmap.pages(ask, count), device, partition.size, 0) for count in (8192, 1, 2, 7)]
-        records = [struct.unpack("=8xQ16xQ24x", page) for page in fsmap.pages(ask, 1)]
+        device = getfsmap.encode(partition.devno)
+        maps = [getfsmap.parse_free(getfsmap.pages(ask, count), device, partition.size, 0) for count in (8192, 1, 2, 7)]
+        records = [struct.unpack("=8xQ16xQ24x", page) for page in getfsmap.pages(ask, 1)]
     finally:
         thaw(folder)
         os.close(fd)

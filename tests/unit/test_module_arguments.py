@@ -14,16 +14,16 @@ from typing import Any
 
 import pytest
 
-from blksync import request
-from blksync.request import DeltaRequest, ImageRequest, SyncRequest
+from blksync import options
+from blksync.options import DeltaRequest, ImageRequest, SyncRequest
 from tests.tooling.paths import ROOT
 
 COLLECTION = "ansible_collections.blksync.backup"
 SHARED_CHOICES = {
-    "engine": request.ENGINES,
-    "verify": request.VERIFY_MODES,
-    "scope": request.SCOPES,
-    "block_size": request.BLOCK_SIZES,
+    "engine": options.ENGINES,
+    "verify": options.VERIFY_MODES,
+    "scope": options.SCOPES,
+    "block_size": options.BLOCK_SIZES,
 }
 NOT_OFFERED = {
     "disk_sync": {"check"},
@@ -94,7 +94,7 @@ def test_disk_sync_hands_every_option_on(monkeypatch: pytest.MonkeyPatch) -> Non
         taken.append(wanted)
         raise SpecificationTaken
 
-    monkeypatch.setattr(module.sync, "run", take)
+    monkeypatch.setattr(module.disk_sync, "run", take)
     with pytest.raises(SpecificationTaken):
         module.synced(SimpleNamespace(params=OTHER_VALUES, check_mode=True))
     expected = dict(OTHER_VALUES, partitions=(3, 5), protected=(), check=True)
@@ -114,7 +114,7 @@ def test_every_value_of_a_request_is_an_option(name: str, monkeypatch: pytest.Mo
 @MODULES
 @pytest.mark.usefixtures("collection")
 def test_choices_are_those_that_the_core_takes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    modes = getattr(REQUESTS[name], "quiesce_modes", request.QUIESCE_MODES)
+    modes = getattr(REQUESTS[name], "quiesce_modes", options.QUIESCE_MODES)
     compared = 0
     for option, choices in {**SHARED_CHOICES, "quiesce": modes}.items():
         found = specification(name, monkeypatch).get(option)

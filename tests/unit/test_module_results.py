@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from blksync import plan
-from blksync.report import LiveReport, PairReport, SyncReport
-from blksync.request import SyncRequest
+from blksync.options import SyncRequest
+from blksync.sync import disk_plan
+from blksync.sync.result import LiveReport, PairReport, SyncReport
 from tests.support.machines import disk, machine, partition
 from tests.tooling.paths import ROOT
 
@@ -32,7 +32,7 @@ def documented() -> dict[str, Any]:
 
 def returned() -> dict[str, Any]:
     """A result in which every field has a value."""
-    made = plan.make(
+    made = disk_plan.make(
         machine(disk("sda", 8, "11111111", *(partition("sda", n, 8) for n in (1, 2, 3))), disk("sdb", 9, "22222222")),
         SyncRequest("11111111", "22222222", quiesce="none"),
     )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from blksync import request
-from blksync.jobs import WHEN_ABSENT, Job
+from blksync.jobs.config import WHEN_ABSENT, Job
+from blksync.options import DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
 
 ROLES = sorted((Path(__file__).resolve().parents[2] / "roles").iterdir())
 
@@ -64,10 +64,10 @@ def test_choices_of_a_job_are_those_of_its_file() -> None:
     role = next(role for role in ROLES if role.name == "backup_disk")
     keys = options(role)["backup_disk_jobs"]["options"]
     assert {name: tuple(key["choices"]) for name, key in keys.items() if "choices" in key} == {
-        "engine": request.ENGINES,
-        "quiesce": request.DISK_QUIESCE_MODES,
-        "scope": request.SCOPES,
-        "verify": request.VERIFY_MODES,
+        "engine": ENGINES,
+        "quiesce": DISK_QUIESCE_MODES,
+        "scope": SCOPES,
+        "verify": VERIFY_MODES,
         "when_absent": WHEN_ABSENT,
     }
 

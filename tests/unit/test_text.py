@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blksync import history, jobs
 from blksync.cli import messages, results
-from blksync.cli.columns import align
 from blksync.cli.disks import disk_lines
-from blksync.errors import BlksyncError, InvalidRequestError, JobError, RefusedError
-from blksync.request import ImageRequest
-from blksync.safety import Refusal
+from blksync.cli.format import align
+from blksync.errors import BlksyncError, InvalidRequestError, JobError, Refusal, RefusedError
+from blksync.jobs import config, history
+from blksync.options import ImageRequest
 from blksync.text import cleaned, printable
 from tests.support.machines import disk, mount, partition
 
@@ -113,4 +112,4 @@ def test_a_path_that_no_file_can_have_is_refused(value: str) -> None:
 def test_control_characters_in_a_job_are_refused() -> None:
     text = json.dumps({"version": 1, "name": "x", "source": "serial:a\x00b", "targets": [{"identifier": "22222222"}]})
     with pytest.raises(JobError, match="control characters"):
-        jobs.parse(text, "x.json")
+        config.parse(text, "x.json")

@@ -20,9 +20,9 @@ MESSAGES = 3000  # the queue of /dev/log holds some 277
 HOLD = f"""
 import sys, time
 sys.path.insert(0, "{DEPLOYED}")
-from blksync.discovery import observe
-from blksync.quiesce import Quiescer
-from blksync.quiesce.plan import QuiescePlan, steps_for
+from blksync.discovery.observe import observe
+from blksync.quiesce.client import Quiescer
+from blksync.quiesce.plan import QuiescePlan; from blksync.quiesce.plan import steps_for
 
 machine = observe()
 (disk,) = (disk for disk in machine.disks if disk.ptuuid == sys.argv[1])

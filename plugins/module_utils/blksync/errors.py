@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from .text import printable
@@ -51,11 +52,11 @@ class DiskAmbiguousError(BlksyncError):
 
 
 class RefusedError(BlksyncError):
-    """The plan is unsafe. ``refusals`` holds every reason, as ``safety.Refusal``."""
+    """The plan is unsafe. ``refusals`` holds every reason, as Refusal."""
 
     kind = "refused"
 
-    def __init__(self, refusals: tuple) -> None:  # type: ignore[type-arg]  # safety imports this module
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
         reasons = "; ".join(str(refusal) for refusal in refusals)
         super().__init__("Refused, nothing was written: %s" % reasons)
         self.refusals = refusals
@@ -185,3 +186,21 @@ class JobError(InvalidRequestError):
         super().__init__("%s: %s" % (where, "; ".join(problems)))
         self.where = where
         self.problems = problems
+
+
+class LiveDoubtError(BlksyncError):
+    """What was copied while the source was in use cannot be trusted; the message is why, without a full stop."""
+
+    kind = "live"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason: ``code`` for programs, ``message`` what is wrong, ``hint`` what to do about it."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return "%s %s" % (self.message, self.hint) if self.hint else self.message

@@ -18,9 +18,8 @@ from blksync import cli
 from blksync.cli import main, messages
 from blksync.cli.arguments import ERROR, OK, STALE, TARGET_ABSENT, USAGE
 from blksync.cli.sync import exit_code
-from blksync.errors import BlksyncError, EngineError, InvalidRequestError, RefusedError
-from blksync.job_run import Result
-from blksync.safety import Refusal
+from blksync.errors import BlksyncError, EngineError, InvalidRequestError, Refusal, RefusedError
+from blksync.jobs.run import Result
 from tests.tooling.paths import ROOT
 
 JOB = {"version": 1, "name": "travel", "source": "11111111", "targets": [{"identifier": "22222222"}]}

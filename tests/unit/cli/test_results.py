@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from blksync.cli import results, verify
-from blksync.job_run import Result
+from blksync.jobs.run import Result
 
 MIB = 1024**2
 PAIR: dict[str, Any] = {

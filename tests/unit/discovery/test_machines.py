@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery
-from blksync.machine import Disk, Holder, Machine, Partition
+from blksync.discovery.model import Disk, Holder, Machine, Partition
+from blksync.discovery.observe import observe
 from tests.support.recording import RecordedSystem
 
 MACHINES = Path(__file__).parent / "machines"
@@ -68,5 +68,5 @@ def known(device: Disk | Partition | Holder, hidden: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("name", sorted(folder.name for folder in MACHINES.iterdir() if folder.is_dir()))
 def test_machine(name: str) -> None:
     folder = MACHINES / name
-    found = discovery.observe(RecordedSystem(folder))
+    found = observe(RecordedSystem(folder))
     assert outline(found) == (folder / "expected.txt").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from blksync import discovery
-from blksync.discovery import System
-from blksync.machine import Switch
+from blksync.discovery.host import System
+from blksync.discovery.model import Switch
+from blksync.discovery.observe import observe
 
 HOST = "/sys/devices/pci0000:00/0000:00:14.0"
 USB = HOST + "/usb1/1-2"
@@ -71,7 +71,7 @@ class FakeSysfs(System):
 
     def switches(self) -> dict[str, Switch | None]:
         """What discovery finds, by the disk's name."""
-        return {disk.name: disk.switch for disk in discovery.observe(self).disks}
+        return {disk.name: disk.switch for disk in observe(self).disks}
 
 
 @pytest.fixture

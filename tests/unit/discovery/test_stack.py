@@ -10,9 +10,9 @@ import dataclasses
 import pytest
 
 from blksync.discovery.loops import Backing
-from blksync.discovery.mounts import parse_mountinfo
 from blksync.discovery.stack import Evidence, Stack
 from blksync.discovery.sysfs import BlockDevice
+from blksync.system.mountinfo import parse_mountinfo
 
 DISKS = (
     BlockDevice("sda", "/dev/sda", "8:0", "disk", 1 << 30),

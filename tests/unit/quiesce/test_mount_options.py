@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from blksync.quiesce import libc
 from blksync.quiesce.mount_options import Propagation, command, data, mount_flags, superblock_flags
+from blksync.system import libc
 from tests.support.machines import mount
 
 VFAT = mount(

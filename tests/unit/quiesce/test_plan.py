@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from blksync.discovery.mounts import parse_mountinfo
-from blksync.machine import Holder, Machine, Mount, Partition
-from blksync.places import mount_of
+from blksync.discovery.model import Holder, Machine, Partition
+from blksync.discovery.places import mount_of
 from blksync.quiesce.plan import QuiescePlan, disturbance, steps_for
 from blksync.quiesce.step import Entry, Step
+from blksync.system.mountinfo import Mount, parse_mountinfo
 from tests.support import machines
 
 # The lines that every machine has: id, parent, devno, root, mountpoint, options, propagation - type, source, options.

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blksync.used_blocks.errors import UntoldError
 from blksync.used_blocks.luks import Header, Mapping, parse_header, payload_offset
-from blksync.used_blocks.untold import UntoldError
 
 MIB = 1024 * 1024
 UUID = "0b6e52f4-97a1-4b52-9d6f-3a4c1c0d7e11"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blksync.engines.base import Range, whole
-from blksync.engines.layout import Layout
+from blksync.engines.range_map import Layout
+from blksync.ranges import Range, whole
 from blksync.used_blocks import ranges
 from blksync.used_blocks.ranges import EDGE, GAP, MIRROR, MIRRORS, everything, used_blocks
 

@@ -10,8 +10,8 @@ import logging
 import sys
 from typing import Callable, Sequence
 
-from ..cancellation import fill_standard_descriptors
 from ..errors import BlksyncError, InvalidRequestError
+from ..system.signals import fill_standard_descriptors
 from . import check_config, completion, disks, messages, restore_state, status, sync, verify
 from .arguments import ERROR, USAGE, make_parser
 

@@ -9,9 +9,7 @@ import argparse
 
 from .. import __version__
 from ..errors import InvalidRequestError
-from ..history import STATE_FOLDER
-from ..jobs import JOB_FOLDER
-from ..request import (
+from ..options import (
     DEFAULT_PARTITIONS,
     DEFAULT_QUIESCE_TIMEOUT,
     DISK_QUIESCE_MODES,
@@ -20,6 +18,7 @@ from ..request import (
     VERIFY_MODES,
     parse_partitions,
 )
+from ..paths import JOB_FOLDER, STATE_FOLDER
 
 OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
 

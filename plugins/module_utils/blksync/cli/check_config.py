@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 import os
 
-from .. import engines, jobs
+from ..engines.choice import choose
 from ..errors import EngineError, JobError
+from ..jobs import config
 from . import messages
 from .arguments import OK, USAGE
 
@@ -20,13 +21,13 @@ def run(options: argparse.Namespace) -> int:
     For a job of the config folder the engine is tried out too.
     """
     folder = options.config_folder
-    files = options.files or [os.path.join(folder, name + jobs.SUFFIX) for name in jobs.names(folder)]
+    files = options.files or [os.path.join(folder, name + config.SUFFIX) for name in config.names(folder)]
     wrong = 0
     for path in files:
         try:
-            job = jobs.check_file(path, folder)
-            if jobs.is_installed(path, folder):  # the program is needed where the job runs, not where it is written
-                engines.choose(job.engine)
+            job = config.check_file(path, folder)
+            if config.is_installed(path, folder):  # the program is needed where the job runs, not where it is written
+                choose(job.engine)
             messages.say("%s: job %s is valid" % (path, job.name))
         except (JobError, EngineError) as error:
             messages.complain(error)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 from typing import Sequence
 
-from ..describe import disk_as_dict
-from ..discovery import observe
-from ..machine import Disk, Partition
-from ..report import human_bytes
+from ..discovery.as_dict import disk_as_dict
+from ..discovery.model import Disk, Partition
+from ..discovery.observe import observe
+from ..sync.result import human_bytes
 from . import messages
 from .arguments import OK
-from .columns import align
+from .format import align
 
 BY_ID = "/dev/disk/by-id/"
 

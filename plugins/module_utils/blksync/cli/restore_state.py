@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import RestoreError
-from ..quiesce.state import RestoredRun, restore_state
+from ..quiesce.recovery import RestoredRun, restore_state
 from . import messages
 from .arguments import ERROR, OK
 

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from typing import Any, Sequence
 
 from ..errors import BlksyncError, RefusedError
-from ..job_run import Result
-from ..jobs import Job
-from ..report import copied_text, human_bytes, left_out_text
-from ..request import USED
+from ..jobs.config import Job
+from ..jobs.run import Result
+from ..options import USED
+from ..sync.result import copied_text, human_bytes, left_out_text
 from ..text import printable
 from . import messages
-from .times import human_duration
+from .format import human_duration
 
 
 def show(outcomes: Sequence[Result], check: bool, as_json: bool, job: Job | None = None) -> None:

@@ -9,14 +9,13 @@ import argparse
 import time
 from typing import Callable, Sequence
 
-from .. import history, jobs, running, timers
 from ..errors import JobError
-from ..report import human_bytes
-from ..status import Standing, assess_all
+from ..jobs import config, history, run_lock, timers
+from ..jobs.status import Standing, assess_all
+from ..sync.result import human_bytes
 from . import messages
 from .arguments import OK, STALE, USAGE
-from .columns import align
-from .times import human_duration, local_time
+from .format import align, human_duration, local_time
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     standings = assess_all(
         known,
         {name: history.read(name, folder) for name in names},
-        {name: running.read(name, folder) for name in names},
+        {name: run_lock.read(name, folder) for name in names},
         timers.next_runs() if known else {},
         time.time(),
     )
@@ -85,12 +84,12 @@ def _or_dash(value: float | None, shown: Callable[[float], str]) -> str:
     return "-" if value is None else shown(value)
 
 
-def _load_all(folder: str) -> tuple[list[jobs.Job], list[JobError]]:
-    known: list[jobs.Job] = []
+def _load_all(folder: str) -> tuple[list[config.Job], list[JobError]]:
+    known: list[config.Job] = []
     invalid: list[JobError] = []
-    for name in jobs.names(folder):
+    for name in config.names(folder):
         try:
-            known.append(jobs.load(name, folder))
+            known.append(config.load(name, folder))
         except JobError as error:
             invalid.append(error)
     return known, invalid

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import argparse
 
-from .. import after_run, job_run, jobs, presence, sync
-from ..discovery import observe
+from ..discovery.observe import observe
 from ..errors import BlksyncError, InvalidRequestError, RefusedError
-from ..job_run import Result
-from ..request import SyncRequest
+from ..jobs import config, publish, targets
+from ..jobs import run as job_run
+from ..jobs.run import Result
+from ..options import SyncRequest
+from ..sync import disk_sync
 from . import messages, results
 from .arguments import ERROR, OK, TARGET_ABSENT, USAGE
-from .terminal import watch
+from .progress_bar import watch
 
 # What a job's file says; on the command line they go with --source and --target only.
 _SETTINGS = (
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
                 "--%s%s does not go with a job." % ("no-" if value is False else "", name.replace("_", "-")),
                 "Change the job's file, or leave JOB out and name --source and --target.",
             )
-        return _run_job(jobs.load(options.job, options.config_folder), options)
+        return _run_job(config.load(options.job, options.config_folder), options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
     given.update((name, tuple(given[name])) for name in ("protected",) if name in given)
@@ -55,7 +57,7 @@ def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
     identifier = str(request.target)
     with watch() as progress:
         try:
-            report = sync.run(request, progress)
+            report = disk_sync.run(request, progress)
             result = Result(identifier, report.as_dict(), None, tuple(report.warnings))
         except BlksyncError as error:
             result = Result(identifier, error.report or {}, error)
@@ -63,8 +65,8 @@ def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
     return exit_code((result,))
 
 
-def _run_job(job: jobs.Job, options: argparse.Namespace) -> int:
-    found = presence.look(observe(), job.targets)
+def _run_job(job: config.Job, options: argparse.Namespace) -> int:
+    found = targets.look(observe(), job.targets)
     for sentence in found.strangers:
         messages.warn(sentence)
     if not found.present:
@@ -79,7 +81,7 @@ def _run_job(job: jobs.Job, options: argparse.Namespace) -> int:
     if outcome.unrecorded:
         messages.warn("the history is incomplete: %s" % outcome.unrecorded)
     if not options.check and outcome.settled:
-        for problem in after_run.publish(job, outcome.results, options.state_folder):
+        for problem in publish.publish(job, outcome.results, options.state_folder):
             messages.warn(problem)
     return exit_code(outcome.results)
 

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import argparse
 
-from .. import job_run, jobs, presence, selection
-from ..discovery import observe
-from ..job_run import Result
-from ..machine import Machine
-from ..report import human_bytes
+from ..discovery import identifiers
+from ..discovery.model import Machine
+from ..discovery.observe import observe
+from ..jobs import config, targets
+from ..jobs import run as job_run
+from ..jobs.run import Result
+from ..sync.result import human_bytes
 from . import messages, results
 from .arguments import ERROR, OK, TARGET_ABSENT
+from .progress_bar import watch
 from .sync import exit_code
-from .terminal import watch
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare all pairs of a job, in what its scope covers; ERROR where any differs."""
-    job = jobs.load(options.job, options.config_folder)
+    job = config.load(options.job, options.config_folder)
     machine = observe()
-    found = presence.look(machine, job.targets)
+    found = targets.look(machine, job.targets)
     for sentence in found.strangers:
         messages.warn(sentence)
     if not found.present:
@@ -61,9 +63,9 @@ def _tell(result: Result, in_use: frozenset[int]) -> None:
         messages.say(line)
 
 
-def _in_use(machine: Machine, job: jobs.Job) -> frozenset[int]:
+def _in_use(machine: Machine, job: config.Job) -> frozenset[int]:
     """The source partitions that something may write to right now."""
-    partitions = [partition for disk in selection.matches(machine, job.source) for partition in disk.partitions]
+    partitions = [partition for disk in identifiers.matches(machine, job.source) for partition in disk.partitions]
     return frozenset(
         partition.number for partition in partitions if any(not mount.read_only for mount in partition.all_mounts())
     )

@@ -10,7 +10,7 @@ import os
 import struct
 from dataclasses import dataclass
 
-from ..device import device_number
+from ..system.device import device_number
 
 LOOP_GET_STATUS64 = 0x4C05  # linux/loop.h
 _INFO = struct.Struct("=5Q4I64s64s32s2Q")  # struct loop_info64, 232 bytes

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-from ..machine import Mount
-from .mounts import unescape
+from ..system.mountinfo import Mount, unescape
 
 
 def written_layers(mount: Mount) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Iterable
 
-from ..machine import Switch
+from .host import System
+from .model import Switch
 from .sysfs import BLOCK, BlockDevice
-from .system import System
 
 DEVICES = "/sys/devices"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterable
 
-from ..machine import Mount
-from ..places import mount_of
+from ..system.mountinfo import Mount
 from .extents import extents
 from .loops import filesystem
 from .overlays import read_layers, written_layers
+from .places import mount_of
 from .sysfs import BlockDevice
 
 ANONYMOUS = "0:"  # the major of file systems without a block device of their own (proc, tmpfs, and btrfs)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .host import System
 from .loops import Backing
-from .system import System
 
 BLOCK = "/sys/class/block"
 SECTOR = 512  # sysfs counts sizes and starts in these, whatever the disk's own sectors are
@@ -26,7 +26,7 @@ class BlockDevice:
     """One block device. Sizes and offsets are bytes; ``below`` are names of the devices that it is made of.
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
-    ``machine.Holder``. ``number`` is a partition's, else 0. ``folder`` is its own in sysfs, links resolved.
+    ``model.Holder``. ``number`` is a partition's, else 0. ``folder`` is its own in sysfs, links resolved.
     A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None where the kernel does not tell it.
     """
 

@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Collection, Sequence
 
-from ..device import Device
+from ..digests.compare import Checksums
 from ..errors import EngineError
-from .checksums import Checksums
+from ..ranges import Range
+from ..system.device import Device
 
 BLOCK = 4096  # bytes: what is compared and counted; a larger logical sector takes its place
 
@@ -19,15 +20,6 @@ BLOCK = 4096  # bytes: what is compared and counted; a larger logical sector tak
 def block_size(*devices: Device, least: int = BLOCK) -> int:
     """The block in bytes that changes are counted and written in: ``least``, or the largest logical sector."""
     return max([least] + [device.sector for device in devices])
-
-
-@dataclass(frozen=True)
-class Range:
-    """``length`` bytes from byte ``offset`` of both sides of a pair; both are multiples of the block,
-    but for the end of the last range, which may be the end of the pair."""
-
-    offset: int
-    length: int
 
 
 @dataclass(frozen=True)
@@ -135,8 +127,3 @@ class Engine(ABC):
         Raises DeviceReadError, DeviceWriteError, EngineError, and whatever the monitor raises. After any of
         them the target is in an unknown state, and a new run repairs it.
         """
-
-
-def whole(size: int) -> tuple[Range, ...]:
-    """The one range that is all of a pair of ``size`` bytes."""
-    return (Range(0, size),) if size else ()

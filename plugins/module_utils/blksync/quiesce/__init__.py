@@ -2,9 +2,3 @@
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
 """Making a source hold still while it is copied, and putting it back whatever happens."""
-
-from __future__ import annotations
-
-from .quiescer import Quiesced, Quiescer
-
-__all__ = ["Quiesced", "Quiescer"]

@@ -20,16 +20,17 @@ import time
 from types import FrameType
 from typing import Any, Sequence
 
-from ..discovery import beneath_path
+from ..discovery.observe import beneath_path
 from ..errors import BlksyncError, QuiesceError
-from ..live.instances import is_tracing, remove_instances
-from ..processes import identify
-from . import libc
+from ..paths import RUN_FOLDER
+from ..system import libc
+from ..system.processes import identify
+from ..system.tracefs import is_tracing, remove_instances
+from .actions.base import remedy
 from .channel import Channel, ChannelClosedError, readable
-from .execution import Execution, describe, restore_error
-from .measure import remedy
 from .plan import is_stopped
-from .state import FOLDER, StateFile
+from .recovery import StateFile
+from .runner import Execution, describe, restore_error
 from .step import Entry, Step
 
 HELLO_PATIENCE = 20.0  # seconds
@@ -40,7 +41,7 @@ TOLD_TO_END = "the guardian was told to end (SIGTERM)"
 TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
 
 
-def start(label: str, folder: str = FOLDER) -> tuple[Channel, int, list[str]]:
+def start(label: str, folder: str = RUN_FOLDER) -> tuple[Channel, int, list[str]]:
     """Fork the guardian. Returns the sync's end of the channel, the guardian's process number, and its notes.
 
     Raises QuiesceError. No other thread may run in the calling process.

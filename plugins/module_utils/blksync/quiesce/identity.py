@@ -9,7 +9,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from ..device import device_number
+from ..system.device import device_number
 
 SYSFS = "/sys/dev/block"
 SECTOR = 512  # sysfs counts in these, whatever the disk's own sectors are

@@ -8,8 +8,8 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
-from ..machine import Mount
-from . import libc
+from ..system import libc
+from ..system.mountinfo import Mount
 
 _MOUNT_FLAGS = {
     "ro": libc.MS_RDONLY,

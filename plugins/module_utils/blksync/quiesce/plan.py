@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Collection, Iterator, Sequence
 
-from ..machine import Disk, Holder, Machine, Mount, Partition
-from ..places import JOURNAL_FOLDER, beneath
-from ..safety import Refusal
+from ..discovery.model import Disk, Holder, Machine, Partition
+from ..discovery.places import JOURNAL_FOLDER, beneath
+from ..errors import Refusal
+from ..system.mountinfo import Mount
 from .step import FREEZE, JOURNAL, UNMOUNT, Step
 
 # File systems of the kernel without freeze_fs: FIFREEZE says "Operation not supported".

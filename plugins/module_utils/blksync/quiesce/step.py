@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Iterator
 
-from ..machine import Mount
+from ..system.mountinfo import Mount
 from .identity import Identity, is_node, observe
 
 JOURNAL, UNMOUNT, FREEZE = "journal", "unmount", "freeze"

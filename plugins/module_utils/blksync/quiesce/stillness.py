@@ -16,8 +16,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, TypeVar
 
-from ..device import Device, allocate
 from ..errors import QuiesceError
+from ..system.device import Device, allocate
 
 SECTOR = 512  # bytes: what the kernel counts in, whatever the device's own sectors are
 SETTLE = 10.0  # seconds for the requests that were under way when the source was quiesced

@@ -6,9 +6,3 @@
 Pure parsers (``ext``, ``xfs``, ``btrfs``, ``fat``), ``registry`` to choose one, ``observe`` to ask the system,
 ``refusals`` to decide, and ``identity`` to compare what a finished copy is recognised as.
 """
-
-from __future__ import annotations
-
-from .refusals import Findings, examine
-
-__all__ = ["Findings", "examine"]

@@ -13,9 +13,9 @@ import os
 import subprocess
 from dataclasses import dataclass
 
-from .. import programs
-from ..device import Device
 from ..errors import VerificationError
+from ..system import programs
+from ..system.device import Device
 
 FOUND, NOTHING, AMBIVALENT = 0, 2, 8
 PATIENCE = 60.0  # seconds

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Iterator
 
+from ..discovery.host import System
+from ..discovery.model import Holder, Partition
 from ..discovery.probes import BLKID, parse_blkid
-from ..discovery.system import System
-from ..machine import Holder, Partition
 from . import btrfs
 from .content import Content, Read
 from .registry import GPT, KNOWN, parse

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ..used_blocks import luks
-from ..used_blocks.untold import UntoldError
+from ..used_blocks.errors import UntoldError
 from . import btrfs, ext, fat, xfs
 from .content import Content, Read
 

@@ -5,10 +5,3 @@
 
 Nothing is taken for free unless the file system itself says so: all that is unknown counts as used.
 """
-
-from __future__ import annotations
-
-from .ranges import UsedBlocks
-from .used_map import UsedMap
-
-__all__ = ["UsedBlocks", "UsedMap"]

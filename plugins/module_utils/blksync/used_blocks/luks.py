@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .untold import UntoldError
+from .errors import UntoldError
 
 FIRST = 4096  # bytes: the binary header of LUKS2, and more than that of LUKS1
 LUKS1_HEADER = 592  # bytes

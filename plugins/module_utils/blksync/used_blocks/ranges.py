@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator, Sequence
 
-from ..engines.base import Range, whole
+from ..ranges import Range, whole
 
 GAP = 64 * 1024  # bytes: to read across less free space costs less than to skip it
 # Where signatures lie that are not the file system's own (libblkid/src/superblocks of util-linux): LVM, LUKS, bcache,

@@ -1,0 +1,169 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Digests kept from run to run: found, believed or not, staged, and put in place when the target is proved."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from dataclasses import replace
+from typing import Any, Iterator
+
+from ..engines.base import Engine
+from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, StorageError
+from ..formats import algorithms
+from ..formats.digest_file import DigestReader, DigestWriter
+from ..formats.header import Header
+from ..system import atomic_file
+from . import record as digest_record
+from .compare import Checksums
+from .record import Binding, Facts, Record, Trust
+
+SUFFIX = ".digest"
+
+
+class PairDigest:
+    """The digest of one image in one run.
+
+    ``checksums`` is for the engine, None where no digests are kept; ``reason`` says why the digest is not believed,
+    and is empty where it is.
+    """
+
+    def __init__(
+        self, path: str = "", checksums: Checksums | None = None, reason: str = "", record: Record | None = None
+    ) -> None:
+        self.path = path
+        self.checksums = checksums
+        self.reason = reason
+        self._record = record  # as it is while the target is being written
+
+    @property
+    def used(self) -> bool:
+        """Whether the target need not be read."""
+        return bool(self.checksums and self.checksums.known)
+
+    def begin(self) -> None:
+        """Whoever finds the digest from now on must not believe it. Raises StorageError."""
+        if self._record:
+            with _storing(self.path):
+                atomic_file.replace(self.path + ".json", self._record.to_json())
+
+    def keep(self, holds: Facts) -> None:
+        """The target is proved to be what the fresh digest says, and looks like ``holds``. Raises StorageError."""
+        if not (self._record and self.checksums and self.checksums.fresh):
+            return
+        with _storing(self.path):
+            content = self.checksums.fresh.finish()
+            atomic_file.move(self.checksums.fresh.path, self.path)
+            record = digest_record.finished(self._record, holds, content, int(time.time()), self.used)
+            atomic_file.replace(self.path + ".json", record.to_json())
+
+    def report(self) -> dict[str, Any] | None:
+        """For the result of a sync; None where no digests are kept."""
+        if not self.checksums:
+            return None
+        return {
+            "path": self.path,
+            "algorithm": self.checksums.algorithm.name,
+            "block_size": self.checksums.block,
+            "used": self.used,
+            "reason": self.reason,
+        }
+
+
+class DigestStore:
+    """The digests in one folder, for one run with ``engine``. Raises InvalidRequestError where the folder cannot be
+    trusted, AlgorithmError for an algorithm that is unknown, missing or weak."""
+
+    def __init__(self, folder: str, engine: Engine, algorithm: str, trust: Trust) -> None:
+        self._folder = folder
+        self._engine = "%s %s" % (engine.name, engine.version)
+        self._others = engine.algorithms()
+        self._algorithm = algorithm
+        self._trust = trust
+        algorithms.choose(algorithm, self._others)
+        _check_folder(folder)
+
+    @contextlib.contextmanager
+    def opened(self, binding: Binding, check: bool, believe: bool = True) -> Iterator[PairDigest]:
+        """The digest for an image. ``check``: only look, and make no file; ``believe`` False: do not use it.
+
+        Raises StorageError where there is no room for a fresh digest.
+        """
+        path = os.path.join(self._folder, binding.name + SUFFIX)
+        record = _read_record(path + ".json")
+        chosen = algorithms.choose(self._algorithm, self._others, record.binding.algorithm if record else "")
+        binding = replace(binding, engine=self._engine, algorithm=chosen.name)
+        with contextlib.ExitStack() as files:
+            known, reason = self._known(path, record, binding, files) if believe else (None, "everything is written")
+            fresh = None
+            if not check:
+                header = Header(binding.size, binding.block, int(time.time()), chosen.number)
+                with _storing(path):
+                    os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                    fresh = files.enter_context(DigestWriter(path + ".new", header, chosen))
+            checksums = Checksums(chosen, binding.block, known, fresh)
+            yield PairDigest(path, checksums, reason, digest_record.unfinished(record, binding))
+
+    def _known(
+        self, path: str, record: Record | None, binding: Binding, files: contextlib.ExitStack
+    ) -> tuple[DigestReader | None, str]:
+        """The digest of the last run, or why it cannot be believed."""
+        if record is None:
+            return None, "there is none for the image yet" if not os.path.exists(path) else "its record is not readable"
+        reason = digest_record.distrust(record, binding, self._trust, int(time.time()))
+        if reason:
+            return None, reason
+        try:
+            reader = files.enter_context(DigestReader(path))
+            if reader.content() != record.content:
+                raise FileFormatError(path, "it is not the file that was written")
+        except (FileFormatError, AlgorithmError) as error:
+            return None, str(error)
+        header = reader.header
+        if (header.data_size, header.block_size, reader.algorithm.name) != (
+            binding.size,
+            binding.block,
+            binding.algorithm,
+        ):
+            return None, "its header does not say what its record says"
+        return reader, ""
+
+
+def _read_record(path: str) -> Record | None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        with os.fdopen(fd, encoding="utf-8") as file:
+            return digest_record.parse(file.read())
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _check_folder(folder: str) -> None:
+    """A digest decides what is not copied: nobody else may be able to change it. A missing folder is made later."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise InvalidRequestError("Cannot use digest_dir %s: %s." % (folder, os.strerror(error.errno or 0))) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise InvalidRequestError("digest_dir %s is not a folder." % folder)
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise InvalidRequestError(
+            "digest_dir %s can be written by others, who could keep changes from being copied." % folder,
+            "Give it to root alone: chown root %s; chmod 700 %s." % (folder, folder),
+        )
+
+
+@contextlib.contextmanager
+def _storing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            path, os.strerror(error.errno or 0), "Give digest_dir a folder with room for it, or leave digest_dir out."
+        ) from error

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Where discovery touches the system: sysfs and /proc files, /dev links, lsblk and blkid, the first sectors of a disk.
+
+Nothing in here raises because a device vanished or a program is missing: what cannot be read is None or empty.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from typing import Iterator
+
+from ..errors import BlksyncError
+from ..system import programs
+from ..system.device import allocate, device_number, open_source
+from .loops import Backing, read_backing
+
+PROGRAM_PATIENCE = 60.0  # seconds; a disk that spins up first may take many
+LINK_FOLDERS = ("/dev/disk/by-id", "/dev/disk/by-path", "/dev")
+
+
+class System:
+    """The running machine. A test replaces it by one that answers from a recording."""
+
+    def text(self, path: str) -> str | None:
+        """A small file's content without its last line end, or None. Bytes that are no UTF-8 are surrogate-escaped."""
+        try:
+            with open(path, "rb") as file:
+                return os.fsdecode(file.read()).rstrip("\n")
+        except OSError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        """The sorted names in a folder; empty where there is none."""
+        try:
+            return sorted(os.listdir(folder))
+        except OSError:
+            return []
+
+    def realpath(self, path: str) -> str:
+        """The path with every symbolic link resolved."""
+        return os.path.realpath(path)
+
+    def device_number(self, path: str) -> str | None:
+        """``"major:minor"`` of the block device that ``path`` leads to, or None where it leads to none."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return device_number(status) if stat.S_ISBLK(status.st_mode) else None
+
+    def backing(self, path: str, devno: str) -> Backing | None:
+        """What a loop device is made of, or None."""
+        return read_backing(path, devno)
+
+    def identity(self, path: str) -> tuple[int, int] | None:
+        """st_dev and st_ino of what is at a path, or None."""
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return None
+        return status.st_dev, status.st_ino
+
+    def links(self) -> dict[str, str]:
+        """Lasting names of block devices: each symbolic link of LINK_FOLDERS to the ``"major:minor"`` behind it."""
+        return dict(self._links())
+
+    def _links(self) -> Iterator[tuple[str, str]]:
+        for folder in LINK_FOLDERS:
+            for name in self.names(folder):
+                path = "%s/%s" % (folder, name)
+                devno = self.device_number(path) if os.path.islink(path) else None
+                if devno:
+                    yield path, devno
+
+    def run(self, *argv: str) -> str | None:
+        """A program's standard output, or None where it is missing or does not end.
+
+        Its exit status is not looked at: blkid's tells of one device among many.
+        """
+        program = programs.find(argv[0])
+        if not program:
+            return None
+        try:
+            done = subprocess.run(
+                (program, *argv[1:]),
+                env=programs.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=PROGRAM_PATIENCE,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return os.fsdecode(done.stdout)
+
+    def read(self, path: str, devno: str, offset: int, length: int) -> bytes | None:
+        """``length`` bytes of a block device at ``offset`` (both whole logical sectors), or None."""
+        try:
+            with open_source(path, devno) as device:
+                buffer = allocate(length)
+                device.read(buffer, offset)
+                return bytes(buffer)
+        except (BlksyncError, OSError):
+            return None

@@ -1,0 +1,101 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One pass over a pair: read, compare, hand what differs to a writer."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from ...ranges import Run
+from ...system.device import Device, allocate
+from ..base import Method, Monitor, Outcome
+from ..range_map import Layout
+from .compare import changed_runs
+from .reader import Job, ParallelReader, Window
+from .verify import REPORT, BlockEvidence
+from .writer import Sink
+
+
+class CopyPass:
+    """One pass over the ranges of a pair; without a target nothing but a digest says what differs."""
+
+    def __init__(self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, method: Method) -> None:
+        self._devices = (source, target) if target and method.reads_target else (source,)
+        self._target = target
+        self._looked_at = 0  # bytes of the target that the digest says nothing of
+        self._layout, self._monitor = layout, monitor
+        self._method, self._checksums = method, method.checksums
+
+    def run(self, writer: Sink | None = None, proof: BlockEvidence | None = None, everything: bool = False) -> Outcome:
+        """Compare; hand what differs to the writer; record it, or ``everything``, in the proof."""
+        block = self._layout.block
+        outcome = Outcome(block, -(-self._layout.length // block))
+        compared = reported = 0
+        for device in self._devices:
+            if not device.direct:
+                device.drop_cache()
+        checksums = self._checksums.of if self._checksums else None
+        with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums) as reader:
+            for window in reader:
+                runs = self._changed(window)
+                if proof and (runs or everything):
+                    proof.record(window.position, window.buffers[0], [(0, window.length)] if everything else runs)
+                if writer and runs:
+                    writer.submit(reader, window, runs)
+                else:
+                    reader.release(window)
+                if writer:
+                    writer.check()
+                compared += window.length
+                outcome.blocks_changed += sum(-(-length // block) for _start, length in runs)
+                outcome.bytes_written += sum(length for _start, length in runs)
+                if compared - reported >= REPORT:
+                    reported = compared
+                    self._monitor.advanced(compared, outcome.bytes_written)
+            self._monitor.source_done()
+            if writer:
+                writer.finish()
+        self._conclude(proof)
+        outcome.bytes_read = len(self._devices) * compared + self._looked_at
+        self._monitor.advanced(compared, outcome.bytes_written)
+        return outcome
+
+    def _conclude(self, proof: BlockEvidence | None) -> None:
+        """All has been read and written."""
+        if self._checksums:
+            self._checksums.end()
+        if proof:
+            proof.seal()
+
+    def _changed(self, window: Window) -> list[Run]:
+        """What is to be written of a window, and the checksums taken down."""
+        if self._checksums:
+            self._checksums.take_down(window.pieces, window.checksums)
+            if self._checksums.known:
+                verdict = self._checksums.compare(window.pieces, window.checksums)
+                return sorted([*verdict.changed, *self._differing(window, verdict.unknown)])
+        if not self._method.compare:
+            return [(0, window.length)]
+        data, other = window.buffers
+        return changed_runs(data, other, self._layout.block)
+
+    def _differing(self, window: Window, unknown: list[Run]) -> list[Run]:
+        """Those of the runs that the target holds otherwise, by reading it; all where there is none."""
+        if self._target is None:
+            return unknown
+        found: list[Run] = []
+        for start, length in unknown:
+            held = allocate(length)
+            done = 0
+            for piece in self._layout.pieces(window.position + start, length):
+                self._target.read(held[done : done + piece.length], piece.offset)
+                done += piece.length
+            self._looked_at += length
+            ours = window.buffers[0][start : start + length]
+            found += [(start + at, count) for at, count in changed_runs(ours, held, self._layout.block)]
+        return found
+
+    def _jobs(self) -> Iterator[Job]:
+        for position, length in self._layout.windows():
+            yield Job(position, self._layout.pieces(position, length))

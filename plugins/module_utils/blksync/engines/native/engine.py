@@ -1,0 +1,68 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The embedded engine: reads both devices at the same time past the page cache and writes only what differs."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from ... import __version__
+from ...formats.delta_file import DeltaWriter
+from ...ranges import Range, whole
+from ...system.device import Device
+from ..base import AS_USUAL, Engine, Method, Monitor, Outcome, block_size
+from ..range_map import WINDOW, Layout, window_of
+from .copy_pass import CopyPass
+from .verify import BlockEvidence
+from .writer import DeltaSink, Writer
+
+
+class NativeEngine(Engine):
+    """Needs nothing but Python. Reading, comparing and writing go on at the same time, in bounded memory."""
+
+    name = "native"
+    version = __version__
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self._window = window
+
+    def compare(
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+    ) -> Outcome:
+        """See Engine."""
+        return CopyPass(source, target, self._layout(source, target, ranges, method), monitor, method).run()
+
+    def copy(
+        self,
+        source: Device,
+        target: Device,
+        ranges: Sequence[Range],
+        monitor: Monitor,
+        evidence: str = "auto",
+        method: Method = AS_USUAL,
+    ) -> Outcome:
+        """See Engine."""
+        layout = self._layout(source, target, ranges, method)
+        proof = BlockEvidence(layout)
+        with Writer(target, layout) as writer:
+            outcome = CopyPass(source, target, layout, monitor, method).run(
+                writer, proof, everything=evidence == "full"
+            )
+        target.flush()
+        outcome.evidence = None if proof.empty else proof
+        return outcome
+
+    def extract(self, source: Device, monitor: Monitor, method: Method, delta: DeltaWriter | None) -> Outcome:
+        """Read the whole source once and write every block that is not the known digest's to ``delta``.
+
+        Raises DeviceReadError, StorageError, and whatever the monitor raises.
+        """
+        layout = self._layout(source, source, whole(source.size), method)
+        sink = DeltaSink(delta, layout.block) if delta else None
+        return CopyPass(source, None, layout, monitor, method).run(sink)
+
+    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: Method) -> Layout:
+        size, block = min(source.size, target.size), block_size(source, target, least=method.block)
+        method.check(block)
+        return Layout(ranges, size, block, window_of(block, self._window))

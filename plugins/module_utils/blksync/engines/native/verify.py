@@ -1,0 +1,184 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the native engine remembers of what it wrote, so that the target can be checked without the source.
+
+Memory is bounded: 16 bytes for each of at most 262144 stretches (4 MiB), and one bit for each unit, which are at
+most 4 MiB up to a pair of 4 TiB and 1 MiB for every further TiB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any, Callable, Iterator
+
+from ...errors import VerificationError
+from ...ranges import Run
+from ...system.device import Device
+from ..base import Evidence, Monitor
+from ..range_map import Layout, Piece
+from .reader import Job, ParallelReader
+
+DIGEST = 16  # bytes kept of a stretch's hash
+MOST_UNITS = 1 << 25
+MOST_STRETCHES = 1 << 18
+REPORT = 4 * 1024 * 1024  # bytes between two calls of the monitor
+
+
+class BlockEvidence(Evidence):
+    """Which units of the ranges were written, and a hash of their bytes for every stretch of the ranges.
+
+    A unit is a block or, of a very large pair, several; a stretch is one or several windows.
+    """
+
+    def __init__(self, layout: Layout, most_units: int = MOST_UNITS, most_stretches: int = MOST_STRETCHES) -> None:
+        self._layout, self._window = layout, layout.window
+        self._unit = layout.block
+        while layout.length // self._unit > most_units and self._unit * 8 < self._window:
+            self._unit *= 2
+        self._stretch = self._window
+        while layout.length // self._stretch > most_stretches:
+            self._stretch *= 2
+        self._mark_bytes = -(-self._window // self._unit // 8)  # of one window
+        windows = -(-layout.length // self._window)
+        self._marks = bytearray(windows * self._mark_bytes)
+        self._digests = bytearray(-(-layout.length // self._stretch) * DIGEST)
+        self._hasher = StretchHasher(self._stretch)
+
+    @property
+    def empty(self) -> bool:
+        """True where nothing was recorded: there is nothing to verify."""
+        return not any(self._digests)
+
+    def record(self, position: int, data: memoryview, runs: list[Run]) -> None:
+        """Remember that ``data[start:start + length]`` of every run is what the target shall hold.
+
+        Called for windows in ascending order, before ``data`` is overwritten.
+        """
+        mask = 0
+        for start, length in runs:
+            first, last = start // self._unit, (start + length - 1) // self._unit
+            mask |= ((1 << (last - first + 1)) - 1) << first
+        at = position // self._window * self._mark_bytes
+        self._marks[at : at + self._mark_bytes] = mask.to_bytes(self._mark_bytes, "little")
+        for start, length in mask_runs(mask, self._unit, len(data)):
+            self._keep(self._hasher.update(position, data[start : start + length]))
+
+    def seal(self) -> None:
+        """Everything has been recorded."""
+        self._keep(self._hasher.finish())
+
+    def verify(self, target: Device, monitor: Monitor) -> int:
+        """See Evidence. The target has been flushed; it is read past the page cache."""
+        target.drop_cache()
+        hasher = StretchHasher(self._stretch)
+        count, reported = 0, 0
+        with ParallelReader((target,), self._jobs(), self._window) as reader:
+            for window in reader:
+                self._check(hasher.update(window.position, window.buffers[0]))
+                count += window.length
+                reader.release(window)
+                if count - reported >= REPORT:
+                    reported = count
+                    monitor.advanced(count, 0)
+        self._check(hasher.finish())
+        monitor.advanced(count, 0)
+        return count
+
+    def _keep(self, finished: tuple[int, bytes] | None) -> None:
+        if finished:
+            at = finished[0] * DIGEST
+            self._digests[at : at + DIGEST] = finished[1]
+
+    def _check(self, finished: tuple[int, bytes] | None) -> None:
+        if not finished:
+            return
+        stretch, digest = finished
+        if self._digests[stretch * DIGEST : (stretch + 1) * DIGEST] != digest:
+            raise self._failure(stretch)
+
+    def _failure(self, stretch: int) -> VerificationError:
+        windows = range(stretch * self._stretch, min((stretch + 1) * self._stretch, self._layout.length), self._window)
+        pieces = [piece for position in windows for piece in self._marked(position)]
+        return VerificationError(
+            "The target does not hold what was written to it: the first wrong byte lies between byte %d and byte %d."
+            % (pieces[0].offset, pieces[-1].offset + pieces[-1].length - 1),
+            "A disk that does not keep what is written to it is no backup: check its cable and adapter, or replace it.",
+        )
+
+    def _marked(self, position: int) -> list[Piece]:
+        """The recorded pieces of the window at ``position``."""
+        at = position // self._window * self._mark_bytes
+        mask = int.from_bytes(self._marks[at : at + self._mark_bytes], "little")
+        length = min(self._window, self._layout.length - position)
+        return [
+            piece
+            for start, count in mask_runs(mask, self._unit, length)
+            for piece in self._layout.pieces(position + start, count)
+        ]
+
+    def _jobs(self) -> Iterator[Job]:
+        for position, _length in self._layout.windows():
+            pieces = self._marked(position)
+            if pieces:
+                yield Job(position, pieces)
+
+
+class StretchHasher:
+    """Hashes data that comes in ascending positions, one hash for every stretch that any of it lies in."""
+
+    def __init__(self, stretch: int) -> None:
+        self._stretch = stretch
+        self._index = -1
+        self._hash: Any = None
+
+    def update(self, position: int, data: memoryview) -> tuple[int, bytes] | None:
+        """Add data; returns the previous stretch's number and digest where a new one begins."""
+        index = position // self._stretch
+        finished = None
+        if index != self._index:
+            finished = self.finish()
+            self._index, self._hash = index, new_hash()
+        self._hash.update(data)
+        return finished
+
+    def finish(self) -> tuple[int, bytes] | None:
+        """The last stretch's number and digest, or None where there was no data."""
+        if self._hash is None:
+            return None
+        digest: bytes = self._hash.digest()[:DIGEST]
+        self._hash = None
+        return self._index, digest
+
+
+def mask_runs(mask: int, unit: int, length: int) -> list[Run]:
+    """The runs of one bits, bit n standing for the ``unit`` bytes at n * unit, cut off at ``length`` bytes."""
+    runs: list[Run] = []
+    at = 0
+    while mask:
+        zeros = (mask & -mask).bit_length() - 1
+        mask >>= zeros
+        ones = (~mask & (mask + 1)).bit_length() - 1
+        mask >>= ones
+        start = (at + zeros) * unit
+        runs.append((start, min(ones * unit, length - start)))
+        at += zeros + ones
+    return runs
+
+
+def _fastest(names: tuple[str, ...]) -> Callable[[], Any]:
+    """Which hash is the fastest on this processor: SHA-256 is, by a factor of two, where there are instructions
+    for it, and BLAKE2b elsewhere, by the same. Either does: no digest leaves the process."""
+    sample = bytes(128 * 1024)
+    times = {}
+    for name in names:
+        hashlib.new(name, sample).digest()  # the first use loads libraries
+        start = time.perf_counter()
+        hashlib.new(name, sample).digest()
+        times[name] = time.perf_counter() - start
+    best = min(times, key=lambda name: times[name])
+    return lambda: hashlib.new(best)
+
+
+new_hash = _fastest(("sha256", "blake2b"))

@@ -1,0 +1,90 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A desktop notification to everyone who is logged in. It may fail; nothing depends on it.
+
+A user's session bus is the socket /run/user/UID/bus (pam_systemd(8), systemd's dbus.socket): who has one is logged in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import stat
+import subprocess
+
+from ..system import programs
+from ..text import cleaned
+
+RUNTIME_FOLDERS = "/run/user"
+USER_PATH = "/usr/local/bin:/usr/bin:/bin"
+PATIENCE = 10.0  # seconds: a desktop that hangs must not hold us up
+_log = logging.getLogger("blksync")
+
+
+def notify_users(summary: str, body: str, critical: bool = False, folders: str = RUNTIME_FOLDERS) -> None:
+    """Show it on every desktop; what stands against it goes to the debug log."""
+    missing = [program for program in ("notify-send", "setpriv") if not programs.find(program)]
+    if missing:
+        _log.debug("no notification: %s not found", ", ".join(missing))
+        return
+    for uid in users_with_bus(folders):
+        try:
+            command = command_for(pwd.getpwuid(uid), os.path.join(folders, str(uid)), summary, body, critical)
+            done = subprocess.run(
+                command,
+                executable=programs.find(command[0]),
+                env=programs.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=PATIENCE,
+                cwd="/",
+                check=False,
+            )
+        except (KeyError, OSError, subprocess.TimeoutExpired) as error:
+            _log.debug("no notification to user %d: %s", uid, error)
+            continue
+        if done.returncode:
+            _log.debug("no notification to user %d: %s", uid, done.stderr.decode("utf-8", "replace").strip())
+
+
+def users_with_bus(folders: str = RUNTIME_FOLDERS) -> list[int]:
+    """The user numbers that have a session bus of their own."""
+    try:
+        entries = os.listdir(folders)
+    except OSError:
+        return []
+    return sorted(int(entry) for entry in entries if entry.isdigit() and _is_bus(folders, entry))
+
+
+def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body: str, critical: bool) -> list[str]:
+    """notify-send as that user and nobody else, with the environment of its session bus."""
+    return [
+        "setpriv",
+        "--reuid=%d" % user.pw_uid,
+        "--regid=%d" % user.pw_gid,
+        "--init-groups",
+        "env",
+        "-i",
+        "PATH=%s" % USER_PATH,
+        "HOME=%s" % user.pw_dir,
+        "XDG_RUNTIME_DIR=%s" % runtime_folder,
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus" % runtime_folder,
+        "notify-send",
+        "--app-name=blksync",
+        "--icon=drive-removable-media",
+        "--urgency=%s" % ("critical" if critical else "normal"),
+        "--",
+        cleaned(summary),  # libnotify takes UTF-8 alone
+        cleaned(body),
+    ]
+
+
+def _is_bus(folders: str, entry: str) -> bool:
+    try:
+        status = os.lstat(os.path.join(folders, entry, "bus"))
+    except OSError:
+        return False
+    return stat.S_ISSOCK(status.st_mode) and status.st_uid == int(entry)

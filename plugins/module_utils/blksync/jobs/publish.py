@@ -1,0 +1,41 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""What others are told once a job's run is over and everything is put back: Prometheus, and the people at the desk."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from ..sync.result import copied_text
+from . import history, metrics, notify
+from .config import Job
+from .run import Result
+
+
+def publish(job: Job, results: Sequence[Result], folder: str) -> list[str]:
+    """Write the textfile and notify, as the job wants; returns what failed, since none of it fails the run."""
+    problems = []
+    if job.textfile_folder:
+        try:
+            metrics.write(job.textfile_folder, job.name, history.read(job.name, folder), len(results))
+        except OSError as error:
+            problems.append("the metrics were not written: %s" % error)
+    if job.notify:
+        failed = any(result.error for result in results)
+        notify.notify_users(*message(job.name, results), critical=failed)
+    return problems
+
+
+def message(job: str, results: Sequence[Result]) -> tuple[str, str]:
+    """Heading and text of the notification."""
+    errors = [result.error.message for result in results if result.error]
+    if errors:
+        return "Backup %s failed" % job, "\n".join(errors)
+    disks = [result.report.get("target") or {} for result in results]
+    names = [" ".join(str(disk[key]) for key in ("model", "serial") if disk.get(key)) for disk in disks]
+    described = ", ".join(name for name in names if name)
+    partial = [result.report for result in results if result.report.get("left_out")]
+    if partial:  # of one source, so the same for each target
+        return "Backup disk can be disconnected", "Backup %s: %s." % (job, copied_text(partial[0], described))
+    return "Backup disk can be disconnected", "The backup %s is complete%s." % (job, described and ": " + described)

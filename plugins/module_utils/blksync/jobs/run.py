@@ -1,0 +1,120 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""One run of a job: every backup disk that is plugged in, one after the other, and what is kept of each.
+
+The history, the textfile and the notification may touch a file system that ``disk_sync.run`` freezes: they come after
+it has returned or raised, and so has put everything back. Where it could not (RestoreError), nothing is written at
+all: the mark of the run stays behind and ``blksync status`` shows it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Sequence
+
+from ..discovery.model import Machine
+from ..discovery.observe import observe as observe_machine
+from ..errors import BlksyncError, CancelledError, RestoreError
+from ..sync import disk_sync
+from ..sync.monitor import Progress
+from . import history
+from .config import Job, JobTarget
+from .run_lock import Mark, RunningMark
+from .targets import without_strangers
+
+Observe = Callable[[], Machine]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one target: the report as data, or the error. ``warnings`` are sentences for the user.
+
+    ``interrupted``: a signal asked for the end, perhaps when this target was as good as done.
+    """
+
+    identifier: str
+    report: dict[str, Any]
+    error: BlksyncError | None = None
+    warnings: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class JobOutcome:
+    """What came of a job's run. ``unrecorded`` says why the history lacks something, else it is empty."""
+
+    results: tuple[Result, ...]
+    unrecorded: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything was put back, so that files may be written."""
+        return not any(isinstance(result.error, RestoreError) for result in self.results)
+
+
+def compare(
+    job: Job, targets: Sequence[JobTarget], progress: Progress, observe: Observe = observe_machine
+) -> JobOutcome:
+    """A check run on each target: reads everything, writes nothing, not even the history."""
+    return JobOutcome(tuple(_one(job, target, True, progress, observe) for target in targets))
+
+
+def carry_out(
+    job: Job, targets: Sequence[JobTarget], folder: str, progress: Progress, observe: Observe = observe_machine
+) -> JobOutcome:
+    """Sync each target and add it to the history in ``folder``; a signal ends it all, another error just that target.
+
+    Raises DeviceBusyError where the job runs already, OSError where ``folder`` cannot be written to begin with.
+    """
+    mark = RunningMark(job.name, folder)
+    left = mark.begin(time.time())
+    results: list[Result] = []
+    unrecorded = ""
+    try:
+        if left:
+            unrecorded = _record(job.name, folder, _killed(left))
+        for target in targets:
+            started, clock = time.time(), time.monotonic()
+            result = _one(job, target, False, progress, observe)
+            results.append(result)
+            if isinstance(result.error, RestoreError):
+                return JobOutcome(tuple(results), "something is not put back yet")
+            duration = time.monotonic() - clock
+            run = history.run_of(target.identifier, started, time.time(), duration, result.error or result.report)
+            unrecorded = _record(job.name, folder, run) or unrecorded
+            if result.interrupted:
+                break
+        mark.end()
+    finally:
+        mark.release()
+    return JobOutcome(tuple(results), unrecorded)
+
+
+def _one(job: Job, target: JobTarget, check: bool, progress: Progress, observe: Observe) -> Result:
+    try:
+        report = disk_sync.run(job.request(target, check), progress, without_strangers(observe, target))
+    except BlksyncError as error:
+        return Result(target.identifier, error.report or {}, error, (), isinstance(error, CancelledError))
+    return Result(target.identifier, report.as_dict(), None, tuple(report.warnings), bool(report.interrupted))
+
+
+def _record(name: str, folder: str, run: history.Run) -> str:
+    """Add to the history. A sync that succeeded does not fail for want of it: returns what went wrong, or ""."""
+    try:
+        history.append(name, run, folder)
+    except OSError as error:
+        return str(error)
+    return ""
+
+
+def _killed(mark: Mark) -> history.Run:
+    return history.Run(
+        start=mark.start,
+        end=None,
+        duration=None,
+        identifier="",
+        error_kind="interrupted",
+        error_message="The run did not come to its end: it was killed, or the machine stopped.",
+    )

@@ -1,0 +1,14 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The folders that everything here shares."""
+
+from __future__ import annotations
+
+RUN_FOLDER = "/run/blksync"
+
+
+STATE_FOLDER = "/var/lib/blksync"
+
+
+JOB_FOLDER = "/etc/blksync"

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The state file in /run: what is to be put back, for the day when sync and guardian are both dead."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any, Sequence
+
+from ..errors import BlksyncError
+from ..paths import RUN_FOLDER
+from ..system.processes import identify, is_alive, status
+from ..system.tracefs import remove_instances
+from .actions.freeze_process import NAME as FREEZER
+from .runner import Execution, Failure
+from .step import Entry
+
+PREFIX, SUFFIX = "quiesce-", ".json"
+PATIENCE = 3.0  # seconds: a guardian whose sync has just died is about to restore
+POLL = 0.05
+
+
+class StateFile:
+    """The file of one guardian. Writing it is never worth failing for: ``problem`` says why it is not there.
+
+    ``usable`` is False while the folder lies on what is about to be frozen: then nothing is written.
+    """
+
+    def __init__(self, label: str, sync: int, guardian: int, folder: str = RUN_FOLDER) -> None:
+        self.path = os.path.join(folder, "%s%d%s" % (PREFIX, guardian, SUFFIX))
+        session = int((status(guardian) or "0000")[3])
+        self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian), "session": session}
+        self.problem = ""
+        self.usable = True
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Say what must be undone, or where there is nothing remove the file."""
+        if not entries:
+            self.remove()
+            return
+        if not self.usable:
+            self.problem = "%s lies on the source: no state file is written." % os.path.dirname(self.path)
+            return
+        try:
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            _write(self.path, self._head, entries)
+        except OSError as error:
+            self.problem = "Cannot write %s: %s." % (self.path, os.strerror(error.errno or 0))
+
+    def remove(self) -> None:
+        """Nothing is left to restore."""
+        for path in (self.path, self.path + "~"):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+@dataclass
+class RestoredRun:
+    """One state file that was found. ``label`` is what the run was for.
+
+    ``running``: its sync or guardian lives, so it was left alone. ``actions`` are the undone steps as in a sync's
+    result, ``failures`` what could not be put back. The file stays for those that can be tried again.
+    """
+
+    label: str
+    running: bool = False
+    actions: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def restore_state(folder: str = RUN_FOLDER, patience: float = PATIENCE) -> list[RestoredRun]:
+    """Put back what dead runs left, as their state files say, and end their traces of writes. Runs that live are
+    waited for, then left alone.
+
+    Raises BlksyncError for a file that cannot be understood, after all others have been dealt with.
+    """
+    remove_instances()
+    runs: list[RestoredRun] = []
+    broken: list[str] = []
+    for path in _files(folder):
+        try:
+            run = _restore_one(path, patience)
+        except (OSError, ValueError, KeyError, TypeError):
+            broken.append(path)
+        else:
+            runs += [run] if run is not None else []
+    if broken:
+        raise BlksyncError(
+            "Cannot understand %s." % ", ".join(broken),
+            "Look into /proc/self/mountinfo for what is missing, then delete it.",
+        )
+    return runs
+
+
+def _restore_one(path: str, patience: float) -> RestoredRun | None:
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with open(path, encoding="ascii") as file:
+                record = json.load(file)
+        except FileNotFoundError:
+            return None  # its own guardian has restored meanwhile
+        if not (is_alive(record["sync"]) or is_alive(record["guardian"]) or _freezes(record.get("session"))):
+            break
+        if is_alive(record["sync"]) or time.monotonic() > deadline:
+            return RestoredRun(record["label"], running=True)
+        time.sleep(POLL)
+    execution = Execution(lambda _entries: None, [Entry.from_data(entry) for entry in record["entries"]])
+    failures = execution.undo()
+    gone = {failure.devno for failure in failures if failure.gone}
+    done = [entry for entry in execution.entries if entry.ended is not None and entry.step.carrier not in gone]
+    actions = [entry.report(time.monotonic()) for entry in done]
+    left = [entry for entry in execution.entries if entry.ended is None]
+    execution.finish()
+    if left:
+        _write(path, record, left)
+    else:
+        os.unlink(path)
+    return RestoredRun(record["label"], actions=actions, failures=failures)
+
+
+def _write(path: str, head: dict[str, Any], entries: Sequence[Entry]) -> None:
+    """Put the file there as a whole; raises OSError."""
+    with open(path + "~", "w", encoding="ascii") as file:
+        json.dump(dict(head, entries=[entry.to_data() for entry in entries]), file)
+    os.replace(path + "~", path)
+
+
+def _freezes(session: int | None) -> bool:
+    """Whether a process that the guardian left, in the session of its own, still waits in FIFREEZE."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if session else []
+    return any(status(pid)[3:4] == [str(session)] and _name(pid) == FREEZER for pid in pids)
+
+
+def _name(pid: int) -> str:
+    try:
+        with open("/proc/%d/comm" % pid, encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _files(folder: str) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BlksyncError("Cannot read %s: %s." % (folder, os.strerror(error.errno or 0)), "Run as root.") from error
+    return [os.path.join(folder, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]

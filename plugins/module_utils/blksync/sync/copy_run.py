@@ -1,0 +1,150 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""All pairs of a run, copied as of one moment: the last one, at which all sources are quiesced together.
+
+Pairs that can be copied live are copied first, while they are in use; the others are quiesced for a first pass of
+their own. What was written to any of them since then, as the recorder tells, is copied at the last moment. Without a
+recorder each source stays quiesced from its own pass until the last one has been read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import ExitStack
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
+
+from ..discovery.model import Disk
+from ..errors import LiveDoubtError
+from ..live.dirty_tracker import WriteRecorder
+from ..quiesce.client import Quiesced, Quiescer
+from ..quiesce.stillness import written_although_quiesced
+from ..ranges import Range
+from .monitor import nothing
+from .pair import PairCopy
+
+LATE = 20  # times that the kernel may discard blocks on its own account after it has frozen a file system
+Work = Mapping[PairCopy, Optional[Tuple[Range, ...]]]  # None: all, to be found out when the source is quiesced
+
+
+class CopyRun:
+    """Copies the pairs of one source disk and verifies them."""
+
+    def __init__(self, copies: Sequence[PairCopy], quiescer: Quiescer, disk: Disk) -> None:
+        # What is quiesced last waits least: the root, without which little goes on.
+        self._copies = sorted(copies, key=_holds_root)
+        self._quiescer = quiescer
+        self._disk = disk
+
+    def run(self) -> None:
+        """Raises what an engine and a quiescer raise, with everything put back."""
+        with ExitStack() as opened:
+            for copy in self._copies:
+                opened.enter_context(copy)
+                copy.begin()
+            recorder = self._record(opened)
+            if recorder:
+                self._copy_in_use(recorder)
+            else:
+                with self._moment() as held:
+                    self._copy_quiesced(held, dict.fromkeys(self._copies), None)
+            for copy in self._copies:
+                copy.end()
+
+    def _record(self, opened: ExitStack) -> WriteRecorder | None:
+        """Record the writes to all sources, if any is copied live and the kernel tells them."""
+        live = [copy for copy in self._copies if copy.live]
+        if live:
+            try:
+                blocks = {copy.pair.source: copy.block for copy in self._copies}
+                return opened.enter_context(WriteRecorder(self._disk, blocks))
+            except LiveDoubtError as doubt:
+                for copy in live:
+                    copy.fall_back(doubt)
+        return None
+
+    @contextlib.contextmanager
+    def _moment(self) -> Iterator[Quiesced]:
+        """What is added is quiesced inside, and reported even if that fails."""
+        with ExitStack() as reported, self._quiescer.quiesced() as held:
+            for copy in self._copies:
+                reported.callback(copy.report)
+            yield held
+
+    def _copy_in_use(self, recorder: WriteRecorder) -> None:
+        for copy in self._copies:
+            self._first_pass(copy, recorder)
+        while True:
+            with self._moment() as held:
+                for copy in self._copies:
+                    copy.quiesce(held)
+                work = {copy: copy.rest(recorder) for copy in self._copies}
+                busy = [copy for copy in self._copies if not copy.is_last(work)]
+                if not busy:
+                    self._copy_quiesced(held, work, recorder)
+                    return
+                for copy in self._copies:
+                    if copy.tracked and copy not in busy:
+                        recorder.put_back(copy.pair.source, work[copy])
+            for copy in busy:
+                self._next_pass(copy, work[copy], recorder)
+
+    def _first_pass(self, copy: PairCopy, recorder: WriteRecorder) -> None:
+        """While the pair is in use or, where it cannot be copied live, quiesced for this pass alone."""
+        try:
+            with self._moment() as held:
+                copy.quiesce(held)
+                if copy.live:
+                    copy.expect_frozen()
+                ranges = copy.track(recorder)
+                if not copy.live:
+                    copy.copy(ranges, self._quiescer.check, held.release)
+        except LiveDoubtError as doubt:
+            copy.fall_back(doubt)
+        if copy.live:
+            self._next_pass(copy, ranges, recorder)
+        copy.verify()
+
+    def _next_pass(self, copy: PairCopy, ranges: tuple[Range, ...], recorder: WriteRecorder) -> None:
+        """A pass while the source is in use."""
+        try:
+            copy.copy(ranges, recorder.check, moving=True)
+            copy.verify()
+        except LiveDoubtError as doubt:
+            copy.fall_back(doubt)
+
+    def _copy_quiesced(self, held: Quiesced, work: Work, recorder: WriteRecorder | None) -> None:
+        """Copy what is left, and put all sources back as soon as the last one has been read.
+
+        Raises QuiesceError if one was written to.
+        """
+        late: dict[PairCopy, tuple[Range, ...]] = {}
+
+        def settle() -> None:
+            held.check()
+            for copy in self._copies:
+                ranges = copy.changes(recorder)
+                if ranges:
+                    late[copy] = ranges
+            if not late:
+                held.release()
+
+        for _turn in range(LATE):
+            late.clear()
+            left = [copy for copy in self._copies if work.get(copy, ()) != ()]
+            for copy in left:
+                ranges = work[copy]
+                if ranges is None:
+                    copy.quiesce(held)
+                    ranges = copy.ranges()
+                copy.copy(ranges, self._quiescer.check, settle if copy is left[-1] else nothing)
+            if not left:
+                settle()
+            if held.released:
+                return
+            work = dict(late)
+        raise written_although_quiesced("blocks are discarded without end")
+
+
+def _holds_root(copy: PairCopy) -> bool:
+    return any("/" in step.mountpoints for step in copy.pair.quiesce.steps)

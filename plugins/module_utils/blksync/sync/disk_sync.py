@@ -1,0 +1,150 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A sync of disks, pair by pair, as of one moment."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Any, Sequence
+
+from ..discovery.model import Disk, Machine, Partition
+from ..discovery.observe import observe as observe_machine
+from ..engines.base import Engine
+from ..engines.choice import choose
+from ..errors import BlksyncError
+from ..options import SyncRequest
+from ..quiesce.client import Quiescer
+from ..system import device
+from ..system.device import Device
+from ..system.signals import Cancellation
+from . import disk_plan, power_off, session
+from .copy_run import CopyRun
+from .monitor import Progress
+from .pair import PairContext, PairCopy, predict
+from .plan import Pair, Plan
+from .result import PairReport, SyncReport
+from .session import Guest, Observe
+
+
+def run(request: SyncRequest, progress: Progress | None = None, observe: Observe = observe_machine) -> SyncReport:
+    """Make the target's partitions equal to the source's, or in check mode say exactly what that would write.
+
+    Raises BlksyncError; its ``report`` says how far the run came.
+    """
+    request.validate()
+    guest = DiskSync(request, progress or Progress())
+    session.run(guest, observe)
+    report = guest.sync_report
+    report.interrupted = guest.interrupted
+    if request.eject and not request.check:
+        try:
+            power_off.power_off(report.plan.target_disk, observe())
+        except BlksyncError as error:
+            error.report = report.as_dict()
+            raise
+        report.ejected = True
+    return report
+
+
+class DiskSync(Guest):
+    """One run over the pairs of two disks."""
+
+    sync_report: SyncReport
+    _engine: Engine
+
+    def __init__(self, request: SyncRequest, progress: Progress) -> None:
+        super().__init__(request.check, request.quiesce_timeout)
+        self.request = request
+        self.progress = progress
+        self._devices: list[tuple[Device, Device]] = []  # source and target of every pair
+        self._nodes: list[Device] = []
+
+    def make_plan(self, machine: Machine) -> Plan:
+        """See Guest. Raises InvalidRequestError for an identifier that cannot be one."""
+        plan = disk_plan.make(machine, self.request)
+        return session.examined(plan, self.request.allow_damaged_source)
+
+    def begin(self, plan: Plan, machine: Machine) -> None:
+        """See Guest. Raises EngineError."""
+        self._engine = choose(self.request.engine)
+        self.purpose = "copying %s to %s" % (plan.source_disk.path, plan.target_disk.path)
+        self.sync_report = SyncReport(
+            plan, self._engine.name, self._engine.version, self.request.check, warnings=self.warnings
+        )
+
+    def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
+        """See Guest."""
+        for pair in self.sync_report.plan.pairs:
+            with ExitStack() as devices:
+                source = devices.enter_context(device.open_source(pair.source.path, pair.source.devno))
+                target = devices.enter_context(device.open_source(pair.target.path, pair.target.devno, exclusive=True))
+                context = self._context(pair, source, target, cancellation)
+                context.entry.finish(predict(context))
+
+    def locks(self) -> tuple[Sequence[Disk], str]:
+        """See Guest."""
+        return (self.sync_report.plan.source_disk, self.sync_report.plan.target_disk), ""
+
+    def claim(self, held: ExitStack) -> None:
+        """See Guest."""
+        plan = self.sync_report.plan
+        held.callback(os.close, device.lock_disk(plan.target_disk.path))
+        targets = [held.enter_context(device.claim_target(p.target.path, p.target.devno)) for p in plan.pairs]
+        sources = [held.enter_context(_open_source(pair)) for pair in plan.pairs]
+        self._devices = list(zip(sources, targets))
+        self._nodes = [
+            held.enter_context(device.open_source(disk.path, disk.devno))
+            for disk in (plan.source_disk, plan.target_disk)
+        ]
+
+    def essence(self, plan: Plan) -> object:
+        """Labels, links and the like may change: udev learns them late, after a plug-in above all."""
+        pairs = [(_place_and_use(pair.source), _place_and_use(pair.target), pair.quiesce.steps) for pair in plan.pairs]
+        return [_identity(plan.source_disk), _identity(plan.target_disk), pairs]
+
+    def work(self, quiescer: Quiescer, cancellation: Cancellation) -> None:
+        """See Guest."""
+        plan = self.sync_report.plan
+        copies = [
+            PairCopy(self._context(pair, source, target, cancellation))
+            for pair, (source, target) in zip(plan.pairs, self._devices)
+        ]
+        for node in self._nodes:
+            node.drop_cache()  # what others wrote through it reaches the medium now, and not over the copy
+        CopyRun(copies, quiescer, plan.source_disk).run()
+        for node in self._nodes:
+            node.drop_cache()  # and whoever reads through it sees the copy
+        for copy in copies:
+            copy.entry.finish(copy.total)
+            self.progress.pair_finished(copy.pair, copy.total.blocks_changed, copy.total.bytes_written)
+
+    def commit(self) -> None:
+        """See Guest. The target is real already."""
+
+    def report(self) -> dict[str, Any]:
+        """See Guest."""
+        return self.sync_report.as_dict()
+
+    def _context(self, pair: Pair, source: Device, target: Device, cancellation: Cancellation) -> PairContext:
+        entry = PairReport(pair, verify=self.request.verify)
+        self.sync_report.pairs.append(entry)
+        return PairContext(
+            self.request, pair, self._engine, source, target, entry, self.progress, cancellation, self._nodes[:1]
+        )
+
+
+def _open_source(pair: Pair) -> Device:
+    """Claimed where nothing uses it, so that nothing can begin to; else quiescing makes it hold still."""
+    used = pair.source.mounts or pair.source.holders
+    return device.open_source(pair.source.path, pair.source.devno, exclusive=not used)
+
+
+def _identity(disk: Disk) -> tuple[object, ...]:
+    return (disk.devno, disk.ptuuid, disk.serial, disk.wwn, disk.size)
+
+
+def _place_and_use(side: Partition) -> tuple[object, ...]:
+    place = (side.devno, side.number, side.start, side.size, side.read_only)
+    return (*place, side.mounts, side.swap, side.holders)

@@ -1,0 +1,156 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Image files as targets: made, cloned, punched and put in place, so that under their name there is always a whole one.
+
+An image that is made, or one whose former generations are kept, is worked on under another name beside it and renamed
+when it is proved. Fact: ioctl_ficlone(2), fallocate(2).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from contextlib import suppress
+
+from ..engines.native.compare import changed_runs
+from ..engines.range_map import WINDOW
+from ..errors import DeviceWriteError, InvalidRequestError, StorageError
+from ..system import atomic_file, device
+from ..system.device import Device, allocate
+from .endpoint import FILE, End
+
+FICLONE = 0x40049409
+PUNCH_HOLE, KEEP_SIZE = 2, 1  # linux/falloc.h
+GRAIN = 4096  # bytes: smaller holes free nothing
+
+
+class ImageFile:
+    """The image at ``end``, of ``size`` bytes, to be written; ``keep`` former generations stay as NAME.1 and so on."""
+
+    def __init__(self, end: End, size: int, keep: int, punch: bool) -> None:
+        self.path = end.real
+        self.created = end.kind != FILE
+        self._size, self._keep, self._punch = size, keep, punch
+        folder, name = os.path.split(self.path)
+        self._staged = os.path.join(folder, ".%s.blksync-new" % name) if self.created or keep else ""
+
+    def open(self) -> Device:
+        """The image open for reading and writing. Raises InvalidRequestError, StorageError, DeviceBusyError.
+
+        What an interrupted run has left of an image that is being made is used; a clone is always made anew.
+        """
+        try:
+            if self._staged and self.created:
+                self._make()
+            elif self._staged:
+                self._clone()
+        except OSError as error:
+            raise StorageError(self._staged, os.strerror(error.errno or 0)) from error
+        opened = device.claim_target(self._staged or self.path)
+        return PunchedImage(opened) if self._punch else opened
+
+    def commit(self, changed: bool) -> None:
+        """The content is verified and on the medium: give it its name, unless nothing changed. Raises StorageError."""
+        if not self._staged:
+            return
+        try:
+            if not changed and not self.created:
+                atomic_file.remove(self._staged)
+                return
+            if self._keep and not self.created:
+                self._rotate()
+            atomic_file.move(self._staged, self.path)
+        except OSError as error:
+            raise StorageError(self.path, os.strerror(error.errno or 0)) from error
+
+    def tidy(self) -> None:
+        """Remove a clone that came to nothing; an image that is being made stays, so that work on it can go on."""
+        if self._staged and not self.created:
+            with suppress(OSError):
+                atomic_file.remove(self._staged)
+
+    def _make(self) -> None:
+        fd = os.open(self._staged, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            if os.fstat(fd).st_size != self._size:
+                os.ftruncate(fd, 0)
+                os.ftruncate(fd, self._size)
+        finally:
+            os.close(fd)
+
+    def _clone(self) -> None:
+        source = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            atomic_file.remove(self._staged)
+            clone = os.open(self._staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                status = os.fstat(source)
+                os.fchown(clone, status.st_uid, status.st_gid)
+                os.fchmod(clone, status.st_mode & 0o7777)
+                fcntl.ioctl(clone, FICLONE, source)
+            except OSError as error:
+                atomic_file.remove(self._staged)
+                if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV):
+                    raise InvalidRequestError(
+                        "The file system of %s cannot clone files, so that no generation can be kept." % self.path,
+                        "Keep images on btrfs, or on xfs with reflink, or set keep to 0.",
+                    ) from error
+                raise
+            finally:
+                os.close(clone)
+        finally:
+            os.close(source)
+
+    def _rotate(self) -> None:
+        """NAME becomes NAME.1 as well, NAME.1 becomes NAME.2; NAME itself is there all the time."""
+        for number in range(self._keep, 1, -1):
+            with suppress(FileNotFoundError):
+                os.replace("%s.%d" % (self.path, number - 1), "%s.%d" % (self.path, number))
+        atomic_file.remove("%s.1" % self.path)
+        os.link(self.path, "%s.1" % self.path)
+
+
+class PunchedImage(Device):
+    """An image in which blocks of zeros become holes where they are written. It takes the descriptor over."""
+
+    def __init__(self, opened: Device) -> None:
+        super().__init__(opened.path, opened.fd, opened.direct)
+        self._zeros = allocate(WINDOW)
+
+    def write(self, buffer: memoryview, offset: int) -> None:
+        """Write as Device does, but for zeros."""
+        for begin in range(0, len(buffer), WINDOW):
+            part = buffer[begin : begin + WINDOW]
+            at = 0
+            for start, length in changed_runs(part, self._zeros[: len(part)], GRAIN):
+                self._hole(offset + begin + at, start - at)
+                super().write(part[start : start + length], offset + begin + start)
+                at = start + length
+            self._hole(offset + begin + at, len(part) - at)
+
+    def _hole(self, offset: int, length: int) -> None:
+        if length and not punch(self.fd, offset, length):
+            super().write(self._zeros[:length], offset)
+
+
+def punch(fd: int, offset: int, length: int) -> bool:
+    """Make a hole; False where the file system cannot. Raises DeviceWriteError."""
+    fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
+    fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    while fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length):
+        number = ctypes.get_errno()
+        if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return False
+        if number != errno.EINTR:
+            raise DeviceWriteError("the image", offset, os.strerror(number))
+    return True
+
+
+def zeros(size: int) -> Device:
+    """Nothing but zeros, in memory: what an image is before it is made."""
+    fd = os.memfd_create("blksync-zeros", os.MFD_CLOEXEC)
+    os.ftruncate(fd, size)
+    return Device("a new image", fd, direct=False)

@@ -1,0 +1,308 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The passes over one pair, the same for partitions and for images: compared or copied, verified, reported."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, Sequence
+
+from ..digests.compare import Checksums
+from ..engines.base import Engine, Method, Outcome, block_size
+from ..engines.native.engine import NativeEngine
+from ..errors import BlksyncError, LiveDoubtError, QuiesceError
+from ..live import eligibility
+from ..live.convergence import Rounds
+from ..live.dirty_tracker import WriteRecorder
+from ..options import ALL, LIVE, USED, CopyRequest
+from ..quiesce import stillness
+from ..quiesce.client import Quiesced
+from ..quiesce.step import FROZEN, add_up
+from ..ranges import Range, whole
+from ..superblocks import identity
+from ..system.device import Device
+from ..system.signals import Cancellation
+from ..used_blocks.reader import UsedMap
+from . import read_errors
+from .monitor import AGAIN, COPY, VERIFY, PassMonitor, Progress, nothing
+from .plan import Pair
+from .result import LiveReport, PairReport
+
+
+@dataclass
+class PairContext:
+    """What all passes over one pair share.
+
+    ``nodes`` are the whole disks that the source and the target lie on, open for reading: their nodes have page caches
+    of their own. ``checksums`` are those of a digest, for the first pass.
+    """
+
+    request: CopyRequest
+    pair: Pair
+    engine: Engine
+    source: Device
+    target: Device
+    entry: PairReport
+    progress: Progress
+    cancellation: Cancellation
+    nodes: Sequence[Device] = ()
+    checksums: Checksums | None = None
+
+    @property
+    def block(self) -> int:
+        """The block in bytes that changes are counted and written in."""
+        return block_size(self.source, self.target, least=self.request.block_size)
+
+    def monitor(self, phase: str, **calls: Callable[[], None]) -> PassMonitor:
+        """The monitor of one pass."""
+        return PassMonitor(self.entry, self.progress, self.cancellation, phase, **calls)
+
+
+def predict(context: PairContext) -> Outcome:
+    """Compare, with both devices open for reading only. Raises what an engine raises."""
+    entry = context.entry
+    context.progress.pair_started(context.pair, context.engine.name)
+    started = time.monotonic()
+    for device in (*context.nodes, context.source, context.target):
+        device.drop_cache()
+    still = stillness.of(context.source, flush=False)
+    with PairCopy(context) as copy:
+        still.begin()
+        method = Method(context.request.block_size, context.request.compare, context.checksums)
+        with read_errors.explained(entry, context.source.path):
+            outcome = context.engine.compare(
+                context.source, context.target, copy.ranges(), context.monitor(COPY), method
+            )
+        change = still.end()
+    if change.written or change.discarded:
+        entry.notes.append("The source was written to while it was read: the numbers are of no one moment.")
+    entry.seconds = time.monotonic() - started
+    return outcome
+
+
+class PairCopy:
+    """The passes that copy one pair whose target is claimed, added up. A context manager.
+
+    What a pass has written is verified by reading it back past every cache, before another pass may write over it.
+    ``live`` says whether most of it is copied while the source is in use, ``tracked`` whether all writes to the source
+    since the first pass are recorded.
+    """
+
+    def __init__(self, context: PairContext) -> None:
+        self.context = context
+        self.pair = context.pair
+        self.entry = context.entry
+        self.block = context.block
+        self.total = Outcome(self.block, -(-self.pair.size // self.block))
+        self.live = False
+        self.tracked = False
+        self.rounds = Rounds(self.pair.size)
+        self._map: UsedMap | None = None
+        self._stillness = stillness.of(context.source)
+        self._counting = False  # whether the stillness is watched
+        self._read = 0  # bytes of the source since then
+        self._passes = 0
+        self._unverified: Outcome | None = None
+        self._held: Quiesced | None = None
+        self._earlier: list[dict[str, Any]] = []
+
+    def __enter__(self) -> PairCopy:
+        if self.context.request.scope == USED:
+            self._map = UsedMap(self.pair.source)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._map:
+            self._map.close()
+
+    def begin(self) -> None:
+        """Find out how the pair is copied. Raises QuiesceError if that is live or not at all, and cannot be, or if
+        nobody could tell whether the source was written to."""
+        self.context.cancellation.check()
+        self._stillness.check()
+        self.context.progress.pair_started(self.pair, self.context.engine.name)
+        if not (self.context.request.live and eligibility.applies(self.pair.quiesce)):
+            return
+        self.live, self.entry.live = True, LiveReport(dirty_bytes=self.rounds.dirty)
+        obstacle = eligibility.obstacle(self.pair.source, self.pair.quiesce)
+        if obstacle:
+            self.fall_back(LiveDoubtError(obstacle))
+
+    def fall_back(self, doubt: LiveDoubtError) -> None:
+        """What was copied while the source was in use cannot be relied on: all of it is compared at the last moment.
+
+        Raises QuiesceError where the user does not want that.
+        """
+        self.tracked = False
+        if not (self.live and self.entry.live):
+            return
+        self.live = False
+        self.entry.live.fallback = doubt.message
+        request = self.context.request
+        if request.quiesce == LIVE and not request.quiesce_fallback:
+            raise QuiesceError(
+                "%s cannot be copied while it is in use: %s." % (self.pair.source.path, doubt.message),
+                doubt.hint or "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
+            ) from doubt
+
+    def quiesce(self, held: Quiesced) -> None:
+        """Quiesce the source, besides those that are in ``held`` already, and begin to count what is written to it.
+
+        A mounted source and the node of its whole disk have caches of their own: what they hold is written and dropped.
+        """
+        with self._timed():
+            self._held, self._earlier = held, self.entry.quiesce
+            try:
+                held.add(self.pair.quiesce)
+            except BlksyncError as error:
+                self._held = None
+                devices = [step.device for step in self.pair.quiesce.steps]
+                self.entry.quiesce = add_up(self._earlier, [step for step in error.steps if step["device"] in devices])
+                raise
+            self.report()
+            if self.pair.quiesce.steps or not self._counting:
+                for device in (*self.context.nodes, self.context.source):
+                    device.drop_cache()
+                self._count()
+
+    def report(self) -> None:
+        """Keep the entry's account of the quiescing up to date: the sum of all times."""
+        if self._held:
+            self.entry.quiesce = add_up(self._earlier, self._held.report_of(self.pair.quiesce))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the source's file systems were frozen, all of them, rather than unmounted."""
+        done = self._held.report_of(self.pair.quiesce) if self._held else []
+        return bool(done) and all(entry["action"] == FROZEN for entry in done)
+
+    def expect_frozen(self) -> None:
+        """Unmounting, as is done to a file system that turns out not to be able to freeze, is not done several times.
+
+        Raises LiveDoubtError.
+        """
+        for entry in self._held.report_of(self.pair.quiesce) if self._held else ():
+            if entry["action"] != FROZEN:
+                raise LiveDoubtError("%s (%s) could not be frozen" % (", ".join(entry["mountpoints"]), entry["fstype"]))
+
+    def track(self, recorder: WriteRecorder) -> tuple[Range, ...]:
+        """Record all writes from this moment on, at which the source is quiesced. Returns what is to be copied now."""
+        recorder.restart(self.pair.source)
+        self.tracked = True
+        return self.ranges()
+
+    def ranges(self) -> tuple[Range, ...]:
+        """All that is to be copied, as of this moment: the source is quiesced."""
+        if self._map is None:
+            return whole(self.pair.size)
+        used = self._map.read(self.block)
+        self.entry.scope = ALL if used.reason else USED
+        self.entry.scope_reason, self.entry.bytes_skipped = used.reason, used.skipped
+        return used.ranges
+
+    def rest(self, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+        """What is left to copy at the last moment: what was written since the last pass, or everything."""
+        if recorder and self.tracked:
+            try:
+                return recorder.take(self.pair.source)
+            except LiveDoubtError as doubt:
+                self.fall_back(doubt)
+        return self.ranges()
+
+    def changes(self, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+        """What has to be copied again although the source is quiesced: file systems discard free blocks for a moment
+        after they were frozen, as mounted with -o discard or asked to by fstrim.
+
+        Raises QuiesceError if anything was written.
+        """
+        change = self._stillness.end(self._read)
+        if change.written:
+            raise stillness.written_although_quiesced(change.written)
+        if change.discarded and (not self.frozen or self.context.checksums):
+            raise stillness.written_although_quiesced(
+                "%d bytes of %s were discarded" % (change.discarded, self.pair.source.path)
+            )
+        if recorder and self.tracked:
+            return self.rest(recorder)
+        if change.discarded:
+            self._count()
+            return self.ranges()
+        return ()
+
+    def is_last(self, work: dict[PairCopy, tuple[Range, ...]]) -> bool:
+        """Whether what is left of the pair is to be copied now, while it is quiesced, rather than while it is in use.
+
+        Where the writes do not let up, all of it is compared now: ``work`` is changed so.
+        """
+        if not self.live:
+            return True
+        try:
+            return self.rounds.is_last(sum(span.length for span in work[self]))
+        except LiveDoubtError as doubt:
+            self.fall_back(doubt)
+            work[self] = self.ranges()
+            return True
+
+    def copy(
+        self,
+        ranges: Sequence[Range],
+        check: Callable[[], None],
+        done: Callable[[], None] = nothing,
+        moving: bool = False,
+    ) -> None:
+        """One pass over ``ranges``; ``moving``: while the source is in use. Raises what an engine raises."""
+        self.verify()
+        context, first = self.context, not self._passes
+        self._passes += 1
+        self.entry.writing = True
+
+        def source_read() -> None:
+            self._read += sum(span.length for span in ranges)
+            done()
+
+        request = context.request
+        monitor = context.monitor(COPY if first else AGAIN, check=check, done=source_read)
+        method = Method(request.block_size, request.compare or not first, context.checksums if first else None, moving)
+        engine = context.engine if first else NativeEngine()
+        with self._timed(), read_errors.explained(self.entry, context.source.path):
+            self._unverified = engine.copy(context.source, context.target, ranges, monitor, request.verify, method)
+        self._add(self._unverified)
+
+    def verify(self) -> None:
+        """Read back what the last pass wrote, past every cache. Raises VerificationError, DeviceReadError."""
+        outcome, self._unverified = self._unverified, None
+        if outcome and outcome.evidence:
+            with self._timed(), read_errors.explained(self.entry, self.context.source.path):
+                target = self.context.target
+                target.drop_cache()
+                self.entry.bytes_verified += outcome.evidence.verify(target, self.context.monitor(VERIFY))
+
+    def end(self) -> None:
+        """The source is in use again, and all of the pair was copied. Raises VerificationError, DeviceReadError."""
+        self.verify()
+        if self.entry.bytes_skipped:  # else all of it is known to be equal
+            self.entry.notes += identity.verify_same(self.context.source, self.context.target)
+        if self.entry.live:
+            self.entry.live.used = self.live
+
+    def _count(self) -> None:
+        self._stillness.begin()
+        self._counting, self._read = True, 0
+
+    def _add(self, outcome: Outcome) -> None:
+        changed = self.total.blocks_changed + outcome.blocks_changed  # some perhaps twice, in a live copy
+        self.total.blocks_changed = min(changed, self.total.blocks_total)
+        self.total.bytes_written += outcome.bytes_written
+        self.total.bytes_read += outcome.bytes_read
+        self.total.notes += outcome.notes
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.entry.seconds += time.monotonic() - started

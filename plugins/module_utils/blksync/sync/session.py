@@ -1,0 +1,167 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The one story of a run, whatever is copied.
+
+Put back what a dead run left, observe, plan, refuse, lock, claim, observe again, quiesce, work, verify, commit,
+restore, report.
+
+Whoever works on blocks is a guest in it: a sync of disks or images, a delta that is created or applied.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Callable, Sequence
+
+from ..discovery.model import Disk, Machine
+from ..errors import BlksyncError, DeviceBusyError, RefusedError
+from ..quiesce.client import Quiescer
+from ..quiesce.recovery import RestoredRun, restore_state
+from ..quiesce.runner import Failure, restore_error
+from ..system import locks as disk_lock
+from ..system.signals import Cancellation
+from . import superblock_refusals
+from .plan import Plan
+
+Observe = Callable[[], Machine]
+
+
+class Guest(ABC):
+    """What is special about one kind of run. The session calls the methods in this order.
+
+    ``check``: nothing is written, quiesced or locked. ``timeout``: for how many seconds sources may be quiesced.
+    ``purpose`` is what the run is for, for whoever is locked out. ``warnings`` are sentences for the user.
+    """
+
+    purpose = ""
+
+    def __init__(self, check: bool, timeout: float) -> None:
+        self.check = check
+        self.timeout = timeout
+        self.warnings: list[str] = []
+        self.interrupted = ""  # a signal that came when nothing was left to end
+
+    @abstractmethod
+    def make_plan(self, machine: Machine) -> Plan:
+        """What is to be done, with all reasons not to. Called again with everything claimed."""
+
+    @abstractmethod
+    def begin(self, plan: Plan, machine: Machine) -> None:
+        """Nothing speaks against the plan."""
+
+    @abstractmethod
+    def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
+        """In check mode: find out what would be written, with everything open for reading only."""
+
+    @abstractmethod
+    def locks(self) -> tuple[Sequence[Disk], str]:
+        """The disks, and the real path of an image file or "", that no other run may work on meanwhile."""
+
+    @abstractmethod
+    def claim(self, held: ExitStack) -> None:
+        """Open, and claim what will be written, to the end of the run. Raises DeviceBusyError."""
+
+    @abstractmethod
+    def essence(self, plan: Plan) -> object:
+        """What must be the same when everything is claimed as when it was planned. ``plan`` was made last."""
+
+    @abstractmethod
+    def work(self, quiescer: Quiescer, cancellation: Cancellation) -> None:
+        """Copy and verify, with the sources quiesced no longer than needed."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """All is verified: make it real."""
+
+    def report(self) -> dict[str, Any] | None:
+        """How far the run came, for the result or the error."""
+        return None
+
+
+def run(guest: Guest, observe: Observe) -> None:
+    """Raises BlksyncError; its ``report`` says how far the run came."""
+    leftovers = [] if guest.check else put_back_leftovers()
+    machine = observe()
+    plan = guest.make_plan(machine)
+    if plan.refusals:
+        raise RefusedError(plan.refusals)
+    guest.warnings += plan.warnings
+    guest.begin(plan, machine)
+    guest.warnings += concerning(leftovers, machine, guest.locks()[0])
+    try:
+        with Cancellation() as cancellation:
+            if guest.check:
+                with ExitStack() as opened:
+                    guest.predict(opened, cancellation)
+            else:
+                _carry_out(guest, plan, observe, cancellation)
+        guest.interrupted = cancellation.reason
+    except BlksyncError as error:
+        error.report = guest.report()
+        raise
+
+
+def examined(plan: Plan, allow_damaged_source: bool) -> Plan:
+    """The plan with what the superblocks on its pairs speak against it."""
+    findings = superblock_refusals.examine(plan.pairs, allow_damaged_source)
+    return replace(plan, refusals=(*plan.refusals, *findings.refusals), warnings=(*plan.warnings, *findings.warnings))
+
+
+def _carry_out(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancellation) -> None:
+    """Claim all that will be written before the first write, and hold it to the end."""
+    with ExitStack() as held:
+        disks, image = guest.locks()
+        if image:
+            held.enter_context(disk_lock.hold_file(image, guest.purpose))
+        for disk in sorted(disks, key=lambda disk: disk.devno):
+            held.enter_context(disk_lock.hold(disk, guest.purpose))
+        planned = guest.essence(plan)
+        guest.claim(held)
+        _expect_unchanged(guest, planned, guest.make_plan(observe()))
+        quiescer = held.enter_context(Quiescer(timeout=guest.timeout, label=guest.purpose))
+        quiescer.prepare([pair.quiesce for pair in plan.pairs])
+        try:
+            guest.work(quiescer, cancellation)
+        finally:
+            guest.warnings += quiescer.notes
+        guest.commit()
+
+
+def _expect_unchanged(guest: Guest, planned: object, now: Plan) -> None:
+    """What was claimed must be what was planned: disks can be swapped between looking and claiming."""
+    if now.refusals:
+        raise RefusedError(now.refusals)
+    if guest.essence(now) != planned:
+        raise DeviceBusyError(
+            "The source, the target or their mounts changed while the run was about to begin.",
+            "Nothing was written; run again.",
+        )
+
+
+def put_back_leftovers() -> list[RestoredRun]:
+    """Restore what runs left whose processes were all killed, so that this one finds the machine as it belongs."""
+    return [run for run in restore_state() if not run.running]
+
+
+def concerning(leftovers: Sequence[RestoredRun], machine: Machine, disks: Sequence[Disk]) -> list[str]:
+    """What a run that works on these disks has to say of the leftovers: a sentence or two for each.
+
+    Raises RestoreError if something on these disks could not be put back. What lies on other disks, or on one that is
+    gone, is no reason to fail.
+    """
+    said: list[str] = []
+    ours: list[Failure] = []
+    for run in leftovers:
+        if run.actions:
+            said.append("Put back first what a killed run (%s) had left frozen or unmounted." % run.label)
+        for failure in run.failures:
+            if not failure.gone and {disk.devno for disk in disks}.intersection(machine.disks_under(failure.devno)):
+                ours.append(failure)
+            else:
+                said.append("Left by a killed run (%s): %s %s" % (run.label, failure.message, failure.hint))
+    if ours:
+        raise restore_error(ours)
+    return said

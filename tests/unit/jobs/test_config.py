@@ -1,0 +1,253 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A job file is taken exactly as documented or refused with everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blksync.errors import JobError
+from blksync.jobs import config
+from blksync.jobs.config import Job, JobTarget
+from blksync.options import DEFAULT_QUIESCE_TIMEOUT, DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
+
+SMALLEST: dict[str, Any] = {
+    "version": 1,
+    "name": "travel",
+    "source": "11111111",
+    "targets": [{"identifier": "22222222"}],
+}
+LARGEST: dict[str, Any] = {
+    "version": 1,
+    "name": "travel",
+    "source": "6f9619ff-8b86-d011-b42d-00c04fc964ff",
+    "targets": [{"identifier": "22222222", "serial": "S6XNNS0T"}, {"identifier": "serial:ABC"}],
+    "partitions": [1, 2, 5],
+    "engine": "native",
+    "quiesce": "live",
+    "quiesce_timeout": 600,
+    "quiesce_fallback": False,
+    "scope": "used",
+    "verify": "full",
+    "allow_damaged_source": True,
+    "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
+    "eject": True,
+    "when_absent": "fail",
+    "max_age": 604800,
+    "notify": True,
+    "textfile_folder": "/var/lib/prometheus/node-exporter",
+}
+
+
+def parse(content: Any) -> Job:
+    return config.parse(json.dumps(content), "test.json")
+
+
+def problems_of(content: Any) -> list[str]:
+    with pytest.raises(JobError) as caught:
+        config.parse(content if isinstance(content, str) else json.dumps(content), "test.json")
+    assert caught.value.where == "test.json"
+    return list(caught.value.problems)
+
+
+def test_smallest_job_has_the_documented_defaults() -> None:
+    assert parse(SMALLEST) == Job("travel", "11111111", (JobTarget("22222222"),))
+    assert parse(SMALLEST).quiesce_timeout == DEFAULT_QUIESCE_TIMEOUT
+    assert parse(SMALLEST).when_absent == "skip"
+
+
+def test_every_key_is_taken() -> None:
+    job = parse(LARGEST)
+    written = json.loads(json.dumps(asdict(job)))
+    written["targets"][1].pop("serial")
+    assert written == {key: value for key, value in LARGEST.items() if key != "version"}
+    assert set(LARGEST) == {"version"} | {field.name for field in fields(Job)}
+
+
+def test_request_says_what_the_job_says() -> None:
+    job = parse(LARGEST)
+    request = job.request(job.targets[1], check=True)
+    request.validate()
+    assert (request.source, request.target, request.check) == (job.source, "serial:ABC", True)
+    for field in fields(request):
+        if hasattr(job, field.name) and field.name != "source":
+            assert getattr(request, field.name) == getattr(job, field.name), field.name
+
+
+@pytest.mark.parametrize(("value", "partitions"), [("all", "all"), ("1,2", (1, 2)), (["3"], (3,)), (4, (4,))])
+def test_partitions_are_read_as_everywhere(value: object, partitions: object) -> None:
+    job = parse({**SMALLEST, "partitions": value})
+    assert job.request(job.targets[0]).partitions == partitions
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, ["version is 2; this blksync reads version 1"]),
+        ({"version": True}, ["version is true"]),
+        ({"version": None}, ["version is null"]),
+        ({"name": "Travel"}, ['name is "Travel"']),
+        ({"name": "-x"}, ['name is "-x"']),
+        ({"name": "a/b"}, ['name is "a/b"']),
+        ({"name": "a\n"}, ["name is"]),
+        ({"name": "a" * 65}, ["at most 64"]),
+        ({"source": 11111111}, ['source is the number 11111111; quote it: "11111111"']),
+        ({"source": ""}, ["source is"]),
+        ({"source": "the big one"}, ["source: 'the big one' is no disk identifier"]),
+        ({"source": "/dev/disk/by-uuid/1-2"}, ["does not tell disks apart"]),
+        ({"targets": []}, ["targets is empty"]),
+        ({"targets": "22222222"}, ["targets is", "give a list"]),
+        ({"targets": ["22222222"]}, ["targets[0]", "give an object"]),
+        ({"targets": [{"identifier": 22222222}]}, ["targets[0].identifier is the number 22222222"]),
+        ({"targets": [{"identifier": "22222222", "serial": 7}]}, ["targets[0].serial is 7"]),
+        ({"targets": [{"identifier": "22222222", "size": 7}]}, ['targets[0]: unknown key "size"']),
+        ({"targets": [{"identifier": "22222222"}] * 2}, ["names a disk twice"]),
+        ({"partitions": []}, ["partitions is empty"]),
+        ({"partitions": [1, True]}, ["partitions holds true"]),
+        ({"partitions": ["1", "x"]}, ['partitions holds "x"']),
+        ({"partitions": None}, ["partitions holds null"]),
+        ({"partitions": [2, 2]}, ["names 2 more than once"]),
+        ({"engine": "dd"}, ['engine is "dd"', ", ".join(ENGINES)]),
+        ({"quiesce": "halt"}, [", ".join(DISK_QUIESCE_MODES)]),
+        ({"quiesce": ["auto"]}, ["choose one of"]),
+        ({"quiesce_fallback": "no"}, ['quiesce_fallback is "no"', "true or false"]),
+        ({"scope": "some"}, ['scope is "some"', ", ".join(SCOPES)]),
+        ({"scope": "used", "engine": "blocksync_fast"}, ["whole partitions only"]),
+        ({"verify": None}, [", ".join(VERIFY_MODES)]),
+        ({"quiesce_timeout": 0}, ["quiesce_timeout is 0"]),
+        ({"quiesce_timeout": 1.5}, ["quiesce_timeout is 1.5"]),
+        ({"protected": [33333333]}, ["protected[0] is the number"]),
+        ({"eject": "yes"}, ['eject is "yes"']),
+        ({"when_absent": "ignore"}, ["skip, fail"]),
+        ({"max_age": 0}, ["max_age is 0"]),
+        ({"notify": 1}, ["notify is 1"]),
+        ({"textfile_folder": "metrics"}, ["absolute path"]),
+        ({"schedule": "weekly"}, ['unknown key "schedule"', "known: version, name, source"]),
+    ],
+)
+def test_one_problem_is_named(change: dict[str, Any], words: list[str]) -> None:
+    problems = problems_of({**SMALLEST, **change})
+    assert len(problems) == 1
+    assert all(word in problems[0] for word in words), problems
+
+
+def test_all_problems_are_told_together() -> None:
+    wrong = {"version": 1, "source": 1, "targets": [{"identifier": 2}, {"serial": 3}], "eject": 0, "extra": 1}
+    problems = problems_of(wrong)
+    named = ["name is missing", "source", "targets[0].identifier", "targets[1].identifier", "targets[1].serial"]
+    for start in [*named, "eject", "unknown key"]:
+        assert any(problem.startswith(start) for problem in problems), (start, problems)
+    assert len(problems) == 7
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"travel"', '{"version": 1,}'])
+def test_what_is_no_object_is_refused(text: str) -> None:
+    assert len(problems_of(text)) == 1
+
+
+def test_a_key_that_stands_twice_is_refused() -> None:
+    twice = '{"version": 1, "source": "11111111", "source": "22222222"}'
+    assert problems_of(twice) == ['key "source" stands twice']
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(LARGEST)) | st.text(max_size=6), JSON))
+def test_whatever_is_written_is_taken_or_refused(change: dict[str, Any]) -> None:
+    """Never anything but a job that makes a valid request, or a JobError."""
+    try:
+        job = parse({**LARGEST, **change})
+    except JobError:
+        return
+    for target in job.targets:
+        job.request(target).validate()
+
+
+@given(st.sampled_from(sorted(set(LARGEST) - {"version"})), JSON)
+def test_a_value_that_is_taken_is_kept(key: str, value: Any) -> None:
+    try:
+        job = parse({**LARGEST, key: value})
+    except JobError:
+        return
+    assert json.loads(json.dumps(asdict(job)))[key] == (
+        [{"serial": None, **target} for target in value] if key == "targets" else value
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+def put(folder: Path, name: str, mode: int = 0o644) -> Path:
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(SMALLEST))
+    path.chmod(mode)
+    return path
+
+
+def load_problems(folder: Path, name: str) -> str:
+    with pytest.raises(JobError) as caught:
+        config.load(name, str(folder))
+    return "; ".join(caught.value.problems)
+
+
+def test_load_by_name(folder: Path) -> None:
+    put(folder, "travel")
+    assert config.load("travel", str(folder)).name == "travel"
+    assert config.names(str(folder)) == ["travel"]
+    assert config.names(str(folder / "none")) == []
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_a_file_that_others_can_write_is_not_trusted(folder: Path, mode: int) -> None:
+    put(folder, "travel", mode=mode)
+    assert "can be written by others" in load_problems(folder, "travel")
+
+
+def test_a_folder_that_others_can_write_is_not_trusted(folder: Path) -> None:
+    put(folder, "travel")
+    folder.chmod(0o777)
+    assert "can be written by others" in load_problems(folder, "travel")
+
+
+@pytest.mark.needs("root")
+def test_a_file_of_somebody_else_is_not_trusted(folder: Path) -> None:
+    os.chown(put(folder, "travel"), 12345, 0)
+    assert "belongs to user 12345" in load_problems(folder, "travel")
+
+
+def test_a_job_must_have_its_files_name(folder: Path) -> None:
+    put(folder, "other")
+    assert "the file's name says 'other'" in load_problems(folder, "other")
+
+
+def test_a_missing_job_lists_those_that_are_there(folder: Path) -> None:
+    put(folder, "travel")
+    assert "jobs in %s: travel" % folder in load_problems(folder, "home")
+    assert "not a job's name" in load_problems(folder, "../travel")
+
+
+def test_a_file_elsewhere_is_checked_for_its_content_only(folder: Path, tmp_path: Path) -> None:
+    """Ansible validates a temporary file of another name before it puts it in place."""
+    path = tmp_path / ".source.tmp"
+    path.write_text(json.dumps(SMALLEST))
+    assert config.check_file(str(path), str(folder / "etc")).name == "travel"
+    path.write_bytes(b"\xff")
+    with pytest.raises(JobError):
+        config.check_file(str(path), str(folder / "etc"))

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who is notified, how, and that nothing depends on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import socket
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from blksync.errors import EngineError
+from blksync.jobs import notify, publish
+from blksync.jobs.run import Result
+from blksync.system import programs
+
+USER = pwd.struct_passwd(("ann", "x", 1000, 1001, "", "/home/ann", "/bin/sh"))
+TARGET = {"target": {"model": "T7", "serial": "S6X"}}
+
+
+def make_bus(folders: Path, uid: int) -> None:
+    (folders / str(uid)).mkdir()
+    here = os.getcwd()
+    os.chdir(folders / str(uid))  # a socket's path must be short
+    try:
+        with socket.socket(socket.AF_UNIX) as bus:
+            bus.bind("bus")
+    finally:
+        os.chdir(here)
+
+
+def make_program(folder: Path, name: str, lines: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_who_has_a_bus_of_their_own(tmp_path: Path) -> None:
+    make_bus(tmp_path, os.geteuid())
+    make_bus(tmp_path, 54321)  # it belongs to somebody else than its folder says
+    (tmp_path / "7").mkdir()
+    (tmp_path / "8").mkdir()
+    (tmp_path / "8" / "bus").write_text("")
+    (tmp_path / "name").mkdir()
+    assert notify.users_with_bus(str(tmp_path)) == [os.geteuid()]
+    assert notify.users_with_bus(str(tmp_path / "none")) == []
+
+
+def test_the_command_becomes_that_user_only() -> None:
+    command = notify.command_for(USER, "/run/user/1000", "-heading", "text", critical=True)
+    assert command[:6] == ["setpriv", "--reuid=1000", "--regid=1001", "--init-groups", "env", "-i"]
+    assert "DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/1000/bus" in command
+    assert "XDG_RUNTIME_DIR=/run/user/1000" in command
+    assert command[-3:] == ["--", "-heading", "text"]
+    assert "--urgency=critical" in command
+
+
+def test_without_the_programs_there_is_a_debug_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "DIRECTORIES", ())
+    with caplog.at_level(logging.DEBUG):
+        notify.notify_users("heading", "text")
+    assert "notify-send, setpriv not found" in caplog.text
+
+
+def test_a_program_that_fails_leaves_a_debug_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_bus(tmp_path, os.geteuid())
+    make_program(tmp_path / "bin", "notify-send", "")
+    make_program(tmp_path / "bin", "setpriv", "echo no desktop >&2; exit 3")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    with caplog.at_level(logging.DEBUG):
+        notify.notify_users("heading", "text", folders=str(tmp_path))
+    assert "no desktop" in caplog.text
+
+
+@pytest.mark.needs("root", "setpriv")
+def test_the_real_setpriv_runs_it_as_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A notify-send that writes down who it is; the user is nobody, who cannot look into pytest's folders."""
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        make_bus(folder, nobody.pw_uid)
+        os.chown(folder / str(nobody.pw_uid) / "bus", nobody.pw_uid, -1)
+        (folder / "said").mkdir()
+        os.chown(folder / "said", nobody.pw_uid, -1)
+        make_program(folder / "bin", "notify-send", f'(id -u; echo "$XDG_RUNTIME_DIR"; echo "$@") > {folder}/said/it')
+        monkeypatch.setattr(notify, "USER_PATH", f"{folder}/bin:/usr/bin:/bin")
+        monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
+        notify.notify_users("heading", "two words", folders=name)
+        uid, runtime, arguments = (folder / "said" / "it").read_text().splitlines()
+    assert (int(uid), runtime) == (nobody.pw_uid, f"{folder}/{nobody.pw_uid}")
+    assert arguments.endswith("-- heading two words")
+
+
+def test_what_is_said() -> None:
+    done = Result("22222222", TARGET)
+    assert publish.message("travel", [done]) == (
+        "Backup disk can be disconnected",
+        "The backup travel is complete: T7 S6X.",
+    )
+    home = {"number": 3, "size": 1024, "fstype": None, "label": None, "mountpoints": ["/home"]}
+    part = Result("22222222", {**TARGET, "partitions": [{"number": 1}, {"number": 2}], "left_out": [home]})
+    assert publish.message("travel", [part]) == (
+        "Backup disk can be disconnected",
+        "Backup travel: Partitions 1 and 2 are complete on T7 S6X; partition 3 (/home, 1.0 KiB) was not copied.",
+    )
+    failed = Result("33333333", {}, EngineError("The program failed."))
+    assert publish.message("travel", [done, failed]) == ("Backup travel failed", "The program failed.")
