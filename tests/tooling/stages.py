@@ -53,7 +53,7 @@ CHECK_CODE = (
     Stage("ruff-format", ("ruff", "format", "--check", "--quiet", ".")),
     mypy("mypy-core", "3.8", CORE),
     mypy("mypy-modules", "3.8", *SILENT, f"--package={PLUGINS}.modules", f"--module={ADAPTER}"),
-    mypy("mypy-tests", "3.11", *SILENT, "tests", "demo"),
+    mypy("mypy-tests", "3.11", *SILENT, "tests", "examples/demo"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
     tool("core-pythons", "tests.tooling.check_pythons"),
 )

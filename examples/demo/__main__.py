@@ -23,7 +23,7 @@ from typing import Iterator
 
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, missing_for_loop_devices, run
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 COLLECTIONS = ROOT / "build" / "collections"
 PARTITION_SECTORS = (40 * MIB // SECTOR, 256 * MIB // SECTOR)  # an ESP and a system partition
 
