@@ -54,6 +54,8 @@ CHECK_CODE = (
     mypy("mypy-core", "3.8", CORE),
     mypy("mypy-modules", "3.8", *SILENT, f"--package={PLUGINS}.modules", f"--module={ADAPTER}"),
     mypy("mypy-tests", "3.11", *SILENT, "tests", "examples/demo"),
+    # Without a cache, which would be a folder in the clone.
+    Stage("import-linter", ("env", "PYTHONPATH=plugins/module_utils", "lint-imports", "--no-cache", "--no-logo")),
     Stage("yamllint", ("yamllint", "--strict", ".")),
     tool("core-pythons", "tests.tooling.check_pythons"),
 )

@@ -10,9 +10,8 @@ import os
 import stat
 import time
 from dataclasses import replace
-from typing import Any, Iterator
+from typing import Any, Collection, Iterator, Protocol
 
-from ..engines.base import Engine
 from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, StorageError
 from ..formats import algorithms
 from ..formats.digest_file import DigestReader, DigestWriter
@@ -23,6 +22,16 @@ from .compare import Checksums
 from .record import Binding, Facts, Record, Trust
 
 SUFFIX = ".digest"
+
+
+class HashingEngine(Protocol):
+    """What is asked of an engine here."""
+
+    name: str
+    version: str
+
+    def algorithms(self) -> Collection[str] | None:
+        """The names of the hash algorithms that others who use its files have; None: the same as we."""
 
 
 class PairDigest:
@@ -78,7 +87,7 @@ class DigestStore:
     """The digests in one folder, for one run with ``engine``. Raises InvalidRequestError where the folder cannot be
     trusted, AlgorithmError for an algorithm that is unknown, missing or weak."""
 
-    def __init__(self, folder: str, engine: Engine, algorithm: str, trust: Trust) -> None:
+    def __init__(self, folder: str, engine: HashingEngine, algorithm: str, trust: Trust) -> None:
         self._folder = folder
         self._engine = "%s %s" % (engine.name, engine.version)
         self._others = engine.algorithms()

@@ -117,7 +117,7 @@ def _carry_out(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancell
         if image:
             held.enter_context(disk_lock.hold_file(image, guest.purpose))
         for disk in sorted(disks, key=lambda disk: disk.devno):
-            held.enter_context(disk_lock.hold(disk, guest.purpose))
+            held.enter_context(disk_lock.hold(disk.devno, disk.path, disk.describe(), guest.purpose))
         planned = guest.essence(plan)
         guest.claim(held)
         _expect_unchanged(guest, planned, guest.make_plan(observe()))

@@ -11,18 +11,19 @@ import hashlib
 import os
 from typing import Iterator
 
-from ..discovery.model import Disk
 from ..errors import DeviceBusyError
 from ..paths import RUN_FOLDER
 from ..text import printable
 
 
-def hold(disk: Disk, purpose: str) -> contextlib.AbstractContextManager[None]:
+def hold(devno: str, path: str, what: str, purpose: str) -> contextlib.AbstractContextManager[None]:
     """Hold the disk for this process; the kernel lets go when the process ends, however it ends.
+
+    ``devno`` is its "major:minor"; ``path`` and ``what``, which describes it, are for people.
 
     Raises DeviceBusyError naming the process that holds it already.
     """
-    return _hold("disk-%s" % disk.devno.replace(":", "-"), disk.path, disk.describe(), purpose)
+    return _hold("disk-%s" % devno.replace(":", "-"), path, what, purpose)
 
 
 @contextlib.contextmanager
