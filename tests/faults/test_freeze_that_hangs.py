@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.quiesce import client, recovery
+from blksync.quiesce import link, recovery
 from blksync.quiesce.actions.freeze import LEAVE_PATIENCE
 from blksync.quiesce.actions.freeze_process import FIFREEZE
 from blksync.system.processes import waits_in_kernel
@@ -95,7 +95,7 @@ def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> N
         driven.wait_for("quiescing:2")
         begun = time.monotonic()
         end = driven.end()
-        assert time.monotonic() - begun < client.ANSWER_PATIENCE  # it was not given up
+        assert time.monotonic() - begun < link.ANSWER_PATIENCE  # it was not given up
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
         assert end["report"]["partitions"][-1]["frozen_seconds"] >= LEAVE_PATIENCE  # writers wait still

@@ -20,7 +20,7 @@ import subprocess
 import sys
 from typing import Any, Self, Sequence
 
-from blksync.quiesce import client
+from blksync.quiesce import client, link
 from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import QuiescePlan, steps_for
 from blksync.quiesce.runner import Failure
@@ -87,7 +87,7 @@ def main() -> int:
     setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
     vars(os)["open"] = refuse_to_open((options.pop("indirect", ""),))
     if "patience" in options:
-        client.ANSWER_PATIENCE = client.DEATH_PATIENCE = options.pop("patience")
+        client.ANSWER_PATIENCE = link.ANSWER_PATIENCE = link.DEATH_PATIENCE = options.pop("patience")
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
     return sync_driver.main()

@@ -20,9 +20,10 @@ from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
 from . import disk_plan, power_off, session
+from .context import PairContext
 from .copy_run import CopyRun
 from .monitor import Progress
-from .pair import PairContext, PairCopy, predict
+from .pair import PairCopy, predict
 from .plan import Pair, Plan
 from .result import PairReport, SyncReport
 from .session import Guest, Observe

@@ -21,12 +21,13 @@ from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
 from . import endpoint, image_plan, image_target, session
+from .context import PairContext
 from .copy_run import CopyRun
 from .endpoint import BLOCK, MISSING, End
 from .image_lease import ImageLease
 from .image_target import ImageFile
 from .monitor import Progress
-from .pair import PairContext, PairCopy, predict
+from .pair import PairCopy, predict
 from .plan import Pair, Plan
 from .result import PairReport, SyncReport
 from .session import Guest, Observe

@@ -7,58 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Iterator, Sequence
 
-from ..digests.compare import Checksums
-from ..engines.base import Engine, Method, Outcome, block_size
+from ..engines.base import Method, Outcome
 from ..engines.native.engine import NativeEngine
 from ..errors import BlksyncError, LiveDoubtError, QuiesceError
 from ..live import eligibility
 from ..live.convergence import Rounds
 from ..live.dirty_tracker import WriteRecorder
-from ..options import ALL, LIVE, USED, CopyRequest
+from ..options import ALL, LIVE, USED
 from ..quiesce import stillness
 from ..quiesce.client import Quiesced
 from ..quiesce.step import FROZEN, add_up
 from ..ranges import Range, whole
 from ..superblocks import identity
-from ..system.device import Device
-from ..system.signals import Cancellation
 from ..used_blocks.reader import UsedMap
 from . import read_errors
-from .monitor import AGAIN, COPY, VERIFY, PassMonitor, Progress, nothing
-from .plan import Pair
-from .result import LiveReport, PairReport
-
-
-@dataclass
-class PairContext:
-    """What all passes over one pair share.
-
-    ``nodes`` are the whole disks that the source and the target lie on, open for reading: their nodes have page caches
-    of their own. ``checksums`` are those of a digest, for the first pass.
-    """
-
-    request: CopyRequest
-    pair: Pair
-    engine: Engine
-    source: Device
-    target: Device
-    entry: PairReport
-    progress: Progress
-    cancellation: Cancellation
-    nodes: Sequence[Device] = ()
-    checksums: Checksums | None = None
-
-    @property
-    def block(self) -> int:
-        """The block in bytes that changes are counted and written in."""
-        return block_size(self.source, self.target, least=self.request.block_size)
-
-    def monitor(self, phase: str, **calls: Callable[[], None]) -> PassMonitor:
-        """The monitor of one pass."""
-        return PassMonitor(self.entry, self.progress, self.cancellation, phase, **calls)
+from .context import PairContext
+from .monitor import AGAIN, COPY, VERIFY, nothing
+from .result import LiveReport
 
 
 def predict(context: PairContext) -> Outcome:
