@@ -45,7 +45,7 @@ def shut_down(pair: MountedPair) -> None:
 def fail(pair: MountedPair) -> None:
     """As if ext4 had found something wrong in its metadata."""
     Path("/sys/fs/ext4", os.path.basename(pair.source.partition(2)), "trigger_fs_error").write_text("1")
-    wait_for(lambda: root_of(pair).holds_still, 5)
+    wait_for(lambda: root_of(pair).holds_still)
 
 
 def root_of(pair: MountedPair) -> Mount:

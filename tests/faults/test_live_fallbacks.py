@@ -140,12 +140,21 @@ def stop_the_trace(_pair: MountedPair) -> None:
     ours("tracing_on").write_text("0")
 
 
-def trace_one_process_only(_pair: MountedPair) -> None:
+def trace_one_process_only(pair: MountedPair) -> None:
     ours("set_event_pid").write_text("1")
+    write_once(pair)
 
 
-def trace_other_events_as_well(_pair: MountedPair) -> None:
+def trace_other_events_as_well(pair: MountedPair) -> None:
     ours("events/block/block_rq_issue/enable").write_text("1")
+    write_once(pair)
+
+
+def write_once(pair: MountedPair) -> None:
+    """The other writer may not get to run while the source is copied."""
+    with open(pair.root / "once", "wb", buffering=0) as file:
+        file.write(os.urandom(4096))
+        os.fsync(file.fileno())
 
 
 def break_the_pipe(_pair: MountedPair) -> None:
@@ -173,7 +182,9 @@ CASES = {
     "other-events": Case("the trace holds something that is not understood", act=trace_other_events_as_well),
     "unreadable": Case("the trace cannot be read: [Errno 21] Is a directory", act=break_the_pipe),
     "not-freezable": Case("ROOT (ext4) could not be frozen", no_freezing, known=True, writer=False),
-    "no-convergence": Case("the source is written to faster than it can be copied (after 1 passes ", not_worth_while),
+    "no-convergence": Case(
+        "the source is written to faster than it can be copied (after 1 passes ", not_worth_while, write_once
+    ),
 }
 
 

@@ -27,12 +27,12 @@ from tests.support.frozen_truth import FrozenTruth
 from tests.support.live_driver import FROZEN, PHASES, DrivenLive
 from tests.support.mixed_writer import MixedWriter
 from tests.support.mounted import MountedPair, wait_for
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "tracefs", "sfdisk", "partx", "mkfs.ext4")
 
 SOME_PHASES = ("pass 1", "last pass")
 AT_MOST_LATER = 0.05  # seconds after the phase was told
-REMOVED_WITHIN = 2.0  # seconds
 RUNS = 3  # of each phase and each way to kill, in depth
 
 
@@ -49,7 +49,7 @@ def mounts(pair: MountedPair, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
     with MixedWriter(pair.root, 5, 8 * MIB):
         yield before
         pair.assert_restored(before, within=0)
-        wait_for(lambda: not tracefs.leftovers(), REMOVED_WITHIN, tracefs.leftovers)  # of another test's sync, perhaps
+        wait_for(lambda: not tracefs.leftovers(), state=tracefs.leftovers)  # of another test's sync, perhaps
         rerun(pair, monkeypatch)
 
 
@@ -76,7 +76,7 @@ def killed(pair: MountedPair, mounts: list[tuple[object, ...]], phase: str, grou
         driven.kill(group)
         driven.process.wait()
         pair.assert_restored(mounts)
-        wait_for(lambda: not tracefs.instances(driven.process.pid), REMOVED_WITHIN)
+        wait_for(lambda: not tracefs.instances(driven.process.pid))
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -112,7 +112,7 @@ def test_sync_and_guardian_killed(pair: MountedPair, mounts: list[tuple[object, 
         driven.process.wait()
     assert bool(pair.frozen()) is (phase in FROZEN)
     if who == "restore-state":
-        runs = recovery.restore_state()
+        runs = recovery.restore_state(patience=PATIENCE)
         assert [run.failures for run in runs] == [[]] * (phase in FROZEN)
     else:
         with DrivenLive(**request(pair)) as again:

@@ -253,7 +253,7 @@ def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
         recorder.restart(partition)
         processes = [subprocess.Popen([*argv, str(pair.root / name)]) for name in ("one", "two")]
         try:
-            wait_for(lambda: writes_done(pair) - before > 10_000, 30)
+            wait_for(lambda: writes_done(pair) - before > 10_000)
             resident_first, first, begun = resident(), writes_done(pair), time.monotonic()
             while time.monotonic() - begun < SECONDS:
                 recorder.check()

@@ -26,6 +26,7 @@ from blksync.system.mountinfo import Mount, parse_mountinfo
 from tests.support import machines
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.mounted import comparable, is_frozen
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "mkfs.ext4", "unshare")
 
@@ -233,7 +234,9 @@ def test_a_container_that_writes_is_named(scene: Scene) -> None:
     assert scene.picture() == before
 
 
-@pytest.mark.parametrize("program", ["cd '%s/a'; exec sleep 60", "exec sleep 60 9> '%s/a/log'", "exec '%s/a/sleep' 60"])
+@pytest.mark.parametrize(
+    "program", ["cd '%s/a'; exec sleep 600", "exec sleep 600 9> '%s/a/log'", "exec '%s/a/sleep' 600"]
+)
 def test_whoever_keeps_it_busy_is_named(scene: Scene, program: str) -> None:
     scene.prepare("mount $D a", "cp /bin/sleep a/sleep")
     with subprocess.Popen(["sh", "-c", program % scene.folder]) as process:
@@ -249,12 +252,16 @@ def test_whoever_keeps_it_busy_is_named(scene: Scene, program: str) -> None:
 
 
 def _message_when_used_by(scene: Scene, process: subprocess.Popen) -> str:
-    for _attempt in range(30):  # until the shell has got there
+    messages: list[str] = []
+
+    def is_named() -> bool:  # once the shell has got there
         with pytest.raises(QuiesceError) as caught, scene.quiesced("ext4"):
             pass
-        if "process %d (" % process.pid in str(caught.value):
-            break
-    return str(caught.value)
+        messages.append(str(caught.value))
+        return "process %d (" % process.pid in messages[-1]
+
+    wait_for(is_named, state=lambda: messages)
+    return messages[-1]
 
 
 def test_a_loop_device_on_it_is_named(scene: Scene) -> None:

@@ -26,6 +26,7 @@ from blksync.sync.monitor import Progress
 from blksync.sync.plan import Pair
 from tests.support.digest_images import SIZE, Images, overwrite, reason, used
 from tests.support.disks import MIB, LoopDevice, run
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs("root", "loop-devices")
 # "ext4-seconds": inodes without room for more than whole seconds.
@@ -184,7 +185,7 @@ with open(sys.argv[1], "r+b") as file:
 def test_what_another_process_writes_during_the_run_is_not_believed(images: Images, digest_full_every: int) -> None:
     """It is not found by this run, as all that is written to a target beside it; but by the next one."""
     argv = [sys.executable, "-c", ELSEWHERE, str(images.target)]
-    act = During(lambda: subprocess.run(argv, check=True, timeout=30))
+    act = During(lambda: subprocess.run(argv, check=True, timeout=PATIENCE))
     overwrite(images.source, 15 * MIB, os.urandom(4096))  # so that the times are new in any case
     with pytest.raises(AssertionError):
         images.sync(act, digest_full_every=digest_full_every)
@@ -223,7 +224,7 @@ def test_whoever_reads_the_image_meanwhile_does_not_wait_long(images: Images) ->
     done: list[bytes] = []
     images.sync(During(lambda: done.append(images.target.read_bytes()[:1])))
     assert done
-    images.sync(During(lambda: subprocess.run(["head", "-c1", str(images.target)], check=True, timeout=30)))
+    images.sync(During(lambda: subprocess.run(["head", "-c1", str(images.target)], check=True, timeout=PATIENCE)))
 
 
 @pytest.mark.needs("mkfs.ext4")

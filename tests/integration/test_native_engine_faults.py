@@ -24,6 +24,7 @@ from blksync.ranges import whole
 from blksync.system import device
 from tests.support.disks import MIB, LoopDevice
 from tests.support.pairs import LoopPair, engine_threads, noise
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "losetup")
 
@@ -239,7 +240,7 @@ def test_direct_io_to_a_file_refused_to_all_threads_at_once(
     def refuse_once(fd: int, buffers: list[memoryview], offset: int) -> int:
         if not hasattr(refused, "already"):
             refused.already = True
-            together.wait(timeout=10)
+            together.wait(timeout=PATIENCE)
             raise OSError(errno.EINVAL, "direct I/O is refused")
         return preadv(fd, buffers, offset)
 

@@ -39,7 +39,7 @@ class HungWriter:
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder / "hung")])
-        wait_for(lambda: self._state().startswith(WRITE), 10, self._state)
+        wait_for(lambda: self._state().startswith(WRITE), state=self._state)
 
     def _state(self) -> str:
         assert self._process.poll() is None, "the writer could not begin"

@@ -22,10 +22,9 @@ from blksync.quiesce.actions.freeze_process import FIFREEZE, FITHAW
 from blksync.system.mountinfo import Mount, parse_mountinfo
 
 from .disks import MIB, SECTOR, PartitionedDisk, run
-from .waiting import wait_for
+from .waiting import PATIENCE, wait_for
 
 UNFREEZABLE = ("ext2",)
-RESTORED_WITHIN = 2.0  # seconds, whatever was killed
 SIZES = (8 * MIB // SECTOR, 32 * MIB // SECTOR)
 
 
@@ -80,7 +79,7 @@ class MountedPair:
         """Which of the two file systems is frozen now."""
         return [mountpoint for mountpoint in (self.boot, self.root) if is_frozen(mountpoint)]
 
-    def assert_restored(self, mounts: list[tuple[object, ...]], within: float = RESTORED_WITHIN) -> float:
+    def assert_restored(self, mounts: list[tuple[object, ...]], within: float = PATIENCE) -> float:
         """Wait until nothing is frozen and everything is mounted as in ``mounts``; the seconds that it took."""
         begun = time.monotonic()
         wait_for(lambda: self.mounts() == mounts and not self.frozen(), within, lambda: (self.mounts(), self.frozen()))

@@ -71,7 +71,7 @@ def mounted(device: str, folder: Path, options: str = "defaults", may_lack: bool
     finally:
         thaw(folder)
         # The guardian of a sync ends by itself, perhaps a moment after it.
-        wait_for(lambda: not subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode, 20)
+        wait_for(lambda: not subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode)
 
 
 def fill_with_rubbish(path: str) -> None:

@@ -37,7 +37,7 @@ def test_sigchld_is_ignored(tmp_path: Path) -> None:
         signal.signal(signal.SIGCHLD, before)
     process = identify(pid)
     channel.close()
-    wait_for(lambda: not is_alive(process), 5)
+    wait_for(lambda: not is_alive(process))
 
 
 def answer_of(channel: Channel) -> dict:
@@ -92,7 +92,7 @@ def test_a_failure_of_the_guardian_is_told_and_ends_it(
     answer = answer_of(channel)
     assert answer["failed"] == "quiesce"
     assert words in answer["message"]
-    wait_for(lambda: not is_alive(process), 5)
+    wait_for(lambda: not is_alive(process))
     channel.close()
 
 
