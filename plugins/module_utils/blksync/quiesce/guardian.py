@@ -34,7 +34,7 @@ from .runner import Execution, describe, restore_error
 from .step import Entry, Step
 
 HELLO_PATIENCE = 20.0  # seconds
-DEATH_PATIENCE, DEATH_POLL = 5.0, 0.01  # seconds
+DEATH_PATIENCE, DEATH_POLL = 60.0, 0.01  # seconds
 OOM_NEVER = "-1000"  # proc(5), oom_score_adj
 DEFECT = "Please report this as a defect of blksync, with the output of: blksync disks"
 TOLD_TO_END = "the guardian was told to end (SIGTERM)"

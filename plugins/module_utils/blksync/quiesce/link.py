@@ -20,7 +20,7 @@ from .runner import Execution, Failure, restore_error
 from .step import FROZEN, Entry
 
 ANSWER_PATIENCE = 60.0  # seconds beyond what was asked for
-DEATH_PATIENCE = 5.0
+DEATH_PATIENCE = 20.0
 POLL = 0.05
 
 

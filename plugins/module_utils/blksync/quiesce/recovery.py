@@ -21,7 +21,7 @@ from .runner import Execution, Failure
 from .step import Entry
 
 PREFIX, SUFFIX = "quiesce-", ".json"
-PATIENCE = 3.0  # seconds: a guardian whose sync has just died is about to restore
+PATIENCE = 20.0  # seconds: a guardian whose sync has just died is about to restore
 POLL = 0.05
 
 

@@ -21,7 +21,7 @@ from ..system.mountinfo import Mount, read_mounts
 from .mount_options import Propagation, command, data, mount_flags, superblock_flags
 from .step import Step
 
-PATIENCE = 5.0  # seconds: a dying process still holds its claim on the device for a moment
+PATIENCE = 20.0  # seconds: a dying process still holds its claim on the device for a moment
 POLL = 0.02
 # How a file system is mounted without playing its log back.
 _AS_IT_IS = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery", "btrfs": "rescue=nologreplay"}
