@@ -14,7 +14,7 @@ description:
     that changed since to a new delta file. The digest is advanced only when the delta is safely stored.
   - O(state=applied) writes a delta to an image, if it leads from what the image holds now; a delta that was cut off,
     that comes too early or too late, or that was made for another image is refused before anything is written.
-  - Digest and delta are files of C(blocksync-fast), which reads and writes them alike. A frame beside the delta,
+  - Digest and delta are files of C(blocksync-fast), which reads and writes them alike. A manifest beside the delta,
     C(DELTA.json), has its length and hash, and names the content that it starts from and the one that it leads to.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
@@ -48,7 +48,7 @@ options:
     required: true
   delta:
     description:
-      - The absolute path of the delta. Its frame is beside it, with C(.json) appended; transfer both.
+      - The absolute path of the delta. Its manifest is beside it, with C(.json) appended; transfer both.
       - With O(state=created), a delta that is there already is not replaced, since it may not have been applied
         yet. Remove both files when it has, and the next run makes the next one.
     type: path
@@ -99,8 +99,8 @@ options:
     type: raw
 notes:
   - O(state=applied) reads the whole image once, to know that it is the right one.
-  - Whoever can write a delta and its frame decides what is written into the image. Transfer them over connections that
-    you trust; the hash in the frame is against accidents.
+  - Whoever can write a delta and its manifest decides what is written into the image. Transfer them over connections
+    that you trust; the hash in the manifest is against accidents.
 seealso:
   - module: blksync.backup.image_sync
 author:
@@ -116,7 +116,7 @@ EXAMPLES = r"""
     delta: /srv/blksync/system.delta
   register: created
 
-- name: Apply it on the backup server, where it has been transferred to with its frame
+- name: Apply it on the backup server, where it has been transferred to with its manifest
   blksync.backup.image_delta:
     state: applied
     image: /srv/images/workstation.img
@@ -151,7 +151,7 @@ bytes_changed:
   returned: success
   type: int
 delta:
-  description: The delta and its frame; C(null) where nothing changed, or in check mode.
+  description: The delta and its manifest; C(null) where nothing changed, or in check mode.
   returned: success
   type: dict
   contains:
@@ -186,7 +186,7 @@ delta:
       description: When it was made, in Unix seconds.
       type: int
     format:
-      description: The version of the frame.
+      description: The version of the manifest.
       type: int
 quiesce:
   description: What was frozen, unmounted or remounted while the source was read, and for how long.

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from blksync.discovery.observe import observe
 from blksync.errors import LiveDoubtError
-from blksync.live.dirty_tracker import WriteRecorder
+from blksync.live.dirty_tracker import DirtyTracker
 from blksync.system import libc
 from blksync.system.tracefs import find_tracefs
 from tests.support import own_mounts
@@ -112,14 +112,14 @@ def _slowdown(source: PartitionedDisk, mountpoint: Path, seconds: float) -> Slow
         plain = load.writes() / seconds
     disk = next(disk for disk in observe().disks if disk.path == source.path)
     partition = disk.partitions[0]
-    with WriteRecorder(disk, {partition: BLOCK}) as recorder:
-        _still(mountpoint, lambda: recorder.restart(partition))
+    with DirtyTracker(disk, {partition: BLOCK}) as tracker:
+        _still(mountpoint, lambda: tracker.restart(partition))
         before = _resident()
         with Load("busy", busy, seconds) as load:
             recorded = load.writes() / seconds
         growth = _resident() - before
         try:
-            _still(mountpoint, lambda: recorder.take(partition))
+            _still(mountpoint, lambda: tracker.take(partition))
             doubt = ""
         except LiveDoubtError as error:
             doubt = error.message

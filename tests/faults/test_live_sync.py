@@ -20,8 +20,8 @@ import pytest
 
 from blksync.discovery.observe import observe
 from blksync.live import convergence, dirty_bitmap
-from blksync.live.dirty_bitmap import DirtyMap
-from blksync.live.dirty_tracker import WriteRecorder
+from blksync.live.dirty_bitmap import DirtyBitmap
+from blksync.live.dirty_tracker import DirtyTracker
 from blksync.options import SyncRequest
 from blksync.ranges import Range
 from blksync.sync import disk_sync
@@ -167,10 +167,10 @@ def test_what_is_discarded_after_the_freeze_is_copied_and_verified(
     for place in places:
         overwrite(path, place, os.urandom(MIB // 2))
 
-    def late(copy: PairCopy, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+    def late(copy: PairCopy, tracker: DirtyTracker | None) -> tuple[Range, ...]:
         if places:
             discard(path, places.pop(), MIB // 2)
-        return changes(copy, recorder)
+        return changes(copy, tracker)
 
     monkeypatch.setattr(PairCopy, "changes", late)
     report = copy(pair, quiesce=quiesce)
@@ -201,16 +201,16 @@ def overwrite(path: str, offset: int, data: bytes) -> None:
 
 
 def lose_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WriteRecorder, "take", lambda _recorder, _partition: ())
+    monkeypatch.setattr(DirtyTracker, "take", lambda _tracker, _partition: ())
 
 
 def lose_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    ranges = DirtyMap.ranges
+    ranges = DirtyBitmap.ranges
 
-    def some(dirty: DirtyMap) -> tuple[Range, ...]:
+    def some(dirty: DirtyBitmap) -> tuple[Range, ...]:
         return tuple(span for number, span in enumerate(ranges(dirty)) if number % 5)
 
-    monkeypatch.setattr(DirtyMap, "ranges", some)
+    monkeypatch.setattr(DirtyBitmap, "ranges", some)
 
 
 @pytest.mark.parametrize("lose", [lose_all, lose_some])
@@ -249,14 +249,14 @@ def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
     assert partition is not None
     before = writes_done(pair)
     argv = [sys.executable, "-c", BURST]
-    with WriteRecorder(disk, {partition: 4096}) as recorder:
-        recorder.restart(partition)
+    with DirtyTracker(disk, {partition: 4096}) as tracker:
+        tracker.restart(partition)
         processes = [subprocess.Popen([*argv, str(pair.root / name)]) for name in ("one", "two")]
         try:
             wait_for(lambda: writes_done(pair) - before > 10_000)
             resident_first, first, begun = resident(), writes_done(pair), time.monotonic()
             while time.monotonic() - begun < SECONDS:
-                recorder.check()
+                tracker.check()
                 time.sleep(0.5)
             grown, count = resident() - resident_first, writes_done(pair) - first
         finally:
@@ -265,7 +265,7 @@ def test_memory_does_not_grow_with_what_is_recorded(pair: MountedPair) -> None:
                 process.wait()
         run("sync", "-f", str(pair.root))
         assert (
-            sum(span.length for span in recorder.take(partition)) >= 2 * BURST_SIZE
+            sum(span.length for span in tracker.take(partition)) >= 2 * BURST_SIZE
         )  # it raises where an event was lost
     print("\n%d writes, %.0f a second; memory grown by %d KiB" % (count, count / SECONDS, grown // 1024))
     assert count > 20_000

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.engines.native.verify import BlockEvidence
+from blksync.engines.native.verify import WriteLog
 from blksync.errors import VerificationError
 from blksync.options import ImageRequest
 from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used
@@ -123,7 +123,7 @@ def test_a_target_that_does_not_keep_what_is_written_leaves_no_digest_to_believe
         raise VerificationError("not kept")
 
     with monkeypatch.context() as patched:
-        patched.setattr(BlockEvidence, "verify", fails)
+        patched.setattr(WriteLog, "verify", fails)
         with pytest.raises(VerificationError):
             images.sync()
     assert not used(images.sync())

@@ -49,7 +49,7 @@ class Chain:
         return delta_apply.run(request, lambda: Machine(()))
 
     def take_away(self, number: int | None = None) -> Path:
-        """Move the delta and its frame to a place of their own, or remove them."""
+        """Move the delta and its manifest to a place of their own, or remove them."""
         kept = self.delta.with_name(f"delta-{number}")
         for suffix in ("", ".json"):
             path = Path(f"{self.delta}{suffix}")
@@ -181,17 +181,17 @@ def flip(path: Path, offset: int) -> None:
         (lambda chain: os.truncate(chain.delta, 0), "less than a header"),
         (lambda chain: flip(chain.delta, 5000), "not what was made"),
         (lambda chain: flip(chain.delta, 50), "not what was made"),  # the time
-        (lambda chain: Path(f"{chain.delta}.json").unlink(), "no readable frame"),
-        (lambda chain: Path(f"{chain.delta}.json").write_text("{}"), "no frame"),
-        (lambda chain: Path(f"{chain.delta}.json").write_text("[1]"), "no frame"),
+        (lambda chain: Path(f"{chain.delta}.json").unlink(), "no readable manifest"),
+        (lambda chain: Path(f"{chain.delta}.json").write_text("{}"), "no manifest"),
+        (lambda chain: Path(f"{chain.delta}.json").write_text("[1]"), "no manifest"),
         (lambda chain: edit_frame(chain, format=2), "this version"),
         (lambda chain: edit_frame(chain, length="1"), "this version"),
         (lambda chain: edit_frame(chain, result="0" * 64), "leads from|holds everything"),
         (lambda chain: edit_frame(chain, parent="0" * 64), "leads from"),
         (lambda chain: edit_frame(chain, algorithm="CRC32"), "32 bits"),
         (lambda chain: edit_frame(chain, algorithm="SHA3_256"), "leads from"),
-        (lambda chain: edit_frame(chain, block_size=8192), "its frame says"),
-        (lambda chain: edit_frame(chain, data_size=5), "its frame says"),
+        (lambda chain: edit_frame(chain, block_size=8192), "its manifest says"),
+        (lambda chain: edit_frame(chain, data_size=5), "its manifest says"),
     ],
 )
 def test_a_delta_that_is_not_what_was_made_writes_nothing(
@@ -209,7 +209,7 @@ def test_a_delta_that_is_not_what_was_made_writes_nothing(
 
 @pytest.mark.parametrize("moves", [0, 1, 2])
 def test_an_interrupted_creation_is_completed(chain: Chain, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
-    """Killed before the frame, the delta or the digest is in place: the digest never runs ahead of the delta."""
+    """Killed before the manifest, the delta or the digest is in place: the digest never runs ahead of the delta."""
     chain.step()
     chain.source.write_bytes(with_changes(noise(SIZE), [0, MIB]))
     steps: list[tuple[str, ...]] = []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from blksync.engines.base import Evidence, Monitor
 from blksync.engines.native.engine import NativeEngine
-from blksync.engines.native.verify import BlockEvidence
+from blksync.engines.native.verify import WriteLog
 from blksync.engines.range_map import Layout
 from blksync.errors import CancelledError, DeviceReadError, VerificationError
 from blksync.ranges import Range, whole
@@ -132,7 +132,7 @@ def test_limits_of_memory_make_it_coarser_and_never_blind(
     Path(target.path).write_bytes(content)
     ranges = [Range(0, 35 * BLOCK), Range((35 + gap) * BLOCK, SIZE - (35 + gap) * BLOCK)]
     layout = Layout(ranges, SIZE, BLOCK, WINDOW)
-    proof = BlockEvidence(layout, most_units, most_stretches)
+    proof = WriteLog(layout, most_units, most_stretches)
     places = [at for at in range(0, layout.length, BLOCK) if at // BLOCK in blocks] or [0]
     for position, length in layout.windows():
         pieces = layout.pieces(position, length)

@@ -21,7 +21,7 @@ import pytest
 
 from blksync.discovery.model import Partition
 from blksync.errors import LiveDoubtError
-from blksync.live.dirty_tracker import WriteRecorder
+from blksync.live.dirty_tracker import DirtyTracker
 from blksync.quiesce.client import Quiesced
 from blksync.ranges import Range
 from blksync.sync.copy_run import CopyRun
@@ -44,9 +44,9 @@ class FrozenTruth:
         self.taken = 0
         self._source = source
         self._partition = Partition(0, "", source, device_number(os.stat(source)), 0, 0)
-        self._recorder: WriteRecorder | None = None
+        self._tracker: DirtyTracker | None = None
         self._last = False
-        self._watch_recorder(patch)
+        self._watch_tracker(patch)
         self._watch_last_moment(patch)
         self._watch_thaws(patch)
 
@@ -63,29 +63,29 @@ class FrozenTruth:
         # All that may still reach the disk now are discards of free blocks: of any moment until it was hashed.
         assert sectors_written(self._source) == written, "something was written though it was frozen"
         ranges: tuple[Range, ...] = ()
-        if self._recorder:
+        if self._tracker:
             with contextlib.suppress(LiveDoubtError):  # then the copy was not live
-                ranges = self._recorder.take(self._partition)
+                ranges = self._tracker.take(self._partition)
         self.late = {at // CHUNK for r in ranges for at in range(r.offset // CHUNK * CHUNK, r.offset + r.length, CHUNK)}
 
-    def _watch_recorder(self, patch: pytest.MonkeyPatch) -> None:
-        enter, leave = WriteRecorder.__enter__, WriteRecorder.__exit__
+    def _watch_tracker(self, patch: pytest.MonkeyPatch) -> None:
+        enter, leave = DirtyTracker.__enter__, DirtyTracker.__exit__
 
-        def entered(recorder: WriteRecorder) -> WriteRecorder:
-            self._recorder = recorder
-            return enter(recorder)
+        def entered(tracker: DirtyTracker) -> DirtyTracker:
+            self._tracker = tracker
+            return enter(tracker)
 
         def left(
-            recorder: WriteRecorder,
+            tracker: DirtyTracker,
             kind: type[BaseException] | None,
             error: BaseException | None,
             trace: TracebackType | None,
         ) -> None:
-            self._recorder = None
-            leave(recorder, kind, error, trace)
+            self._tracker = None
+            leave(tracker, kind, error, trace)
 
-        patch.setattr(WriteRecorder, "__enter__", entered)
-        patch.setattr(WriteRecorder, "__exit__", left)
+        patch.setattr(DirtyTracker, "__enter__", entered)
+        patch.setattr(DirtyTracker, "__exit__", left)
 
     def _watch_last_moment(self, patch: pytest.MonkeyPatch) -> None:
         copy_quiesced = CopyRun._copy_quiesced

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import Any
 
 from blksync.live import convergence
-from blksync.live.convergence import Rounds
-from blksync.live.dirty_tracker import WriteRecorder
+from blksync.live.convergence import Convergence
+from blksync.live.dirty_tracker import DirtyTracker
 from blksync.sync.copy_run import CopyRun
 from blksync.sync.monitor import PassMonitor
 from blksync.sync.pair import PairCopy
@@ -65,11 +65,11 @@ def main() -> int:
         passes.append(True)
         return "between" if len(passes) == 3 else ""
 
-    tell(WriteRecorder, "__enter__", lambda _recorder: "traced", after=True)
-    tell(WriteRecorder, "restart", lambda *_arguments: "first freeze")
+    tell(DirtyTracker, "__enter__", lambda _tracker: "traced", after=True)
+    tell(DirtyTracker, "restart", lambda *_arguments: "first freeze")
     tell(PassMonitor, "advanced", lambda *_arguments: "pass 1" if len(passes) == 1 else "")
     tell(PairCopy, "quiesce", next_round)
-    tell(Rounds, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 3 else "")
+    tell(Convergence, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 3 else "")
     tell(CopyRun, "_copy_quiesced", last_pass)
     tell(PairCopy, "changes", lambda *_arguments: "last read", after=True)
     tell(PairCopy, "end", lambda *_arguments: "verify" if ending else "")

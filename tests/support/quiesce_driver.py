@@ -24,7 +24,7 @@ from blksync.quiesce import client, link
 from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import QuiescePlan, steps_for
 from blksync.quiesce.runner import Failure
-from blksync.quiesce.step import Entry
+from blksync.quiesce.step import StepRecord
 from blksync.sync import disk_plan, session
 from blksync.system.device import Device
 
@@ -55,7 +55,7 @@ class ToldQuiescer(Quiescer):
         report = [entry.report(0) for entry in self.entries if entry.step in plan.steps and entry.step.mounts]
         say("quiesced:" + number, self.hold_in, report=report)
 
-    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+    def restore(self) -> tuple[list[StepRecord], list[Failure], str]:
         numbers, self.numbers = self.numbers, []
         for number in numbers:
             say("restoring:" + number, self.hold_in)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blksync.digests.compare import Checksums
-from blksync.engines.base import Method, Monitor
+from blksync.digests.compare import DigestComparison
+from blksync.engines.base import CopyOptions, Monitor
 from blksync.engines.native.compare import changed_runs
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import EngineError
@@ -49,7 +49,7 @@ def test_the_same_runs_as_by_comparing(tmp_path: Path, size: int, changes: set[i
         DigestReader(str(tmp_path / "known")) as known,
         DigestWriter(str(tmp_path / "fresh"), header, ALGORITHM) as fresh,
     ):
-        checksums = Checksums(ALGORITHM, BLOCK, known, fresh)
+        checksums = DigestComparison(ALGORITHM, BLOCK, known, fresh)
         for at in range(0, size, WINDOW):
             data, other = memoryview(new)[at : at + WINDOW], memoryview(old)[at : at + WINDOW]
             made = checksums.of(data)
@@ -77,7 +77,7 @@ def test_blocks_that_are_left_out_stay_as_they_were_known(
         with contextlib.ExitStack() as files:
             known = files.enter_context(DigestReader(str(tmp_path / "known"))) if held else None
             fresh = files.enter_context(DigestWriter(str(tmp_path / "fresh"), header, ALGORITHM))
-            checksums = Checksums(ALGORITHM, BLOCK, known, fresh)
+            checksums = DigestComparison(ALGORITHM, BLOCK, known, fresh)
             pieces = [(number * BLOCK, min(BLOCK, size - number * BLOCK)) for number in looked_at]
             made = b"".join(
                 checksums.of(memoryview(bytes([now[number]]) * count))
@@ -102,7 +102,7 @@ def blocks_of(runs: list[Run], looked_at: list[int]) -> list[int]:
 
 
 def test_a_digest_of_other_blocks_is_refused() -> None:
-    method = Method(checksums=Checksums(ALGORITHM, 4096))
+    method = CopyOptions(checksums=DigestComparison(ALGORITHM, 4096))
     method.check(4096)
     with pytest.raises(EngineError, match="blocks of 4096"):
         method.check(8192)
@@ -118,6 +118,6 @@ def test_a_delta_gets_what_the_digest_says_nothing_of(tmp_path: Path) -> None:
         writer.append(bytes(told))
         writer.finish()
     with open_source(str(tmp_path / "source")) as source, DigestReader(str(tmp_path / "known")) as known:
-        method = Method(checksums=Checksums(ALGORITHM, 4096, known))
+        method = CopyOptions(checksums=DigestComparison(ALGORITHM, 4096, known))
         outcome = NativeEngine().extract(source, Monitor(), method, None)
     assert (outcome.blocks_changed, outcome.bytes_written) == (1, 4096)

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blksync.digests import record as digest_record
-from blksync.digests.record import Binding, Record, Trust
+from blksync.digests.record import DigestKey, Record, Trust
 from blksync.options import SCOPES
 
-BINDING = Binding(
+BINDING = DigestKey(
     target="/srv/images/system.img",
     holds={"inode": 12, "size": 64 * 1024 * 1024, "modified": 5, "changed": 6},
     size=64 * 1024 * 1024,
@@ -31,7 +31,7 @@ RECORD = Record(BINDING, digest_record.FINISHED, 3, NOW - DAY, 5, "f" * 64)
 TRUST = Trust(30 * DAY, 100)
 
 
-def changed(**fields: Any) -> Binding:
+def changed(**fields: Any) -> DigestKey:
     return replace(BINDING, **fields)
 
 

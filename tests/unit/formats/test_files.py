@@ -157,7 +157,7 @@ def test_a_delta_that_was_cut_off_inside_a_record_is_an_error(tmp_path: Path) ->
     for length in range(len(whole) + 1):
         path.write_bytes(whole[:length])
         if length in ends:
-            assert len(read_delta(path)[1]) <= 4  # to be noticed by its length in the frame
+            assert len(read_delta(path)[1]) <= 4  # to be noticed by its length in the manifest
         else:
             with pytest.raises(FileFormatError):
                 read_delta(path)

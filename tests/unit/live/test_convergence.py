@@ -8,13 +8,13 @@ from __future__ import annotations
 import pytest
 
 from blksync.errors import LiveDoubtError
-from blksync.live.convergence import MOST, SMALL, Rounds
+from blksync.live.convergence import MOST, SMALL, Convergence
 
 SIZE = 400 * SMALL
 
 
 def decisions(size: int, *dirty: int) -> list[bool]:
-    rounds = Rounds(size)
+    rounds = Convergence(size)
     found = [rounds.is_last(count) for count in dirty]
     assert rounds.dirty == list(dirty)
     return found
@@ -42,7 +42,7 @@ def test_the_number_of_passes_is_limited() -> None:
 
 @pytest.mark.parametrize("dirty", [(300 * SMALL, 300 * SMALL), (SIZE, SIZE // 4 + 1, SIZE // 4 + 1)])
 def test_what_does_not_converge_is_given_up(dirty: tuple[int, ...]) -> None:
-    rounds = Rounds(SIZE)
+    rounds = Convergence(SIZE)
     for count in dirty[:-1]:
         assert not rounds.is_last(count)
     with pytest.raises(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from blksync.engines.range_map import Layout
 from blksync.live import dirty_bitmap
-from blksync.live.dirty_bitmap import CHUNK, DirtyMap
+from blksync.live.dirty_bitmap import CHUNK, DirtyBitmap
 from blksync.ranges import Range
 
 MIB = 1024 * 1024
@@ -34,7 +34,7 @@ def chunks(ranges: tuple[Range, ...], chunk: int) -> set[int]:
 
 @given(spans, st.sampled_from([512, 4096, CHUNK, 2 * CHUNK, MIB]))
 def test_every_chunk_that_was_written_and_no_other(spans: list[tuple[int, int]], block: int) -> None:
-    dirty = DirtyMap(SIZE, block)
+    dirty = DirtyBitmap(SIZE, block)
     for start, end in spans:
         dirty.mark(start, end)
     ranges = dirty.ranges()
@@ -49,16 +49,16 @@ def test_every_chunk_that_was_written_and_no_other(spans: list[tuple[int, int]],
 
 @pytest.mark.parametrize("size", [512, CHUNK, CHUNK + 512])
 def test_the_whole_partition(size: int) -> None:
-    dirty = DirtyMap(size, 4096)
+    dirty = DirtyBitmap(size, 4096)
     dirty.mark(0, size)
     assert dirty.ranges() == (Range(0, size),)
 
 
 def test_memory_is_bounded_however_large_the_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dirty_bitmap, "MOST_CHUNKS", 16)
-    dirty = DirtyMap(64 * CHUNK, 4096)
+    dirty = DirtyBitmap(64 * CHUNK, 4096)
     assert dirty.chunk == 8 * CHUNK
     dirty.mark(63 * CHUNK, 63 * CHUNK + 512)
     assert dirty.ranges() == (Range(56 * CHUNK, 8 * CHUNK),)
     monkeypatch.undo()
-    assert DirtyMap(100 << 40, 4096).chunk == 32 * MIB  # 100 TiB: less than 4 MiB of marks
+    assert DirtyBitmap(100 << 40, 4096).chunk == 32 * MIB  # 100 TiB: less than 4 MiB of marks

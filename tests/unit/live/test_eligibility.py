@@ -13,7 +13,7 @@ import pytest
 from blksync.discovery.model import Holder, Partition
 from blksync.errors import LiveDoubtError
 from blksync.live import eligibility
-from blksync.live.dirty_tracker import WriteRecorder
+from blksync.live.dirty_tracker import DirtyTracker
 from blksync.quiesce.plan import QuiescePlan
 from blksync.quiesce.step import FREEZE, JOURNAL, UNMOUNT, Step
 from tests.support.machines import disk, mount, partition
@@ -68,4 +68,4 @@ def test_it_applies_only_where_something_would_be_frozen() -> None:
 def test_a_big_endian_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "byteorder", "big")
     with pytest.raises(LiveDoubtError, match="the trace of a big-endian machine is not understood"):
-        WriteRecorder(disk("sda", 8, "11111111"), {source(): 4096})
+        DirtyTracker(disk("sda", 8, "11111111"), {source(): 4096})

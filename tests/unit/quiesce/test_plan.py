@@ -14,7 +14,7 @@ import pytest
 from blksync.discovery.model import Holder, Machine, Partition
 from blksync.discovery.places import mount_of
 from blksync.quiesce.plan import QuiescePlan, disturbance, steps_for
-from blksync.quiesce.step import Entry, Step
+from blksync.quiesce.step import Step, StepRecord
 from blksync.system.mountinfo import Mount, parse_mountinfo
 from tests.support import machines
 
@@ -248,16 +248,16 @@ def test_what_cannot_be_unmounted_and_mounted_again_is_known_before(name: str) -
 
 def test_steps_and_entries_survive_json() -> None:
     step = Situation(ROOT + ESP, 1).plan().steps[0]
-    entry = Entry(step, "frozen", 1.5, None, 2.5, 3.5)
+    entry = StepRecord(step, "frozen", 1.5, None, 2.5, 3.5)
     assert Step.from_data(json.loads(json.dumps(step.to_data()))) == step
-    assert Entry.from_data(json.loads(json.dumps(entry.to_data()))) == entry
+    assert StepRecord.from_data(json.loads(json.dumps(entry.to_data()))) == entry
 
 
 def test_writers_wait_from_the_call_of_fifreeze_to_the_thaw() -> None:
     step = Situation(ROOT).plan().steps[0]
     entries = [
-        *(Entry(step, "frozen", 1.0, 7.0, 3.0, 6.0), Entry(step, "frozen", 1.0, None, 3.0)),
-        *(Entry(step, "frozen", 1.0), Entry(step, "unmounted", 1.0)),
+        *(StepRecord(step, "frozen", 1.0, 7.0, 3.0, 6.0), StepRecord(step, "frozen", 1.0, None, 3.0)),
+        *(StepRecord(step, "frozen", 1.0), StepRecord(step, "unmounted", 1.0)),
     ]
     seconds = [entry.report(now=9.0) for entry in entries]
     assert [entry["seconds"] for entry in seconds] == [6.0, 8.0, 8.0, 8.0]

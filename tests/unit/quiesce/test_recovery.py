@@ -22,11 +22,11 @@ from blksync.quiesce.actions.freeze import Freeze
 from blksync.quiesce.channel import Channel, ChannelClosedError
 from blksync.quiesce.recovery import StateFile, restore_state
 from blksync.quiesce.runner import Failure
-from blksync.quiesce.step import Entry, Step
+from blksync.quiesce.step import Step, StepRecord
 from blksync.system.processes import identify, is_alive
 from tests.support.machines import mount
 
-ENTRY = Entry(Step("freeze", "/dev/none", "8:2", "8:2", "ext4", (mount("8:2", "/mnt/none"),)), "frozen", 1.0)
+ENTRY = StepRecord(Step("freeze", "/dev/none", "8:2", "8:2", "ext4", (mount("8:2", "/mnt/none"),)), "frozen", 1.0)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_the_state_file_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
     assert restore_state(str(tmp_path / "new")) == []
 
 
-def leave(folder: Path, *entries: Entry) -> Path:
+def leave(folder: Path, *entries: StepRecord) -> Path:
     """The state file of a run whose processes are dead."""
     dead = {"pid": 1, "start": "none"}
     record = {"label": "copying", "sync": dead, "guardian": dead, "entries": [entry.to_data() for entry in entries]}

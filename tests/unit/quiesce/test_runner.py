@@ -11,14 +11,14 @@ import pytest
 
 from blksync.errors import QuiesceError, RestoreError
 from blksync.quiesce import runner
-from blksync.quiesce.actions.base import Measure, NotPossibleError
+from blksync.quiesce.actions.base import Action, NotPossibleError
 from blksync.quiesce.runner import Execution
-from blksync.quiesce.step import Entry, Step
+from blksync.quiesce.step import Step, StepRecord
 
 FIRST, SECOND = Step("fake", "/dev/one"), Step("fake", "/dev/two")
 
 
-class FakeMeasure(Measure):
+class FakeMeasure(Action):
     """Notes what is asked of it, and fails where ``failing`` says so."""
 
     action = "held"
@@ -59,7 +59,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def recording(log: list[str]) -> Execution:
-    def record(entries: list[Entry]) -> None:
+    def record(entries: list[StepRecord]) -> None:
         log.append("record " + "+".join("%s %s" % (entry.action, entry.step.device) for entry in entries))
 
     return Execution(record)

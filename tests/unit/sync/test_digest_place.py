@@ -12,7 +12,7 @@ import pytest
 from blksync.discovery.model import Machine
 from blksync.options import ImageRequest
 from blksync.sync import image_plan
-from blksync.sync.endpoint import BLOCK, MISSING, End
+from blksync.sync.endpoint import BLOCK, MISSING, Endpoint
 from tests.support.machines import disk, machine, mount, partition
 
 ROOT = mount("8:2", "/", mount_id=1)
@@ -28,13 +28,13 @@ SDA = disk(
     partition("sda", 3, 8, mounts=(ARCHIVE,)),
 )
 MACHINE = machine(SDA, mounts=(ROOT, BOOT, ARCHIVE, RUN))
-IMAGE = End("/run/a.img", "/run/a.img", MISSING)
+IMAGE = Endpoint("/run/a.img", "/run/a.img", MISSING)
 
 
 def refusals(folder: str, number: int = 2, there: Machine = MACHINE) -> list[tuple[str, str]]:
     source = there.disks[0].partition(number)
     assert source is not None
-    end = End(source.path, source.path, BLOCK, source.size, source.devno)
+    end = Endpoint(source.path, source.path, BLOCK, source.size, source.devno)
     request = ImageRequest(source.path, IMAGE.path, create=True, digest_dir=folder)
     return [(refusal.code, refusal.hint) for refusal in image_plan.make(there, end, IMAGE, request).refusals]
 

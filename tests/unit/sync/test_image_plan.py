@@ -14,7 +14,7 @@ from blksync.discovery.model import Holder
 from blksync.errors import InvalidRequestError
 from blksync.options import ImageRequest
 from blksync.sync import image_plan
-from blksync.sync.endpoint import BLOCK, FILE, MISSING, OTHER, End
+from blksync.sync.endpoint import BLOCK, FILE, MISSING, OTHER, Endpoint
 from blksync.sync.plan import Plan
 from tests.support.machines import MIB, disk, machine, mount, partition
 
@@ -29,19 +29,19 @@ LOOP = disk("loop0", 7, "44444444", backing_file="/data/attached.img")
 MACHINE = machine(SDA, SDB, SDC, LOOP, mounts=(ROOT, DATA, *LUKS.mounts), ancestry={"253:0": ("10:0",)})
 
 
-def device(path: str, devno: str, size: int = SIZE) -> End:
-    return End(path, path, BLOCK, size, devno)
+def device(path: str, devno: str, size: int = SIZE) -> Endpoint:
+    return Endpoint(path, path, BLOCK, size, devno)
 
 
-def file(path: str, inode: int = 1, size: int = SIZE) -> End:
-    return End(path, path, FILE, size, inode=inode, device=99, modified=1, changed=1)
+def file(path: str, inode: int = 1, size: int = SIZE) -> Endpoint:
+    return Endpoint(path, path, FILE, size, inode=inode, device=99, modified=1, changed=1)
 
 
-def missing(path: str, folder: bool = True) -> End:
-    return End(path, path, MISSING, folder=folder)
+def missing(path: str, folder: bool = True) -> Endpoint:
+    return Endpoint(path, path, MISSING, folder=folder)
 
 
-def plan(source: End, target: End, **options: Any) -> Plan:
+def plan(source: Endpoint, target: Endpoint, **options: Any) -> Plan:
     return image_plan.make(MACHINE, source, target, ImageRequest(source.path, target.path, **options))
 
 
@@ -62,7 +62,7 @@ SDA1, SDB1, SDC1 = (device(f"/dev/sd{name}1", f"{major}:1") for name, major in (
         (device("/dev/sda", "8:0", 1000 * MIB), missing("/data/a.img"), {"create": True}),
     ],
 )
-def test_fine(source: End, target: End, options: dict[str, Any]) -> None:
+def test_fine(source: Endpoint, target: Endpoint, options: dict[str, Any]) -> None:
     made = plan(source, target, **options)
     assert [refusal.code for refusal in made.refusals] == []
     assert [pair.number for pair in made.pairs] == [0]
@@ -73,11 +73,11 @@ def test_fine(source: End, target: End, options: dict[str, Any]) -> None:
     ("source", "target", "options", "codes"),
     [
         (missing("/data/a.img"), SDB1, {}, ["source_missing", "size_differs"]),
-        (End("/tmp", "/tmp", OTHER), SDB1, {}, ["source_kind", "size_differs"]),
+        (Endpoint("/tmp", "/tmp", OTHER), SDB1, {}, ["source_kind", "size_differs"]),
         (file("/data/a.img", size=0), file("/data/b.img", 2, 0), {}, ["source_empty"]),
         (file("/data/attached.img"), SDB1, {}, ["source_attached"]),
         (SDA1, file("/data/attached.img"), {}, ["target_attached"]),
-        (SDA1, End("/tmp", "/tmp", OTHER), {}, ["target_kind"]),
+        (SDA1, Endpoint("/tmp", "/tmp", OTHER), {}, ["target_kind"]),
         (SDA1, missing("/data/a.img"), {}, ["target_missing"]),
         (SDA1, missing("/nowhere/a.img", folder=False), {"create": True}, ["target_folder_missing"]),
         (SDA1, missing("/dev/sdz9"), {"create": True}, ["target_under_dev"]),
@@ -114,7 +114,7 @@ def test_fine(source: End, target: End, options: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_refused(source: End, target: End, options: dict[str, Any], codes: list[str]) -> None:
+def test_refused(source: Endpoint, target: Endpoint, options: dict[str, Any], codes: list[str]) -> None:
     made = plan(source, target, **options)
     assert [refusal.code for refusal in made.refusals] == codes
 
@@ -128,7 +128,7 @@ def test_read_only_targets() -> None:
 def test_the_kernels_own_names_work_with_a_warning() -> None:
     (words,) = plan(file("/data/a.img"), SDB1).warnings
     assert "by-id" in words
-    by_id = End("/dev/disk/by-id/usb-x-part1", "/dev/sdb1", BLOCK, SIZE, "9:1")
+    by_id = Endpoint("/dev/disk/by-id/usb-x-part1", "/dev/sdb1", BLOCK, SIZE, "9:1")
     assert plan(file("/data/a.img"), by_id).warnings == ()
     assert plan(file("/data/a.img"), by_id).pairs[0].target == SDB.partitions[0]
 

@@ -15,7 +15,7 @@ from blksync.ranges import whole
 from blksync.system.mountinfo import Mount
 from blksync.used_blocks import reader
 from blksync.used_blocks.errors import UntoldError
-from blksync.used_blocks.filesystem import Carrier, find_carrier, is_loop_over_file
+from blksync.used_blocks.filesystem import BackingDevice, find_backing_device, is_loop_over_file
 from blksync.used_blocks.reader import UsedMap
 
 SIZE = 1 << 30
@@ -40,21 +40,21 @@ IMAGE, CLONE = holder("loop", "loop0", "7:0"), holder("loop", "loop1", "7:1")
 @pytest.mark.parametrize(
     ("found", "carrier"),
     [
-        (partition(mounts=(mount(),)), Carrier("8:1", "ext4", (mount(),))),
-        (partition(mounts=(mount(fstype="xfs"),)), Carrier("8:1", "xfs", (mount(fstype="xfs"),))),
+        (partition(mounts=(mount(),)), BackingDevice("8:1", "ext4", (mount(),))),
+        (partition(mounts=(mount(fstype="xfs"),)), BackingDevice("8:1", "xfs", (mount(fstype="xfs"),))),
         (
             partition(mounts=(mount(), mount(mountpoint="/b"))),
-            Carrier("8:1", "ext4", (mount(), mount(mountpoint="/b"))),
+            BackingDevice("8:1", "ext4", (mount(), mount(mountpoint="/b"))),
         ),
-        (partition(mounts=(mount(),), holders=(IMAGE,)), Carrier("8:1", "ext4", (mount(),))),
+        (partition(mounts=(mount(),), holders=(IMAGE,)), BackingDevice("8:1", "ext4", (mount(),))),
         (
             partition(holders=(holder("crypt", mounts=(MOUNTED,), holders=(IMAGE,)),)),
-            Carrier("253:0", "ext4", (MOUNTED,), "dm-0"),
+            BackingDevice("253:0", "ext4", (MOUNTED,), "dm-0"),
         ),
     ],
 )
-def test_where_the_file_system_lies(found: Partition, carrier: Carrier) -> None:
-    assert find_carrier(found, lambda loop: loop == IMAGE) == carrier
+def test_where_the_file_system_lies(found: Partition, carrier: BackingDevice) -> None:
+    assert find_backing_device(found, lambda loop: loop == IMAGE) == carrier
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_where_the_file_system_lies(found: Partition, carrier: Carrier) -> None:
 )
 def test_why_nothing_is_told(found: Partition, reason: str) -> None:
     with pytest.raises(UntoldError) as caught:
-        find_carrier(found, lambda loop: loop == IMAGE)
+        find_backing_device(found, lambda loop: loop == IMAGE)
     assert str(caught.value) == reason
     with UsedMap(found) as told:
         assert told.read(4096).ranges == whole(SIZE)
@@ -136,7 +136,7 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
 def test_the_folder_is_let_go() -> None:
     opened: list[int] = []
 
-    def open_folder(_carrier: Carrier) -> int:
+    def open_folder(_carrier: BackingDevice) -> int:
         opened.append(os.open("/", os.O_RDONLY))
         return opened[0]
 

@@ -19,7 +19,7 @@ from typing import Any, Callable, Iterator, Sequence
 
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
-from ..engines.native.reader import Job, ParallelReader
+from ..engines.native.reader import ParallelReader, ReadRequest
 from ..engines.range_map import Layout, window_of
 from ..errors import Refusal, StorageError, VerificationError
 from ..formats import algorithms
@@ -30,16 +30,16 @@ from ..options import DeltaRequest
 from ..quiesce.client import Quiescer
 from ..ranges import whole
 from ..sync import endpoint, image_plan, image_sync, image_target, session
-from ..sync.endpoint import BLOCK, MISSING, End
+from ..sync.endpoint import BLOCK, MISSING, Endpoint
 from ..sync.image_target import ImageFile
 from ..sync.plan import Plan
 from ..sync.session import Guest, Observe
 from ..system import atomic_file, device
 from ..system.device import Device, allocate
 from ..system.signals import Cancellation
-from . import manifest
-from .create import read_frame
-from .manifest import Frame, Survey
+from . import manifest as manifests
+from .create import read_manifest
+from .manifest import Manifest, Survey
 
 
 def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, 
     request.validate()
     begun = time.monotonic()
     with DeltaReader(request.delta) as delta:
-        frame = read_frame(request.delta)
-        manifest.check(frame, request.delta, delta.header, delta.length, delta.fingerprint())
-        guest = DeltaApplication(request, delta, frame)
+        manifest = read_manifest(request.delta)
+        manifests.check(manifest, request.delta, delta.header, delta.length, delta.fingerprint())
+        guest = DeltaApplication(request, delta, manifest)
         session.run(guest, observe)
         return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
 
@@ -58,16 +58,16 @@ class DeltaApplication(Guest):
     """One delta on its way into one image."""
 
     _machine: Machine
-    _end: End
+    _end: Endpoint
     _mark: str
     _target: Device
     _cancellation: Cancellation
 
-    def __init__(self, request: DeltaRequest, delta: DeltaReader, frame: Frame) -> None:
+    def __init__(self, request: DeltaRequest, delta: DeltaReader, manifest: Manifest) -> None:
         super().__init__(request.check, request.quiesce_timeout)
         self.purpose = "applying %s" % request.delta
-        self._request, self._delta, self._frame = request, delta, frame
-        self._algorithm: Algorithm = algorithms.choose(frame.algorithm)
+        self._request, self._delta, self._manifest = request, delta, manifest
+        self._algorithm: Algorithm = algorithms.choose(manifest.algorithm)
         self._image: ImageFile | None = None
         self._nodes: list[Device] = []
         self._needed = False
@@ -75,14 +75,14 @@ class DeltaApplication(Guest):
 
     def make_plan(self, machine: Machine) -> Plan:
         """See Guest: a plan without pairs, as nothing is read but the delta."""
-        request, frame = self._request, self._frame
+        request, manifest = self._request, self._manifest
         self._end = end = endpoint.look(request.image)
         disk, shape = image_plan.locate(machine, end)
         refusals = [
             *image_plan.target_refusals(machine, end, disk, shape, request.create),
             *image_plan.protected_refusals(machine, end, request.protected),
         ]
-        if end.kind == MISSING and frame.parent and request.create:
+        if end.kind == MISSING and manifest.parent and request.create:
             refusals.append(
                 Refusal(
                     "parent_missing",
@@ -90,9 +90,11 @@ class DeltaApplication(Guest):
                     "Apply the delta that begins the chain first.",
                 )
             )
-        if end.kind != MISSING and end.size != frame.data_size:
+        if end.kind != MISSING and end.size != manifest.data_size:
             refusals.append(
-                Refusal("size_differs", "%s has %d bytes, the delta is for %d." % (end.path, end.size, frame.data_size))
+                Refusal(
+                    "size_differs", "%s has %d bytes, the delta is for %d." % (end.path, end.size, manifest.data_size)
+                )
             )
         return Plan(disk, disk, (), tuple(refusals), tuple(image_plan.bare_name(end)))
 
@@ -105,7 +107,7 @@ class DeltaApplication(Guest):
         """See Guest."""
         end, self._cancellation = self._end, cancellation
         if end.kind == MISSING:
-            self._target = opened.enter_context(image_target.zeros(self._frame.data_size))
+            self._target = opened.enter_context(image_target.zeros(self._manifest.data_size))
         else:
             self._target = opened.enter_context(device.open_source(end.real, end.devno, end.kind == BLOCK))
         self._look_through()
@@ -123,7 +125,7 @@ class DeltaApplication(Guest):
             self._target = held.enter_context(device.claim_target(self._end.real, self._end.devno))
             self._nodes = [held.enter_context(device.open_source(disk.path, disk.devno))]
         else:
-            self._image = ImageFile(self._end, self._frame.data_size, keep=0, punch=False)
+            self._image = ImageFile(self._end, self._manifest.data_size, keep=0, punch=False)
             self._target = held.enter_context(self._image.open())
 
     def essence(self, plan: Plan) -> object:
@@ -160,7 +162,7 @@ class DeltaApplication(Guest):
             "blocks_total": self._delta.header.blocks,
             "blocks_changed": self.survey.blocks_changed if self._needed else 0,
             "bytes_changed": self.survey.bytes_changed if self._needed else 0,
-            "delta": dict(asdict(self._frame), path=self._request.delta),
+            "delta": dict(asdict(self._manifest), path=self._request.delta),
             "pending": False,
             "quiesce": [],
             "warnings": self.warnings,
@@ -170,7 +172,7 @@ class DeltaApplication(Guest):
         """Find out whether it has to be applied. Raises DeltaError where it is not for this image."""
         self.survey = survey(self._target, self._delta, self._algorithm, self._cancellation)
         fresh = self._end.kind == MISSING
-        self._needed = manifest.is_needed(self._frame, self.survey, fresh, self._resumed())
+        self._needed = manifests.is_needed(self._manifest, self.survey, fresh, self._resumed())
 
     def _resumed(self) -> bool:
         """Whether an earlier attempt with this delta on this image did not come to its end."""
@@ -184,7 +186,7 @@ class DeltaApplication(Guest):
         _storing(self._mark, atomic_file.replace, self._mark, json.dumps(self._mark_content()) + "\n")
 
     def _mark_content(self) -> dict[str, str]:
-        return {"image": self._end.real, "delta": self._frame.sha256}
+        return {"image": self._end.real, "delta": self._manifest.sha256}
 
     def _write(self, target: Device) -> None:
         for offset, data, found in self._blocks(target):
@@ -202,12 +204,12 @@ class DeltaApplication(Guest):
 
     def _blocks(self, target: Device) -> Iterator[tuple[int, bytes, memoryview]]:
         """(offset, what the delta has there, what the image has there) for every block of the delta."""
-        buffer = allocate(self._frame.block_size)
+        buffer = allocate(self._manifest.block_size)
         for block, data in self._delta.records():
             self._cancellation.check()
             found = buffer[: len(data)]
-            target.read(found, block * self._frame.block_size)
-            yield block * self._frame.block_size, data, found
+            target.read(found, block * self._manifest.block_size)
+            yield block * self._manifest.block_size, data, found
 
 
 def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellation: Cancellation) -> Survey:
@@ -218,7 +220,7 @@ def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellatio
     blocks = count = 0
     records = delta.records()
     record = next(records, None)
-    jobs = (Job(position, layout.pieces(position, length)) for position, length in layout.windows())
+    jobs = (ReadRequest(position, layout.pieces(position, length)) for position, length in layout.windows())
     with ParallelReader((target,), jobs, layout.window, lambda data: algorithm.of_blocks(data, block)) as reader:
         for window in reader:
             cancellation.check()
@@ -239,7 +241,7 @@ def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellatio
     return Survey(current.hexdigest(), applied.hexdigest(), blocks, count)
 
 
-def _mark_path(end: End, delta: str) -> str:
+def _mark_path(end: Endpoint, delta: str) -> str:
     """Beside the image, so that it stays with it; for a device beside the delta."""
     if end.kind == BLOCK:
         return delta + ".unfinished"

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any, Sequence
 
-from ..digests.compare import Checksums
+from ..digests.compare import DigestComparison
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
-from ..engines.base import Method, Monitor, block_size
+from ..engines.base import CopyOptions, Monitor, block_size
 from ..engines.native.engine import NativeEngine
 from ..errors import AlgorithmError, FileFormatError, StorageError
 from ..formats import algorithms
@@ -30,14 +30,14 @@ from ..options import DeltaRequest, check_path
 from ..quiesce import stillness
 from ..quiesce.client import Quiescer
 from ..sync import digest_place, endpoint, image_plan, image_sync, session
-from ..sync.endpoint import BLOCK, End
+from ..sync.endpoint import BLOCK, Endpoint
 from ..sync.plan import Pair, Plan
 from ..sync.session import Guest, Observe
 from ..system import atomic_file, device
 from ..system.device import Device
 from ..system.signals import Cancellation
-from . import manifest
-from .manifest import Frame
+from . import manifest as manifests
+from .manifest import Manifest
 
 
 def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class DeltaCreation(Guest):
     """One delta in the making, and the digest that the next one begins with."""
 
     _machine: Machine
-    _end: End
+    _end: Endpoint
     _pair: Pair
     _source: Device
     _known: DigestReader | None  # the digest of the last delta, None where this one holds everything
@@ -67,7 +67,7 @@ class DeltaCreation(Guest):
         self.purpose = "making %s" % request.delta
         self._request = request
         self._nodes: list[Device] = []
-        self._frame: Frame | None = None
+        self._manifest: Manifest | None = None
         self._parent = ""
         self._block = 0
         self._counts = {"blocks_total": 0, "blocks_changed": 0, "bytes_changed": 0}
@@ -136,7 +136,7 @@ class DeltaCreation(Guest):
         with DeltaReader(request.delta + ".new") as written:
             if written.fingerprint() != sha256:
                 raise FileFormatError(request.delta, "it does not hold what was written to it")
-        self._frame = Frame(
+        self._manifest = Manifest(
             delta.length,
             sha256,
             self._parent,
@@ -151,9 +151,9 @@ class DeltaCreation(Guest):
     def commit(self) -> None:
         """See Guest: first the delta gets its name, then the digest. Raises StorageError."""
         request = self._request
-        if self._frame:
+        if self._manifest:
             try:
-                atomic_file.replace(request.delta + manifest.SUFFIX, self._frame.to_json())
+                atomic_file.replace(request.delta + manifests.SUFFIX, self._manifest.to_json())
                 atomic_file.move(request.delta + ".new", request.delta)
                 atomic_file.move(request.digest + ".new", request.digest)
             except OSError as error:
@@ -168,7 +168,7 @@ class DeltaCreation(Guest):
             quiesce=self._quiesced,
             warnings=self.warnings,
             created=False,
-            delta=_facts(self._request, self._frame),
+            delta=_facts(self._request, self._manifest),
         )
 
     def _read_quiesced(
@@ -187,8 +187,8 @@ class DeltaCreation(Guest):
 
     def _pass_over(self, watch: Monitor, digest: DigestWriter | None = None, delta: DeltaWriter | None = None) -> None:
         """Read the source once, and hand on what is wanted."""
-        checksums = Checksums(self._algorithm, self._block, self._known, digest)
-        method = Method(self._block, bool(self._known), checksums)
+        checksums = DigestComparison(self._algorithm, self._block, self._known, digest)
+        method = CopyOptions(self._block, bool(self._known), checksums)
         outcome = NativeEngine().extract(self._source, watch, method, delta)
         self._counts.update(blocks_changed=outcome.blocks_changed, bytes_changed=outcome.bytes_written)
 
@@ -210,37 +210,37 @@ def _check_digest(known: DigestReader, source: Device) -> None:
 
 def _pending(request: DeltaRequest) -> dict[str, Any]:
     """A delta is there already: nobody has taken it away yet. Raises FileFormatError where it is not ours."""
-    frame = read_frame(request.delta)
+    manifest = read_manifest(request.delta)
     with DeltaReader(request.delta) as delta:
-        manifest.check(frame, request.delta, delta.header, delta.length, delta.fingerprint())
+        manifests.check(manifest, request.delta, delta.header, delta.length, delta.fingerprint())
     staged = request.digest + ".new"
-    if _content_at(request.digest) != frame.result:
-        if _content_at(staged) != frame.result or _content_at(request.digest) != frame.parent:
+    if _content_at(request.digest) != manifest.result:
+        if _content_at(staged) != manifest.result or _content_at(request.digest) != manifest.parent:
             raise FileFormatError(
                 request.delta,
                 "it does not belong to the digest %s" % request.digest,
-                "Remove the delta and its frame, and it is made anew.",
+                "Remove the delta and its manifest, and it is made anew.",
             )
         if not request.check:
             try:
                 atomic_file.move(staged, request.digest)  # an interrupted run has come this far
             except OSError as error:
                 raise StorageError(request.digest, os.strerror(error.errno or 0)) from error
-    total = -(-frame.data_size // frame.block_size)
-    counts = {"blocks_total": total, "blocks_changed": frame.blocks, "bytes_changed": 0}
+    total = -(-manifest.data_size // manifest.block_size)
+    counts = {"blocks_total": total, "blocks_changed": manifest.blocks, "bytes_changed": 0}
     rest = {"changed": False, "pending": True, "quiesce": [], "warnings": [], "created": False, "seconds": 0.0}
-    return {**counts, **rest, "delta": _facts(request, frame)}
+    return {**counts, **rest, "delta": _facts(request, manifest)}
 
 
-def read_frame(delta: str) -> Frame:
-    """The frame beside a delta. Raises FileFormatError."""
-    path = delta + manifest.SUFFIX
+def read_manifest(delta: str) -> Manifest:
+    """The manifest beside a delta. Raises FileFormatError."""
+    path = delta + manifests.SUFFIX
     try:
         with open(path, encoding="utf-8") as file:
-            return manifest.parse(file.read(), path)
+            return manifests.parse(file.read(), path)
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(
-            delta, "there is no readable frame %s beside it" % path, "Transfer both files, the frame last."
+            delta, "there is no readable manifest %s beside it" % path, "Transfer both files, the manifest last."
         ) from error
 
 
@@ -252,8 +252,8 @@ def _content_at(path: str) -> str:
         return digest.content()
 
 
-def _facts(request: DeltaRequest, frame: Frame | None) -> dict[str, Any] | None:
-    return dict(asdict(frame), path=request.delta) if frame else None
+def _facts(request: DeltaRequest, manifest: Manifest | None) -> dict[str, Any] | None:
+    return dict(asdict(manifest), path=request.delta) if manifest else None
 
 
 class _Watch(Monitor):

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What stands beside a delta file: its length and hash, from which content it leads to which. Pure.
 
-The frame is a JSON object in DELTA.json, so that blocksync-fast still reads the delta itself. A content is named by its
-digest.ContentHash; the parent of a delta that holds everything is empty.
+The manifest is a JSON object in DELTA.json, so that blocksync-fast still reads the delta itself. A content is named by
+its digest.ContentHash; the parent of a delta that holds everything is empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SUFFIX = ".json"
 
 
 @dataclass(frozen=True)
-class Frame:
+class Manifest:
     """``length`` and ``sha256`` are the delta file's; sizes are bytes, ``blocks`` is how many the delta changes."""
 
     length: int
@@ -39,31 +39,37 @@ class Frame:
         return json.dumps(asdict(self), indent=1, sort_keys=True) + "\n"
 
 
-def parse(text: str, path: str) -> Frame:
-    """The frame in a file's text. Raises FileFormatError."""
+def parse(text: str, path: str) -> Manifest:
+    """The manifest in a file's text. Raises FileFormatError."""
     try:
-        frame = Frame(**json.loads(text))
+        manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise FileFormatError(path, "it is no frame of a delta") from error
-    numbers: tuple[object, ...] = (frame.length, frame.data_size, frame.block_size, frame.blocks, frame.created)
-    texts: tuple[object, ...] = (frame.sha256, frame.parent, frame.result, frame.algorithm)
+        raise FileFormatError(path, "it is no manifest of a delta") from error
+    numbers: tuple[object, ...] = (
+        manifest.length,
+        manifest.data_size,
+        manifest.block_size,
+        manifest.blocks,
+        manifest.created,
+    )
+    texts: tuple[object, ...] = (manifest.sha256, manifest.parent, manifest.result, manifest.algorithm)
     if (
-        frame.format != FORMAT
+        manifest.format != FORMAT
         or not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
         or not all(isinstance(text, str) for text in texts)
     ):
-        raise FileFormatError(path, "it is no frame of a delta that this version reads")
-    return frame
+        raise FileFormatError(path, "it is no manifest of a delta that this version reads")
+    return manifest
 
 
-def check(frame: Frame, path: str, header: Header, length: int, sha256: str) -> None:
-    """Raise FileFormatError unless the delta at ``path`` is the file that the frame was written for."""
-    if length != frame.length:
-        raise FileFormatError(path, "it has %d bytes of %d" % (length, frame.length), "Transfer it again.")
-    if sha256 != frame.sha256:
+def check(manifest: Manifest, path: str, header: Header, length: int, sha256: str) -> None:
+    """Raise FileFormatError unless the delta at ``path`` is the file that the manifest was written for."""
+    if length != manifest.length:
+        raise FileFormatError(path, "it has %d bytes of %d" % (length, manifest.length), "Transfer it again.")
+    if sha256 != manifest.sha256:
         raise FileFormatError(path, "its content is not what was made", "Transfer it again.")
-    if (header.data_size, header.block_size) != (frame.data_size, frame.block_size):
-        raise FileFormatError(path, "its header does not say what its frame says")
+    if (header.data_size, header.block_size) != (manifest.data_size, manifest.block_size):
+        raise FileFormatError(path, "its header does not say what its manifest says")
 
 
 @dataclass(frozen=True)
@@ -76,23 +82,25 @@ class Survey:
     bytes_changed: int = 0
 
 
-def is_needed(frame: Frame, survey: Survey, fresh: bool, resumed: bool) -> bool:
+def is_needed(manifest: Manifest, survey: Survey, fresh: bool, resumed: bool) -> bool:
     """Whether the delta is to be applied; False where the image is its result already.
 
     ``fresh``: the image was made for this delta. ``resumed``: an earlier attempt with this delta did not come to its
     end, so that the image may be anything between parent and result. Raises DeltaError for any other image.
     """
-    if survey.current == frame.result:
+    if survey.current == manifest.result:
         return False
-    if survey.applied == frame.result and (fresh or resumed or (frame.parent and survey.current == frame.parent)):
+    if survey.applied == manifest.result and (
+        fresh or resumed or (manifest.parent and survey.current == manifest.parent)
+    ):
         return True
-    if not frame.parent:
+    if not manifest.parent:
         raise DeltaError(
             "The image has another content, and the delta holds everything: it begins a chain.",
             "Remove the image and set create to true, if it shall be replaced.",
         )
     raise DeltaError(
-        "The delta leads from %s to %s, and the image is at %s." % (frame.parent, frame.result, survey.current),
+        "The delta leads from %s to %s, and the image is at %s." % (manifest.parent, manifest.result, survey.current),
         "It is for another image, or another delta comes first. Apply that one, or begin a new chain: remove the "
         "image here and the digest at its source.",
     )

@@ -23,7 +23,7 @@ class Verdict(NamedTuple):
     unknown: list[Run]
 
 
-class Checksums:
+class DigestComparison:
     """``known`` speaks of what the target holds: blocks are compared with it, and the target is not read. Without it
     both sides are compared. ``fresh`` takes down the source's checksums. Blocks have ``block`` bytes.
 

@@ -24,7 +24,7 @@ Facts = Dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Binding:
+class DigestKey:
     """What a digest is for. ``target`` is an image file's path without symbolic links, ``holds`` is what the file looks
     like from outside: its inode, size and times, or nothing if it may have changed unseen. Sizes are bytes. With the
     ``scope`` "used" the digest may say nothing of some blocks.
@@ -50,7 +50,7 @@ class Record:
     """The binding of a digest and its history. Times are Unix seconds, ``runs`` counts those that believed the digest
     since a run compared in full at ``compared``; ``content`` is the digest's ContentHash."""
 
-    binding: Binding
+    binding: DigestKey
     state: str = UNFINISHED
     generation: int = 0
     compared: int = 0
@@ -67,7 +67,7 @@ def parse(text: str) -> Record | None:
     """The record in a file's text, None where it is none of this format."""
     try:
         content = json.loads(text)
-        binding = Binding(**content.pop("binding"))
+        binding = DigestKey(**content.pop("binding"))
         record = Record(binding, **content)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
@@ -90,7 +90,7 @@ class Trust:
     every: int
 
 
-def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
+def distrust(record: Record, binding: DigestKey, trust: Trust, now: int) -> str:
     """Why the digest of that record must not be used for ``binding``; empty where it may."""
     was = record.binding
     reasons = (
@@ -108,7 +108,7 @@ def distrust(record: Record, binding: Binding, trust: Trust, now: int) -> str:
     return next((words for applies, words in reasons if applies), "")
 
 
-def unfinished(record: Record | None, binding: Binding) -> Record:
+def unfinished(record: Record | None, binding: DigestKey) -> Record:
     """What is written before the target is."""
     before = record or Record(binding)
     return replace(before, binding=binding, state=UNFINISHED, generation=before.generation + 1)

@@ -18,8 +18,8 @@ from ..formats.digest_file import DigestReader, DigestWriter
 from ..formats.header import Header
 from ..system import atomic_file
 from . import record as digest_record
-from .compare import Checksums
-from .record import Binding, Facts, Record, Trust
+from .compare import DigestComparison
+from .record import DigestKey, Facts, Record, Trust
 
 SUFFIX = ".digest"
 
@@ -42,7 +42,7 @@ class PairDigest:
     """
 
     def __init__(
-        self, path: str = "", checksums: Checksums | None = None, reason: str = "", record: Record | None = None
+        self, path: str = "", checksums: DigestComparison | None = None, reason: str = "", record: Record | None = None
     ) -> None:
         self.path = path
         self.checksums = checksums
@@ -97,7 +97,7 @@ class DigestStore:
         _check_folder(folder)
 
     @contextlib.contextmanager
-    def opened(self, binding: Binding, check: bool, believe: bool = True) -> Iterator[PairDigest]:
+    def opened(self, binding: DigestKey, check: bool, believe: bool = True) -> Iterator[PairDigest]:
         """The digest for an image. ``check``: only look, and make no file; ``believe`` False: do not use it.
 
         Raises StorageError where there is no room for a fresh digest.
@@ -114,11 +114,11 @@ class DigestStore:
                 with _storing(path):
                     os.makedirs(self._folder, mode=0o700, exist_ok=True)
                     fresh = files.enter_context(DigestWriter(path + ".new", header, chosen))
-            checksums = Checksums(chosen, binding.block, known, fresh)
+            checksums = DigestComparison(chosen, binding.block, known, fresh)
             yield PairDigest(path, checksums, reason, digest_record.unfinished(record, binding))
 
     def _known(
-        self, path: str, record: Record | None, binding: Binding, files: contextlib.ExitStack
+        self, path: str, record: Record | None, binding: DigestKey, files: contextlib.ExitStack
     ) -> tuple[DigestReader | None, str]:
         """The digest of the last run, or why it cannot be believed."""
         if record is None:

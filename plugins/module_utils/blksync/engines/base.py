@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Collection, Sequence
 
-from ..digests.compare import Checksums
+from ..digests.compare import DigestComparison
 from ..errors import EngineError
 from ..ranges import Range
 from ..system.device import Device
@@ -23,7 +23,7 @@ def block_size(*devices: Device, least: int = BLOCK) -> int:
 
 
 @dataclass(frozen=True)
-class Method:
+class CopyOptions:
     """How a pair is compared: in blocks of ``block`` bytes (a larger logical sector takes its place), a power of two.
 
     ``compare`` False: nothing is compared and everything written. ``checksums`` are of the same blocks; where they are
@@ -33,7 +33,7 @@ class Method:
 
     block: int = BLOCK
     compare: bool = True
-    checksums: Checksums | None = None
+    checksums: DigestComparison | None = None
     moving: bool = False
 
     @property
@@ -47,7 +47,7 @@ class Method:
             raise EngineError("The digest is of blocks of %d bytes." % self.checksums.block)
 
 
-AS_USUAL = Method()
+AS_USUAL = CopyOptions()
 
 
 class Monitor:
@@ -104,7 +104,7 @@ class Engine(ABC):
 
     @abstractmethod
     def compare(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: CopyOptions = AS_USUAL
     ) -> Outcome:
         """Predict: what ``copy`` would write. Both devices are open for reading only."""
 
@@ -116,7 +116,7 @@ class Engine(ABC):
         ranges: Sequence[Range],
         monitor: Monitor,
         evidence: str = "auto",
-        method: Method = AS_USUAL,
+        method: CopyOptions = AS_USUAL,
     ) -> Outcome:
         """Make the target's ranges equal to the source's and flush the target.
 

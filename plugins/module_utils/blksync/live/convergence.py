@@ -13,7 +13,7 @@ SHRINKS = 0.7  # a pass is worth while if it leaves at most this part of what th
 LARGE = 4  # giving up: a 1/LARGE of the partition would have to be copied while frozen
 
 
-class Rounds:
+class Convergence:
     """What every round found, in bytes, for a partition of ``size`` bytes."""
 
     def __init__(self, size: int) -> None:

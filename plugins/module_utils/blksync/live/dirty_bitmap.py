@@ -11,7 +11,7 @@ CHUNK = 64 * 1024  # bytes: small enough that scattered writes stay cheap to cop
 MOST_CHUNKS = 1 << 22  # one byte of memory each; larger partitions have larger chunks
 
 
-class DirtyMap:
+class DirtyBitmap:
     """One mark for each chunk of ``size`` bytes; a chunk is a multiple of ``block`` bytes, a power of two."""
 
     def __init__(self, size: int, block: int) -> None:

@@ -20,7 +20,7 @@ from ..errors import LiveDoubtError
 from ..quiesce.stillness import POLL, SETTLE, Counter, Counts, written_although_quiesced
 from ..ranges import Range
 from ..system.threads import ThreadGroup
-from .dirty_bitmap import DirtyMap
+from .dirty_bitmap import DirtyBitmap
 from .trace import TraceInstance
 from .trace_events import parse_page
 
@@ -36,7 +36,7 @@ class _Area:
         self.path = partition.path
         self.start = partition.start // SECTOR
         self.end = (partition.start + partition.size) // SECTOR
-        self.dirty = DirtyMap(partition.size, block)
+        self.dirty = DirtyBitmap(partition.size, block)
         self.counter = Counter(partition.devno)
         self.before = Counts()
         self.sectors = 0  # that the trace told of
@@ -69,7 +69,7 @@ class _Area:
         return (now.written + now.discarded - self.before.written - self.before.discarded) // SECTOR
 
 
-class WriteRecorder:
+class DirtyTracker:
     """A context manager that records the writes to partitions of ``disk``, to each from restart() on.
 
     ``blocks`` has the partitions, each with its block as DirtyMap has it. Raises LiveDoubtError where the kernel cannot
@@ -89,7 +89,7 @@ class WriteRecorder:
         self._stop, self._wake = os.pipe()
         self._thread = ThreadGroup(self._wake_up)
 
-    def __enter__(self) -> WriteRecorder:
+    def __enter__(self) -> DirtyTracker:
         self._thread.start([self._listen])
         return self
 

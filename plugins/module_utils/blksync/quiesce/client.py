@@ -23,7 +23,7 @@ from .open_files import describe_users, is_written
 from .plan import QuiescePlan, disturbance
 from .recovery import StateFile
 from .runner import Failure, restore_error
-from .step import JOURNAL, UNMOUNT, Entry, Step
+from .step import JOURNAL, UNMOUNT, Step, StepRecord
 
 
 class Quiesced:
@@ -36,7 +36,7 @@ class Quiesced:
         self.released = False
         self._quiescer = quiescer
         self._plans: list[QuiescePlan] = []
-        self._entries: list[Entry] | None = None  # final after the restoring
+        self._entries: list[StepRecord] | None = None  # final after the restoring
 
     def add(self, plan: QuiescePlan) -> None:
         """Quiesce one more source. Raises QuiesceError with everything put back where that cannot be, RestoreError."""
@@ -194,12 +194,12 @@ class Quiescer:
         problem = answer.get("problem")
         self.notes += [problem] if problem and problem not in self.notes else []
 
-    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+    def restore(self) -> tuple[list[StepRecord], list[Failure], str]:
         """Undo all steps. Returns the entries, what failed, and why a source was not quiesced (empty: it was)."""
         return self._link.restore() if self._link else ([], [], "")
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[StepRecord]:
         """The steps that are done and not undone."""
         return list(self._link.entries) if self._link else []
 

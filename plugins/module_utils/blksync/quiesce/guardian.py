@@ -31,7 +31,7 @@ from .channel import Channel, ChannelClosedError, readable
 from .plan import is_stopped
 from .recovery import StateFile
 from .runner import Execution, describe, restore_error
-from .step import Entry, Step
+from .step import Step, StepRecord
 
 HELLO_PATIENCE = 20.0  # seconds
 DEATH_PATIENCE, DEATH_POLL = 60.0, 0.01  # seconds
@@ -224,7 +224,7 @@ class _Guardian:
             remove_instances()  # as long as one of its threads has the trace open this does nothing
             time.sleep(DEATH_POLL)
 
-    def _record(self, entries: list[Entry]) -> None:
+    def _record(self, entries: list[StepRecord]) -> None:
         self._send(_entries(entries))
         self.state.write(entries)
 
@@ -240,7 +240,7 @@ def _unexpected(error: Exception) -> QuiesceError:
     return QuiesceError("Quiescing failed: %s. Everything was put back." % describe(error), DEFECT)
 
 
-def _entries(entries: Sequence[Entry]) -> dict[str, Any]:
+def _entries(entries: Sequence[StepRecord]) -> dict[str, Any]:
     return {"entries": [entry.to_data() for entry in entries]}
 
 

@@ -17,7 +17,7 @@ from ..system.processes import identify, is_alive, waits_in_kernel
 from .channel import Channel, ChannelClosedError
 from .recovery import StateFile
 from .runner import Execution, Failure, restore_error
-from .step import FROZEN, Entry
+from .step import FROZEN, StepRecord
 
 ANSWER_PATIENCE = 60.0  # seconds beyond what was asked for
 DEATH_PATIENCE = 20.0
@@ -28,7 +28,7 @@ class Link:
     """The sync's end of the channel, and what it was told. Takes over where the guardian is gone."""
 
     def __init__(self, channel: Channel, pid: int, state: StateFile) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[StepRecord] = []
         self._channel = channel
         self._process = identify(pid)
         self._state = state
@@ -56,7 +56,7 @@ class Link:
             raise not_still(answer["reason"])
         return answer
 
-    def restore(self) -> tuple[list[Entry], list[Failure], str]:
+    def restore(self) -> tuple[list[StepRecord], list[Failure], str]:
         """Put everything back. Returns the entries, what failed, and why it had not held still (empty: it had)."""
         reason = ""
         try:
@@ -68,7 +68,7 @@ class Link:
         except ChannelClosedError:
             self._lost = True
         if self._restored is not None:
-            entries = [Entry.from_data(entry) for entry in self._restored["restored"]]
+            entries = [StepRecord.from_data(entry) for entry in self._restored["restored"]]
             failures = [Failure(**failure) for failure in self._restored["failures"]]
             reason, self._restored = self._restored["reason"], None
             return entries, failures, reason
@@ -109,7 +109,7 @@ class Link:
                 raise ChannelClosedError
             if "entries" not in message:
                 return message
-            self.entries = [Entry.from_data(entry) for entry in message["entries"]]
+            self.entries = [StepRecord.from_data(entry) for entry in message["entries"]]
 
     def _ended(self, kill: bool) -> bool:
         """Whether the guardian and all that it has forked is gone within DEATH_PATIENCE: they hold the channel.
@@ -126,7 +126,7 @@ class Link:
             except ChannelClosedError:
                 return True
             if message and "entries" in message:
-                self.entries = [Entry.from_data(entry) for entry in message["entries"]]
+                self.entries = [StepRecord.from_data(entry) for entry in message["entries"]]
         return False
 
     def _take_over(self) -> list[Failure]:
@@ -143,7 +143,7 @@ class Link:
         return failures
 
 
-def _still_at_work(entry: Entry, pid: int) -> Failure:
+def _still_at_work(entry: StepRecord, pid: int) -> Failure:
     places = ", ".join(entry.step.mountpoints) or "the system log"
     return Failure(
         "%s is not restored: the process %d that does it hangs in the kernel." % (places, pid),

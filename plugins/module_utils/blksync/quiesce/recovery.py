@@ -18,7 +18,7 @@ from ..system.processes import identify, is_alive, status
 from ..system.tracefs import remove_instances
 from .actions.freeze_process import NAME as FREEZER
 from .runner import Execution, Failure
-from .step import Entry
+from .step import StepRecord
 
 PREFIX, SUFFIX = "quiesce-", ".json"
 PATIENCE = 20.0  # seconds: a guardian whose sync has just died is about to restore
@@ -38,7 +38,7 @@ class StateFile:
         self.problem = ""
         self.usable = True
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[StepRecord]) -> None:
         """Say what must be undone, or where there is nothing remove the file."""
         if not entries:
             self.remove()
@@ -110,7 +110,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
         if is_alive(record["sync"]) or time.monotonic() > deadline:
             return RestoredRun(record["label"], running=True)
         time.sleep(POLL)
-    execution = Execution(lambda _entries: None, [Entry.from_data(entry) for entry in record["entries"]])
+    execution = Execution(lambda _entries: None, [StepRecord.from_data(entry) for entry in record["entries"]])
     failures = execution.undo()
     gone = {failure.devno for failure in failures if failure.gone}
     done = [entry for entry in execution.entries if entry.ended is not None and entry.step.carrier not in gone]
@@ -124,7 +124,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
     return RestoredRun(record["label"], actions=actions, failures=failures)
 
 
-def _write(path: str, head: dict[str, Any], entries: Sequence[Entry]) -> None:
+def _write(path: str, head: dict[str, Any], entries: Sequence[StepRecord]) -> None:
     """Put the file there as a whole; raises OSError."""
     with open(path + "~", "w", encoding="ascii") as file:
         json.dump(dict(head, entries=[entry.to_data() for entry in entries]), file)

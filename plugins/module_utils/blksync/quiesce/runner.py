@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Callable, Sequence
 
 from ..errors import BlksyncError, DeviceGoneError, QuiesceError, RestoreError
-from .actions.base import Measure, NotPossibleError, cannot
+from .actions.base import Action, NotPossibleError, cannot
 from .actions.freeze import Freeze
 from .actions.journald import RelinquishJournal
 from .actions.unmount import RemountReadOnly, Unmount
-from .step import FREEZE, JOURNAL, UNMOUNT, Entry, Step
+from .step import FREEZE, JOURNAL, UNMOUNT, Step, StepRecord
 
 # What a step is tried with, in this order.
-_MEASURES: dict[str, tuple[type[Measure], ...]] = {
+_MEASURES: dict[str, tuple[type[Action], ...]] = {
     JOURNAL: (RelinquishJournal,),
     UNMOUNT: (Unmount, RemountReadOnly),
     FREEZE: (Freeze, Unmount, RemountReadOnly),
@@ -63,16 +63,16 @@ class Execution:
 
     def __init__(
         self,
-        record: Callable[[list[Entry]], None],
-        entries: Sequence[Entry] = (),
+        record: Callable[[list[StepRecord]], None],
+        entries: Sequence[StepRecord] = (),
         unwanted: Callable[[], str] = lambda: "",
     ) -> None:
         self._record = record
         self._unwanted = unwanted
         self.entries = list(entries)
         self.disturbances: list[str] = []
-        self.attempts: list[Entry] = []
-        self._measures: dict[Step, dict[str, Measure]] = {}
+        self.attempts: list[StepRecord] = []
+        self._measures: dict[Step, dict[str, Action]] = {}
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Everything slow that stops nobody. Raises QuiesceError."""
@@ -101,7 +101,7 @@ class Execution:
     def _carry_out_one(self, step: Step) -> None:
         reasons: list[str] = []
         for kind in _MEASURES[step.kind]:
-            entry = Entry(step, kind.action, time.monotonic())
+            entry = StepRecord(step, kind.action, time.monotonic())
             self.entries.append(entry)
             self.attempts.append(entry)
             self._record(self.entries)
@@ -119,7 +119,7 @@ class Execution:
                 entry.stopped, entry.resumed = measure.stopped, measure.resumed
         raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
 
-    def _forget(self, entry: Entry) -> None:
+    def _forget(self, entry: StepRecord) -> None:
         """A measure that was not taken must not be undone: what is frozen may have been frozen by somebody else."""
         entry.ended = time.monotonic()
         self.entries.remove(entry)
@@ -167,7 +167,7 @@ class Execution:
                 measure.close()
         self._measures = {}
 
-    def _measure(self, step: Step, action: str) -> Measure:
+    def _measure(self, step: Step, action: str) -> Action:
         measures = self._measures.setdefault(step, {})
         if action not in measures:
             measures[action] = _BY_ACTION[action](step, self._unwanted)

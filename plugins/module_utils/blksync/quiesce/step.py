@@ -82,7 +82,7 @@ class Step:
 
 
 @dataclass
-class Entry:
+class StepRecord:
     """A step that is being done or has been done, and how. ``action`` is the name of a measure (see measures).
 
     ``begun`` and ``ended`` (undone again), ``stopped`` and ``resumed`` (between them writers waited; None: not known,
@@ -102,7 +102,7 @@ class Entry:
         return dict(vars(self), step=self.step.to_data())
 
     @classmethod
-    def from_data(cls, data: dict[str, Any]) -> Entry:
+    def from_data(cls, data: dict[str, Any]) -> StepRecord:
         """The entry that to_data() was made from."""
         times = [data[name] for name in ("begun", "ended", "stopped", "resumed")]
         return cls(Step.from_data(data["step"]), data["action"], *times)

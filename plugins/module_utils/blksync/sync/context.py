@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
-from ..digests.compare import Checksums
+from ..digests.compare import DigestComparison
 from ..engines.base import Engine, block_size
 from ..options import CopyRequest
 from ..system.device import Device
@@ -35,7 +35,7 @@ class PairContext:
     progress: Progress
     cancellation: Cancellation
     nodes: Sequence[Device] = ()
-    checksums: Checksums | None = None
+    checksums: DigestComparison | None = None
 
     @property
     def block(self) -> int:

@@ -16,7 +16,7 @@ from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..discovery.model import Disk
 from ..errors import LiveDoubtError
-from ..live.dirty_tracker import WriteRecorder
+from ..live.dirty_tracker import DirtyTracker
 from ..quiesce.client import Quiesced, Quiescer
 from ..quiesce.stillness import written_although_quiesced
 from ..ranges import Range
@@ -42,22 +42,22 @@ class CopyRun:
             for copy in self._copies:
                 opened.enter_context(copy)
                 copy.begin()
-            recorder = self._record(opened)
-            if recorder:
-                self._copy_in_use(recorder)
+            tracker = self._record(opened)
+            if tracker:
+                self._copy_in_use(tracker)
             else:
                 with self._moment() as held:
                     self._copy_quiesced(held, dict.fromkeys(self._copies), None)
             for copy in self._copies:
                 copy.end()
 
-    def _record(self, opened: ExitStack) -> WriteRecorder | None:
+    def _record(self, opened: ExitStack) -> DirtyTracker | None:
         """Record the writes to all sources, if any is copied live and the kernel tells them."""
         live = [copy for copy in self._copies if copy.live]
         if live:
             try:
                 blocks = {copy.pair.source: copy.block for copy in self._copies}
-                return opened.enter_context(WriteRecorder(self._disk, blocks))
+                return opened.enter_context(DirtyTracker(self._disk, blocks))
             except LiveDoubtError as doubt:
                 for copy in live:
                     copy.fall_back(doubt)
@@ -71,49 +71,49 @@ class CopyRun:
                 reported.callback(copy.report)
             yield held
 
-    def _copy_in_use(self, recorder: WriteRecorder) -> None:
+    def _copy_in_use(self, tracker: DirtyTracker) -> None:
         for copy in self._copies:
-            self._first_pass(copy, recorder)
+            self._first_pass(copy, tracker)
         while True:
             with self._moment() as held:
                 for copy in self._copies:
                     copy.quiesce(held)
-                work = {copy: copy.rest(recorder) for copy in self._copies}
+                work = {copy: copy.rest(tracker) for copy in self._copies}
                 busy = [copy for copy in self._copies if not copy.is_last(work)]
                 if not busy:
-                    self._copy_quiesced(held, work, recorder)
+                    self._copy_quiesced(held, work, tracker)
                     return
                 for copy in self._copies:
                     if copy.tracked and copy not in busy:
-                        recorder.put_back(copy.pair.source, work[copy])
+                        tracker.put_back(copy.pair.source, work[copy])
             for copy in busy:
-                self._next_pass(copy, work[copy], recorder)
+                self._next_pass(copy, work[copy], tracker)
 
-    def _first_pass(self, copy: PairCopy, recorder: WriteRecorder) -> None:
+    def _first_pass(self, copy: PairCopy, tracker: DirtyTracker) -> None:
         """While the pair is in use or, where it cannot be copied live, quiesced for this pass alone."""
         try:
             with self._moment() as held:
                 copy.quiesce(held)
                 if copy.live:
                     copy.expect_frozen()
-                ranges = copy.track(recorder)
+                ranges = copy.track(tracker)
                 if not copy.live:
                     copy.copy(ranges, self._quiescer.check, held.release)
         except LiveDoubtError as doubt:
             copy.fall_back(doubt)
         if copy.live:
-            self._next_pass(copy, ranges, recorder)
+            self._next_pass(copy, ranges, tracker)
         copy.verify()
 
-    def _next_pass(self, copy: PairCopy, ranges: tuple[Range, ...], recorder: WriteRecorder) -> None:
+    def _next_pass(self, copy: PairCopy, ranges: tuple[Range, ...], tracker: DirtyTracker) -> None:
         """A pass while the source is in use."""
         try:
-            copy.copy(ranges, recorder.check, moving=True)
+            copy.copy(ranges, tracker.check, moving=True)
             copy.verify()
         except LiveDoubtError as doubt:
             copy.fall_back(doubt)
 
-    def _copy_quiesced(self, held: Quiesced, work: Work, recorder: WriteRecorder | None) -> None:
+    def _copy_quiesced(self, held: Quiesced, work: Work, tracker: DirtyTracker | None) -> None:
         """Copy what is left, and put all sources back as soon as the last one has been read.
 
         Raises QuiesceError if one was written to.
@@ -123,7 +123,7 @@ class CopyRun:
         def settle() -> None:
             held.check()
             for copy in self._copies:
-                ranges = copy.changes(recorder)
+                ranges = copy.changes(tracker)
                 if ranges:
                     late[copy] = ranges
             if not late:

@@ -17,7 +17,7 @@ BLOCK, FILE, MISSING, OTHER = "block", "file", "missing", "other"
 
 
 @dataclass(frozen=True)
-class End:
+class Endpoint:
     """One end of a copy, as it was when it was looked at.
 
     ``real`` is the path without symbolic links; ``devno`` is the block device itself. ``inode`` and the times
@@ -40,7 +40,7 @@ class End:
         return {"inode": self.inode, "size": self.size, "modified": self.modified, "changed": self.changed}
 
 
-def look(path: str) -> End:
+def look(path: str) -> Endpoint:
     """Raises InvalidRequestError where even looking fails."""
     real = os.path.realpath(path)
     try:
@@ -48,7 +48,7 @@ def look(path: str) -> End:
     except FileNotFoundError:
         if os.path.exists(path):  # a link of /proc, to a file that was removed or lies in another mount namespace
             raise InvalidRequestError("%s leads to a file without a name." % path, "Name the file itself.") from None
-        return End(path, real, MISSING, folder=os.path.isdir(os.path.dirname(real)))
+        return Endpoint(path, real, MISSING, folder=os.path.isdir(os.path.dirname(real)))
     except OSError as error:
         raise InvalidRequestError("Cannot look at %s: %s." % (path, os.strerror(error.errno or 0))) from error
     if not _is_same(path, status):
@@ -56,9 +56,9 @@ def look(path: str) -> End:
             "%s leads to a file that has another name or none, not to %s." % (path, real), "Name the file itself."
         )
     if stat.S_ISBLK(status.st_mode):
-        return End(path, real, BLOCK, _size(real), device_number(status))
+        return Endpoint(path, real, BLOCK, _size(real), device_number(status))
     kind = FILE if stat.S_ISREG(status.st_mode) else OTHER
-    return End(
+    return Endpoint(
         path,
         real,
         kind,

@@ -16,14 +16,14 @@ from ..errors import Refusal
 from ..options import ImageRequest
 from ..quiesce.plan import QuiescePlan, steps_for
 from . import digest_place, endpoint
-from .endpoint import End
+from .endpoint import Endpoint
 from .plan import Pair, Plan
 from .refusals import in_use, running_system
 
 STABLE_NAMES = ("/dev/disk/", "/dev/mapper/")
 
 
-def make(machine: Machine, source: End, target: End, request: ImageRequest) -> Plan:
+def make(machine: Machine, source: Endpoint, target: Endpoint, request: ImageRequest) -> Plan:
     """The pair has number 0. Raises InvalidRequestError for a protected identifier that cannot be one."""
     source_disk, source_part = locate(machine, source)
     target_disk, target_part = locate(machine, target)
@@ -44,7 +44,7 @@ def make(machine: Machine, source: End, target: End, request: ImageRequest) -> P
     return Plan(source_disk, target_disk, (pair,), tuple(refusals), warnings)
 
 
-def locate(machine: Machine, end: End) -> tuple[Disk, Partition]:
+def locate(machine: Machine, end: Endpoint) -> tuple[Disk, Partition]:
     """The disk of an end for the report, and the end itself in a partition's shape with everything stacked on it."""
     plain = Disk(end.real.rpartition("/")[2], end.path, end.devno, end.size)
     shape = Partition(0, plain.name, end.real, end.devno, 0, end.size)
@@ -67,14 +67,14 @@ def locate(machine: Machine, end: End) -> tuple[Disk, Partition]:
     return plain, shape
 
 
-def quiesce_for(machine: Machine, end: End, shape: Partition, mode: str) -> QuiescePlan:
+def quiesce_for(machine: Machine, end: Endpoint, shape: Partition, mode: str) -> QuiescePlan:
     """How a source is made to hold still; a file is only looked at afterwards."""
     if end.kind != endpoint.BLOCK:
         return QuiescePlan(end.path)
     return steps_for(_seen_from(machine, end, shape), shape, mode)
 
 
-def _seen_from(machine: Machine, end: End, shape: Partition) -> Machine:
+def _seen_from(machine: Machine, end: Endpoint, shape: Partition) -> Machine:
     """The machine to look for what else a source's file systems lie on: of a whole disk or a volume, the disks below
     are no other place."""
     if shape.number:
@@ -83,7 +83,7 @@ def _seen_from(machine: Machine, end: End, shape: Partition) -> Machine:
     return replace(machine, disks=tuple(disk for disk in machine.disks if disk.devno not in under))
 
 
-def bare_name(end: End) -> Iterator[str]:
+def bare_name(end: Endpoint) -> Iterator[str]:
     """A warning for a name that the kernel gives to another device after the next restart."""
     if end.kind == endpoint.BLOCK and end.path == end.real and not end.path.startswith(STABLE_NAMES):
         yield (
@@ -92,7 +92,7 @@ def bare_name(end: End) -> Iterator[str]:
         )
 
 
-def source_refusals(machine: Machine, source: End) -> Iterator[Refusal]:
+def source_refusals(machine: Machine, source: Endpoint) -> Iterator[Refusal]:
     """Reasons that lie in what is to be read."""
     if source.kind == endpoint.MISSING:
         yield Refusal("source_missing", "There is no %s." % source.path, "Name a device or an image file.")
@@ -108,7 +108,9 @@ def source_refusals(machine: Machine, source: End) -> Iterator[Refusal]:
         )
 
 
-def target_refusals(machine: Machine, target: End, disk: Disk, shape: Partition, create: bool) -> Iterator[Refusal]:
+def target_refusals(
+    machine: Machine, target: Endpoint, disk: Disk, shape: Partition, create: bool
+) -> Iterator[Refusal]:
     """Reasons that lie in what is to be written."""
     if target.kind == endpoint.OTHER:
         yield Refusal("target_kind", "%s is neither a block device nor a regular file." % target.path)
@@ -131,7 +133,7 @@ def target_refusals(machine: Machine, target: End, disk: Disk, shape: Partition,
         )
 
 
-def _device_refusals(machine: Machine, target: End, disk: Disk, shape: Partition) -> Iterator[Refusal]:
+def _device_refusals(machine: Machine, target: Endpoint, disk: Disk, shape: Partition) -> Iterator[Refusal]:
     if shape.read_only or disk.read_only:
         yield Refusal("target_read_only", "%s is read-only." % target.path)
     if disk.devno != target.devno or disk not in machine.disks:
@@ -143,7 +145,9 @@ def _device_refusals(machine: Machine, target: End, disk: Disk, shape: Partition
         yield from in_use("Target partition", partition.path, partition.mounts, partition.swap, partition)
 
 
-def _pair_refusals(machine: Machine, source: End, ours: Partition, target: End, theirs: Partition) -> Iterator[Refusal]:
+def _pair_refusals(
+    machine: Machine, source: Endpoint, ours: Partition, target: Endpoint, theirs: Partition
+) -> Iterator[Refusal]:
     """Reasons that lie in the two together."""
     same_file = target.kind == endpoint.FILE and (source.device, source.inode) == (target.device, target.inode)
     if same_file or (target.devno and source.devno == target.devno):
@@ -168,14 +172,14 @@ def _pair_refusals(machine: Machine, source: End, ours: Partition, target: End, 
         )
 
 
-def _option_refusals(target: End, punch_zeros: bool, keep: int) -> Iterator[Refusal]:
+def _option_refusals(target: Endpoint, punch_zeros: bool, keep: int) -> Iterator[Refusal]:
     if target.kind == endpoint.BLOCK:
         for option, wanted in (("punch_zeros", punch_zeros), ("keep", keep)):
             if wanted:
                 yield Refusal("needs_image_file", "%s is for image files, and %s is a device." % (option, target.path))
 
 
-def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: End) -> Iterator[Refusal]:
+def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: Endpoint) -> Iterator[Refusal]:
     """Reasons against keeping a digest of ``target`` in ``folder``, which may be empty for none."""
     if not folder:
         return
@@ -197,7 +201,7 @@ def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: End) -> 
         )
 
 
-def protected_refusals(machine: Machine, target: End, protected: Sequence[object]) -> Iterator[Refusal]:
+def protected_refusals(machine: Machine, target: Endpoint, protected: Sequence[object]) -> Iterator[Refusal]:
     """A target on a disk that is never to be written: the device itself, or the disk that an image file lies on."""
     written = (target.devno,) if target.kind == endpoint.BLOCK else beneath(machine, target.real)
     under = {disk for devno in written for disk in (devno, *machine.disks_under(devno))}
@@ -211,7 +215,7 @@ def protected_refusals(machine: Machine, target: End, protected: Sequence[object
                 )
 
 
-def _attached(machine: Machine, end: End) -> Iterator[Disk]:
+def _attached(machine: Machine, end: Endpoint) -> Iterator[Disk]:
     if end.kind == endpoint.FILE:
         for disk in machine.disks:
             if disk.backing == (end.device, end.inode) if disk.backing else disk.backing_file == end.real:

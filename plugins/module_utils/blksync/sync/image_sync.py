@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack
 from typing import Any, Iterable, Sequence
 
-from ..digests.record import Binding, Trust
+from ..digests.record import DigestKey, Trust
 from ..digests.store import DigestStore, PairDigest
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
@@ -23,7 +23,7 @@ from ..system.signals import Cancellation
 from . import endpoint, image_plan, image_target, session
 from .context import PairContext
 from .copy_run import CopyRun
-from .endpoint import BLOCK, MISSING, End
+from .endpoint import BLOCK, MISSING, Endpoint
 from .image_lease import ImageLease
 from .image_target import ImageFile
 from .monitor import Progress
@@ -48,7 +48,7 @@ class ImageSync(Guest):
     """One run over one image or device."""
 
     sync_report: SyncReport
-    _ends: tuple[End, End]
+    _ends: tuple[Endpoint, Endpoint]
     _machine: Machine
     _engine: Engine
     _source: Device
@@ -161,7 +161,7 @@ class ImageSync(Guest):
                 self._lease = opened.enter_context(ImageLease(self._target.fd))
             end = endpoint.look(self._ends[1].real)
             block = block_size(self._source, self._target, least=request.block_size)
-            binding = Binding(end.real, end.content(), self._pair.size, block, scope=request.scope)
+            binding = DigestKey(end.real, end.content(), self._pair.size, block, scope=request.scope)
             self._digest = opened.enter_context(self._digests.opened(binding, request.check, request.compare))
 
     def _context(self, cancellation: Cancellation) -> PairContext:
@@ -189,13 +189,13 @@ class ImageSync(Guest):
         self.progress.pair_finished(self._pair, outcome.blocks_changed, outcome.bytes_written)
 
 
-def locked_disks(machine: Machine, ends: Iterable[End]) -> list[Disk]:
+def locked_disks(machine: Machine, ends: Iterable[Endpoint]) -> list[Disk]:
     """The disks below all ends that are devices."""
     under = {devno for end in ends if end.kind == BLOCK for devno in machine.disks_under(end.devno)}
     return [disk for disk in machine.disks if disk.devno in under]
 
 
-def open_source(pair: Pair, end: End) -> Device:
+def open_source(pair: Pair, end: Endpoint) -> Device:
     """Claimed where it is a device that nothing uses."""
     used = pair.source.mounts or pair.source.holders or end.kind != BLOCK
     return device.open_source(pair.source.path, pair.source.devno, exclusive=not used)

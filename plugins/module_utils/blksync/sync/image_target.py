@@ -20,7 +20,7 @@ from ..engines.range_map import WINDOW
 from ..errors import DeviceWriteError, InvalidRequestError, StorageError
 from ..system import atomic_file, device
 from ..system.device import Device, allocate
-from .endpoint import FILE, End
+from .endpoint import FILE, Endpoint
 
 FICLONE = 0x40049409
 PUNCH_HOLE, KEEP_SIZE = 2, 1  # linux/falloc.h
@@ -30,7 +30,7 @@ GRAIN = 4096  # bytes: smaller holes free nothing
 class ImageFile:
     """The image at ``end``, of ``size`` bytes, to be written; ``keep`` former generations stay as NAME.1 and so on."""
 
-    def __init__(self, end: End, size: int, keep: int, punch: bool) -> None:
+    def __init__(self, end: Endpoint, size: int, keep: int, punch: bool) -> None:
         self.path = end.real
         self.created = end.kind != FILE
         self._size, self._keep, self._punch = size, keep, punch

@@ -9,12 +9,12 @@ import contextlib
 import time
 from typing import Any, Callable, Iterator, Sequence
 
-from ..engines.base import Method, Outcome
+from ..engines.base import CopyOptions, Outcome
 from ..engines.native.engine import NativeEngine
 from ..errors import BlksyncError, LiveDoubtError, QuiesceError
 from ..live import eligibility
-from ..live.convergence import Rounds
-from ..live.dirty_tracker import WriteRecorder
+from ..live.convergence import Convergence
+from ..live.dirty_tracker import DirtyTracker
 from ..options import ALL, LIVE, USED
 from ..quiesce import stillness
 from ..quiesce.client import Quiesced
@@ -38,7 +38,7 @@ def predict(context: PairContext) -> Outcome:
     still = stillness.of(context.source, flush=False)
     with PairCopy(context) as copy:
         still.begin()
-        method = Method(context.request.block_size, context.request.compare, context.checksums)
+        method = CopyOptions(context.request.block_size, context.request.compare, context.checksums)
         with read_errors.explained(entry, context.source.path):
             outcome = context.engine.compare(
                 context.source, context.target, copy.ranges(), context.monitor(COPY), method
@@ -66,7 +66,7 @@ class PairCopy:
         self.total = Outcome(self.block, -(-self.pair.size // self.block))
         self.live = False
         self.tracked = False
-        self.rounds = Rounds(self.pair.size)
+        self.rounds = Convergence(self.pair.size)
         self._map: UsedMap | None = None
         self._stillness = stillness.of(context.source)
         self._counting = False  # whether the stillness is watched
@@ -155,9 +155,9 @@ class PairCopy:
             if entry["action"] != FROZEN:
                 raise LiveDoubtError("%s (%s) could not be frozen" % (", ".join(entry["mountpoints"]), entry["fstype"]))
 
-    def track(self, recorder: WriteRecorder) -> tuple[Range, ...]:
+    def track(self, tracker: DirtyTracker) -> tuple[Range, ...]:
         """Record all writes from this moment on, at which the source is quiesced. Returns what is to be copied now."""
-        recorder.restart(self.pair.source)
+        tracker.restart(self.pair.source)
         self.tracked = True
         return self.ranges()
 
@@ -170,16 +170,16 @@ class PairCopy:
         self.entry.scope_reason, self.entry.bytes_skipped = used.reason, used.skipped
         return used.ranges
 
-    def rest(self, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+    def rest(self, tracker: DirtyTracker | None) -> tuple[Range, ...]:
         """What is left to copy at the last moment: what was written since the last pass, or everything."""
-        if recorder and self.tracked:
+        if tracker and self.tracked:
             try:
-                return recorder.take(self.pair.source)
+                return tracker.take(self.pair.source)
             except LiveDoubtError as doubt:
                 self.fall_back(doubt)
         return self.ranges()
 
-    def changes(self, recorder: WriteRecorder | None) -> tuple[Range, ...]:
+    def changes(self, tracker: DirtyTracker | None) -> tuple[Range, ...]:
         """What has to be copied again although the source is quiesced: file systems discard free blocks for a moment
         after they were frozen, as mounted with -o discard or asked to by fstrim.
 
@@ -192,8 +192,8 @@ class PairCopy:
             raise stillness.written_although_quiesced(
                 "%d bytes of %s were discarded" % (change.discarded, self.pair.source.path)
             )
-        if recorder and self.tracked:
-            return self.rest(recorder)
+        if tracker and self.tracked:
+            return self.rest(tracker)
         if change.discarded:
             self._count()
             return self.ranges()
@@ -232,7 +232,9 @@ class PairCopy:
 
         request = context.request
         monitor = context.monitor(COPY if first else AGAIN, check=check, done=source_read)
-        method = Method(request.block_size, request.compare or not first, context.checksums if first else None, moving)
+        method = CopyOptions(
+            request.block_size, request.compare or not first, context.checksums if first else None, moving
+        )
         engine = context.engine if first else NativeEngine()
         with self._timed(), read_errors.explained(self.entry, context.source.path):
             self._unverified = engine.copy(context.source, context.target, ranges, monitor, request.verify, method)

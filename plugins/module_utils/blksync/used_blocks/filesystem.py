@@ -20,7 +20,7 @@ SECTOR = 512  # bytes: sysfs counts in these
 
 
 @dataclass(frozen=True)
-class Carrier:
+class BackingDevice:
     """The device that a file system lies on. ``mapping`` is the LUKS mapping's kernel name, empty for the partition."""
 
     devno: str
@@ -29,7 +29,7 @@ class Carrier:
     mapping: str = ""
 
 
-def find_carrier(partition: Partition, is_file_on_it: Callable[[Holder], bool]) -> Carrier:
+def find_backing_device(partition: Partition, is_file_on_it: Callable[[Holder], bool]) -> BackingDevice:
     """Where the file system lies. ``is_file_on_it`` tells of a loop device whether its file is one of that file system.
 
     Raises UntoldError unless there is exactly one file system, mounted, of a kind that tells what it uses.
@@ -50,7 +50,7 @@ def find_carrier(partition: Partition, is_file_on_it: Callable[[Holder], bool]) 
         raise UntoldError("it is mounted as %s" % " and as ".join(fstypes))
     if fstypes[0] not in FILE_SYSTEMS or len(mounts) != len(device.mounts):
         raise UntoldError("%s does not tell which blocks it uses" % fstypes[0])
-    return Carrier(device.devno, fstypes[0], mounts, mapping)
+    return BackingDevice(device.devno, fstypes[0], mounts, mapping)
 
 
 def _only_files_above(device: Partition | Holder, is_file_on_it: Callable[[Holder], bool]) -> None:

@@ -13,7 +13,7 @@ from ..errors import BlksyncError
 from ..system.device import allocate, open_source
 from ..system.mountinfo import mount_id, read_mounts
 from .errors import UntoldError
-from .filesystem import Carrier, find_carrier, is_loop_over_file, read_mapping
+from .filesystem import BackingDevice, find_backing_device, is_loop_over_file, read_mapping
 from .getfsmap import free_extents
 from .luks import payload_offset
 from .ranges import GAP, UsedBlocks, everything, used_blocks
@@ -71,7 +71,7 @@ class UsedMap:
             self._fd = -1
 
     def _open(self) -> None:
-        carrier = find_carrier(self._partition, is_loop_over_file)
+        carrier = find_backing_device(self._partition, is_loop_over_file)
         self._devno, self._fstype = carrier.devno, carrier.fstype
         if carrier.mapping:
             self._shift = _payload(self._partition, carrier.mapping)
@@ -95,7 +95,7 @@ def _payload(partition: Partition, mapping: str) -> int:
         return payload_offset(read, read_mapping(mapping), partition.size)
 
 
-def _open_folder(carrier: Carrier) -> int:
+def _open_folder(carrier: BackingDevice) -> int:
     """A descriptor of one of the file system's mountpoints. Raises UntoldError where others cover them all."""
     ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (carrier.devno, carrier.fstype)}
     for mount in carrier.mounts:

@@ -15,7 +15,7 @@ from typing import Collection, Sequence
 from ...errors import DeviceReadError, EngineError
 from ...ranges import Range, whole
 from ...system.device import Device, allocate
-from ..base import AS_USUAL, Engine, Method, Monitor, Outcome, block_size
+from ..base import AS_USUAL, CopyOptions, Engine, Monitor, Outcome, block_size
 from ..native.engine import NativeEngine
 from .argv import list_algorithms_argv, sync_argv
 from .buffer import MAX_BUFFER, Geometry, geometry
@@ -52,7 +52,7 @@ class BlocksyncFastEngine(Engine):
         return parse_algorithms(ask(self.path, list_algorithms_argv(self.path)).output)
 
     def compare(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: CopyOptions = AS_USUAL
     ) -> Outcome:
         """Predict with the native engine, in the same blocks; the program does not run.
 
@@ -69,7 +69,7 @@ class BlocksyncFastEngine(Engine):
         ranges: Sequence[Range],
         monitor: Monitor,
         evidence: str = "auto",
-        method: Method = AS_USUAL,
+        method: CopyOptions = AS_USUAL,
     ) -> Outcome:
         """Run the program on the whole pair, then write what it left different, and count both together.
 

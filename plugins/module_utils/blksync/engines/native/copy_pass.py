@@ -9,25 +9,27 @@ from typing import Iterator
 
 from ...ranges import Run
 from ...system.device import Device, allocate
-from ..base import Method, Monitor, Outcome
+from ..base import CopyOptions, Monitor, Outcome
 from ..range_map import Layout
 from .compare import changed_runs
-from .reader import Job, ParallelReader, Window
-from .verify import REPORT, BlockEvidence
+from .reader import ParallelReader, ReadRequest, Window
+from .verify import REPORT, WriteLog
 from .writer import Sink
 
 
 class CopyPass:
     """One pass over the ranges of a pair; without a target nothing but a digest says what differs."""
 
-    def __init__(self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, method: Method) -> None:
+    def __init__(
+        self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, method: CopyOptions
+    ) -> None:
         self._devices = (source, target) if target and method.reads_target else (source,)
         self._target = target
         self._looked_at = 0  # bytes of the target that the digest says nothing of
         self._layout, self._monitor = layout, monitor
         self._method, self._checksums = method, method.checksums
 
-    def run(self, writer: Sink | None = None, proof: BlockEvidence | None = None, everything: bool = False) -> Outcome:
+    def run(self, writer: Sink | None = None, proof: WriteLog | None = None, everything: bool = False) -> Outcome:
         """Compare; hand what differs to the writer; record it, or ``everything``, in the proof."""
         block = self._layout.block
         outcome = Outcome(block, -(-self._layout.length // block))
@@ -61,7 +63,7 @@ class CopyPass:
         self._monitor.advanced(compared, outcome.bytes_written)
         return outcome
 
-    def _conclude(self, proof: BlockEvidence | None) -> None:
+    def _conclude(self, proof: WriteLog | None) -> None:
         """All has been read and written."""
         if self._checksums:
             self._checksums.end()
@@ -96,6 +98,6 @@ class CopyPass:
             found += [(start + at, count) for at, count in changed_runs(ours, held, self._layout.block)]
         return found
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[ReadRequest]:
         for position, length in self._layout.windows():
-            yield Job(position, self._layout.pieces(position, length))
+            yield ReadRequest(position, self._layout.pieces(position, length))

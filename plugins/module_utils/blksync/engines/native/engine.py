@@ -11,10 +11,10 @@ from ... import __version__
 from ...formats.delta_file import DeltaWriter
 from ...ranges import Range, whole
 from ...system.device import Device
-from ..base import AS_USUAL, Engine, Method, Monitor, Outcome, block_size
+from ..base import AS_USUAL, CopyOptions, Engine, Monitor, Outcome, block_size
 from ..range_map import WINDOW, Layout, window_of
 from .copy_pass import CopyPass
-from .verify import BlockEvidence
+from .verify import WriteLog
 from .writer import DeltaSink, Writer
 
 
@@ -28,7 +28,7 @@ class NativeEngine(Engine):
         self._window = window
 
     def compare(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: Method = AS_USUAL
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: CopyOptions = AS_USUAL
     ) -> Outcome:
         """See Engine."""
         return CopyPass(source, target, self._layout(source, target, ranges, method), monitor, method).run()
@@ -40,11 +40,11 @@ class NativeEngine(Engine):
         ranges: Sequence[Range],
         monitor: Monitor,
         evidence: str = "auto",
-        method: Method = AS_USUAL,
+        method: CopyOptions = AS_USUAL,
     ) -> Outcome:
         """See Engine."""
         layout = self._layout(source, target, ranges, method)
-        proof = BlockEvidence(layout)
+        proof = WriteLog(layout)
         with Writer(target, layout) as writer:
             outcome = CopyPass(source, target, layout, monitor, method).run(
                 writer, proof, everything=evidence == "full"
@@ -53,7 +53,7 @@ class NativeEngine(Engine):
         outcome.evidence = None if proof.empty else proof
         return outcome
 
-    def extract(self, source: Device, monitor: Monitor, method: Method, delta: DeltaWriter | None) -> Outcome:
+    def extract(self, source: Device, monitor: Monitor, method: CopyOptions, delta: DeltaWriter | None) -> Outcome:
         """Read the whole source once and write every block that is not the known digest's to ``delta``.
 
         Raises DeviceReadError, StorageError, and whatever the monitor raises.
@@ -62,7 +62,7 @@ class NativeEngine(Engine):
         sink = DeltaSink(delta, layout.block) if delta else None
         return CopyPass(source, None, layout, monitor, method).run(sink)
 
-    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: Method) -> Layout:
+    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: CopyOptions) -> Layout:
         size, block = min(source.size, target.size), block_size(source, target, least=method.block)
         method.check(block)
         return Layout(ranges, size, block, window_of(block, self._window))

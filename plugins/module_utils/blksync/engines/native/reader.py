@@ -19,7 +19,7 @@ SLOTS = 6  # windows in memory at once, for each device: being read, compared an
 DEPTH = 2  # reads in flight for each device: none waits for this process between two requests
 
 
-class Job(NamedTuple):
+class ReadRequest(NamedTuple):
     """One window to read: the bytes of all ``pieces``, one after the other. ``position`` is passed through."""
 
     position: int
@@ -29,7 +29,7 @@ class Job(NamedTuple):
 class Window:
     """What was read for one job: ``buffers`` has as many bytes for each device, in the devices' order."""
 
-    def __init__(self, job: Job, slot: list[memoryview]) -> None:
+    def __init__(self, job: ReadRequest, slot: list[memoryview]) -> None:
         self.position = job.position
         self.pieces = job.pieces
         self.length = sum(piece.length for piece in job.pieces)
@@ -53,7 +53,7 @@ class ParallelReader:
     def __init__(
         self,
         devices: Sequence[Device],
-        jobs: Iterable[Job],
+        jobs: Iterable[ReadRequest],
         capacity: int,
         checksums: Callable[[memoryview], bytes] | None = None,
     ) -> None:
@@ -61,7 +61,7 @@ class ParallelReader:
         self._capacity = capacity
         self._checksums = checksums
         self._jobs = iter(jobs)
-        self._next: Job | None = next(self._jobs, None)
+        self._next: ReadRequest | None = next(self._jobs, None)
         self._unused = SLOTS  # slots that are still to be allocated: a small pair needs few
         self._free: SimpleQueue[list[memoryview]] = SimpleQueue()
         self._tasks: list[SimpleQueue[Window | None]] = [SimpleQueue() for _device in devices]

@@ -18,7 +18,7 @@ from ...ranges import Run
 from ...system.device import Device
 from ..base import Evidence, Monitor
 from ..range_map import Layout, Piece
-from .reader import Job, ParallelReader
+from .reader import ParallelReader, ReadRequest
 
 DIGEST = 16  # bytes kept of a stretch's hash
 MOST_UNITS = 1 << 25
@@ -26,7 +26,7 @@ MOST_STRETCHES = 1 << 18
 REPORT = 4 * 1024 * 1024  # bytes between two calls of the monitor
 
 
-class BlockEvidence(Evidence):
+class WriteLog(Evidence):
     """Which units of the ranges were written, and a hash of their bytes for every stretch of the ranges.
 
     A unit is a block or, of a very large pair, several; a stretch is one or several windows.
@@ -44,7 +44,7 @@ class BlockEvidence(Evidence):
         windows = -(-layout.length // self._window)
         self._marks = bytearray(windows * self._mark_bytes)
         self._digests = bytearray(-(-layout.length // self._stretch) * DIGEST)
-        self._hasher = StretchHasher(self._stretch)
+        self._hasher = SegmentHasher(self._stretch)
 
     @property
     def empty(self) -> bool:
@@ -72,7 +72,7 @@ class BlockEvidence(Evidence):
     def verify(self, target: Device, monitor: Monitor) -> int:
         """See Evidence. The target has been flushed; it is read past the page cache."""
         target.drop_cache()
-        hasher = StretchHasher(self._stretch)
+        hasher = SegmentHasher(self._stretch)
         count, reported = 0, 0
         with ParallelReader((target,), self._jobs(), self._window) as reader:
             for window in reader:
@@ -118,14 +118,14 @@ class BlockEvidence(Evidence):
             for piece in self._layout.pieces(position + start, count)
         ]
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[ReadRequest]:
         for position, _length in self._layout.windows():
             pieces = self._marked(position)
             if pieces:
-                yield Job(position, pieces)
+                yield ReadRequest(position, pieces)
 
 
-class StretchHasher:
+class SegmentHasher:
     """Hashes data that comes in ascending positions, one hash for every stretch that any of it lies in."""
 
     def __init__(self, stretch: int) -> None:

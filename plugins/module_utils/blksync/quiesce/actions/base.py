@@ -43,7 +43,7 @@ def remedy(error: OSError) -> str:
     return "Look into the kernel log (dmesg), and run again."
 
 
-class Measure(ABC):
+class Action(ABC):
     """Does one step in one way and undoes it. Made anew from the step, it undoes what another process did.
 
     ``action`` is the word for it in reports and in the state file. ``unwanted`` is asked while do() has to wait: the

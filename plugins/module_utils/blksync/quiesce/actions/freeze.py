@@ -17,14 +17,14 @@ from ...system import libc
 from ...system.mountinfo import mount_id, read_mounts
 from ..remount import expect_same, mounted_aside
 from ..step import FROZEN
-from .base import Measure, NotPossibleError, cannot, remedy
+from .base import Action, NotPossibleError, cannot, remedy
 from .freeze_process import DIED, FITHAW, Freezer, ioctl
 
 POLL = 0.05  # seconds: how often a freeze that waits looks whether it is still wanted
 LEAVE_PATIENCE = 1.0
 
 
-class Freeze(Measure):
+class Freeze(Action):
     """Freeze one file system, whatever the number of its mounts."""
 
     action = FROZEN

@@ -14,14 +14,14 @@ import subprocess
 
 from ...errors import RestoreError
 from ...system import programs
-from .base import Measure
+from .base import Action
 
 FLUSHED = "/run/systemd/journal/flushed"  # there while journald writes to /var (systemd-journald.service(8))
 PERSISTENT = "/var/log/journal"
 PATIENCE = 30.0  # seconds for each command
 
 
-class RelinquishJournal(Measure):
+class RelinquishJournal(Action):
     """Have journald leave /var alone, and take it again."""
 
     action = "journal_relinquished"

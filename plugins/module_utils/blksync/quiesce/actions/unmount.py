@@ -17,13 +17,13 @@ from ..mount_options import data, mount_flags, superblock_flags
 from ..open_files import describe_users
 from ..remount import expect_same, find_node, mount_again
 from ..step import Step
-from .base import Measure, NotPossibleError
+from .base import Action, NotPossibleError
 
 PATIENCE = 0.5  # seconds: udev and its kin look into a file system for a moment now and then
 POLL = 0.05
 
 
-class Unmount(Measure):
+class Unmount(Action):
     """Unmount every mount of one file system, never lazily, and claim its device so that nobody mounts it."""
 
     action = "unmounted"
@@ -59,7 +59,7 @@ class Unmount(Measure):
             self.claim = None
 
 
-class RemountReadOnly(Measure):
+class RemountReadOnly(Action):
     """Make the whole file system read-only, with all of its mounts."""
 
     action = "remounted_read_only"
