@@ -87,7 +87,8 @@ def main() -> int:
     setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
     vars(os)["open"] = refuse_to_open((options.pop("indirect", ""),))
     if "patience" in options:
-        client.ANSWER_PATIENCE = link.ANSWER_PATIENCE = link.DEATH_PATIENCE = options.pop("patience")
+        link.ANSWER_PATIENCE = link.DEATH_PATIENCE = options.pop("patience")
+        vars(client)["ANSWER_PATIENCE"] = link.ANSWER_PATIENCE
     ToldQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
     return sync_driver.main()
