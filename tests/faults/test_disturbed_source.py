@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.disks import run
+from tests.support.live_driver import DrivenLive
 from tests.support.mounted import MountedPair, thaw, written_to
 from tests.support.quiesce_driver import DrivenQuiesce
 
@@ -88,3 +89,34 @@ def test_a_file_that_is_open_for_writing_is_found_before_anything_is_copied(pair
     assert "process %d (" % holder.pid in end["msg"]
     assert end["report"]["partitions"] == []
     assert pair.mounts() == before
+
+
+def test_unmounted_by_itself_before_its_turn(pair: MountedPair) -> None:
+    """An ESP that is mounted on demand goes after a while without use, and is not mounted again by the sync."""
+    with DrivenQuiesce(**pair.request(hold_in="quiescing:1")) as driven:
+        driven.wait_for("holding")
+        run("umount", str(pair.boot))
+        before = pair.mounts()
+        driven.go_on()
+        end = driven.end()
+    assert end["step"] == "done", end
+    assert [entry["action"] for entry in end["partitions"][0]["quiesce"]] == ["unmounted"]
+    pair.assert_restored(before, within=0)
+    run("mount", pair.source.partition(1), str(pair.boot))
+    pair.assert_copied()
+
+
+@pytest.mark.needs("tracefs")
+def test_unmounted_by_itself_before_the_last_moment(pair: MountedPair) -> None:
+    options = pair.request(quiesce="auto", hold_in="between")
+    with DrivenLive(**options) as driven:
+        driven.wait_for("holding")
+        run("umount", str(pair.boot))
+        before = pair.mounts()
+        driven.go_on()
+        end = driven.end()
+    assert end["step"] == "done", end
+    assert end["partitions"][1]["live"]["used"], end["partitions"]
+    pair.assert_restored(before, within=0)
+    run("mount", pair.source.partition(1), str(pair.boot))
+    pair.assert_copied()

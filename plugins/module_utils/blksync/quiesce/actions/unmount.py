@@ -24,19 +24,26 @@ POLL = 0.05
 
 
 class Unmount(Action):
-    """Unmount every mount of one file system, never lazily, and claim its device so that nobody mounts it."""
+    """Unmount every mount of one file system, never lazily, and claim its device so that nobody mounts it.
+
+    What somebody else has unmounted already is left so: an ESP that is mounted on demand goes by itself after two
+    minutes without use (systemd-gpt-auto-generator(8), systemd.automount(5) TimeoutIdleSec=).
+    """
 
     action = "unmounted"
     claim: Device | None = None
+    _was_mounted = True
 
     def do(self) -> None:
         """Unmount children before parents; at the first that is busy all are mounted again."""
-        if self.step.obstacle:
-            raise NotPossibleError(self.step.obstacle)
-        _expect_unchanged(self.step.mounts, self.step.devno)
+        self._was_mounted = any(each.devno == self.step.devno for each in read_mounts())
+        if self._was_mounted:
+            if self.step.obstacle:
+                raise NotPossibleError(self.step.obstacle)
+            _expect_unchanged(self.step.mounts, self.step.devno)
         node = _node_to_mount_again(self.step)
         try:
-            for mount in reversed(self.step.mounts):
+            for mount in reversed(self.step.mounts) if self._was_mounted else ():
                 _unmount(mount, self.step.devno)
             self.claim = open_source(node, self.step.carrier, exclusive=True)
         except OSError as error:
@@ -49,7 +56,8 @@ class Unmount(Action):
     def undo(self) -> str:
         """Give up the claim and mount again what is not mounted."""
         self.close()
-        mount_again(self.step)
+        if self._was_mounted:
+            mount_again(self.step)
         return ""
 
     def close(self) -> None:
