@@ -124,4 +124,9 @@ def hashes(path: str) -> list[bytes]:
 
 def sectors_written(path: str) -> int:
     """Without discards (Documentation/block/stat.rst)."""
-    return int(Path("/sys/class/block", path.rpartition("/")[2], "stat").read_text().split()[6])
+    return int(stat_of(path)[6])
+
+
+def stat_of(path: str) -> list[str]:
+    """The kernel's counters of a block device (Documentation/block/stat.rst)."""
+    return Path("/sys/class/block", path.rpartition("/")[2], "stat").read_text().split()
