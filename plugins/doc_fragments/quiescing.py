@@ -12,8 +12,8 @@ options:
   quiesce:
     description:
       - How a source that is in use is made to hold still while it is copied.
-      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
-        for its own copy, and puts everything back afterwards.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example).
+        Everything is put back as soon as the source has been read.
       - V(none) refuses a source that is mounted read-write.
       - V(auto) is V(freeze) where something is mounted read-write, and nothing at all elsewhere.
     type: str
@@ -21,8 +21,8 @@ options:
     default: auto
   quiesce_timeout:
     description:
-      - The number of seconds that a source may be frozen or unmounted at most. Past it everything is put back
-        and the task fails, since the copy is then inconsistent.
+      - The number of seconds that sources may be frozen or unmounted at most. It is one limit for all sources of the
+        task together. Past it everything is put back and the task fails, because the copy is then inconsistent.
       - A first copy writes everything. At 100 MB/s the default is enough for 360 GB; give a larger disk more time, or
         make the first copy while the source is not in use.
     type: int

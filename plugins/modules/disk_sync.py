@@ -53,10 +53,13 @@ options:
       - How a source that is in use is made to hold still.
       - V(live) copies while the source goes on being written to, and follows the kernel's trace of what is written.
         Then its file systems are frozen just for as long as it takes to copy what was written last.
-      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), each only
-        for its own copy, and puts everything back afterwards.
-      - Where V(live) is not possible, for example without tracefs, the partition is copied as
-        with V(freeze), and RV(partitions[].live) says why. What can only be unmounted (an ESP) is, with V(live) too.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example). All of them
+        stay so until the last partition has been read. Then everything is put back.
+      - Where V(live) is not possible, for example without tracefs, the partition is copied as with V(freeze), and
+        RV(partitions[].live) says why. File systems that cannot be frozen, such as an ESP, are unmounted even with
+        V(live), first for their own copy and once more at the last moment.
+      - Whichever way is taken, the backup is of one moment, the same for all partitions. If the kernel counts a write
+        to a source at that moment, the task fails.
       - V(none) refuses a source that is mounted read-write.
       - V(auto) is V(live) where something is mounted read-write, and nothing at all elsewhere.
     type: str

@@ -31,7 +31,7 @@ DEFAULT_DIGEST_FULL_EVERY = 100  # runs
 class CopyRequest:
     """What partitions and images have in common. ``source`` and ``target`` are as the user wrote them.
 
-    ``quiesce_timeout`` is in seconds and counts for each pair on its own. ``block_size`` is in bytes. ``scope`` is
+    ``quiesce_timeout`` is in seconds and counts for all pairs together. ``block_size`` is in bytes. ``scope`` is
     "all" or "used"; without ``quiesce_fallback`` a live sync that cannot be is an error, and without
     ``allow_damaged_source`` a source whose file system has recorded errors.
     """

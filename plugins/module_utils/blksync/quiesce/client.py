@@ -106,8 +106,8 @@ class Quiesced:
 class Quiescer:
     """Quiesces the pairs of one run, one after the other. A context manager; nothing is started before prepare().
 
-    ``timeout`` is how many seconds one pair may be quiesced, ``label`` what the run is for. ``notes`` are sentences
-    for the user.
+    ``timeout`` is how many seconds sources may be quiesced, one limit for all together; ``label`` what the run is for.
+    ``notes`` are sentences for the user.
     """
 
     def __init__(self, timeout: float, label: str, folder: str = RUN_FOLDER) -> None:
