@@ -53,9 +53,10 @@ CHECK_CODE = (
     Stage("ruff-format", ("ruff", "format", "--check", "--quiet", ".")),
     mypy("mypy-core", "3.8", CORE),
     mypy("mypy-modules", "3.8", *SILENT, f"--package={PLUGINS}.modules", f"--module={ADAPTER}"),
-    mypy("mypy-tests", "3.11", *SILENT, "tests", "examples/demo"),
+    mypy("mypy-tests", "3.11", *SILENT, "tests", "examples/demo", "noxfile.py"),
     # Without a cache, which would be a folder in the clone.
     Stage("import-linter", ("env", "PYTHONPATH=plugins/module_utils", "lint-imports", "--no-cache", "--no-logo")),
+    tool("architecture", "tests.tooling.architecture", "--check"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
     tool("core-pythons", "tests.tooling.check_pythons"),
 )
@@ -92,6 +93,7 @@ Suite = tuple[Stage | tuple[Stage, ...], ...]
 SUITES: dict[str, Suite] = {
     "lint": LINT,
     "quick": (BUILD, CHECK_CODE, tests("unit", *UNIT)),
+    "unit": (tests("unit", *UNIT),),
     "test": TEST,
     "vm": VM,
     "full": (
