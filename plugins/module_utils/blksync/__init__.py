@@ -16,6 +16,7 @@ Its packages are layers; each imports only from those below it:
 ``live``                  what is written to a source while it is copied
 ``quiesce``               freezing or unmounting a source, and putting it back whatever happens
 ``digests``               checksums kept from run to run
+``superblocks``           what superblocks say: errors, sector sizes, parts on other devices
 ``used_blocks``           which blocks a file system uses
 ``formats``               blocksync-fast's files, byte for byte
 ``discovery``             the machine as plain data, and where it comes from
