@@ -13,7 +13,7 @@ from ..engines.base import Engine, block_size
 from ..options import CopyRequest
 from ..system.device import Device
 from ..system.signals import Cancellation
-from .monitor import PassMonitor, Progress
+from .monitor import PassMonitor, Progress, nothing
 from .plan import Pair
 from .result import PairReport
 
@@ -23,7 +23,8 @@ class PairContext:
     """What all passes over one pair share.
 
     ``nodes`` are the whole disks that the source and the target lie on, open for reading: their nodes have page caches
-    of their own. ``checksums`` are those of a digest, for the first pass.
+    of their own. ``checksums`` are those of a digest, for the first pass. ``prepare`` is called before anything is
+    quiesced or written.
     """
 
     request: CopyRequest
@@ -36,6 +37,7 @@ class PairContext:
     cancellation: Cancellation
     nodes: Sequence[Device] = ()
     checksums: DigestComparison | None = None
+    prepare: Callable[[], None] = nothing
 
     @property
     def block(self) -> int:

@@ -24,6 +24,7 @@ from .monitor import nothing
 from .pair import PairCopy
 
 LATE = 20  # times that the kernel may discard blocks on its own account after it has frozen a file system
+PAST = ("loop", "partition", "disk", "alias")  # kinds of holders whose writes may go past the partition
 Work = Mapping[PairCopy, Optional[Tuple[Range, ...]]]  # None: all, to be found out when the source is quiesced
 
 
@@ -47,9 +48,26 @@ class CopyRun:
                 self._copy_in_use(tracker)
             else:
                 with self._moment() as held:
-                    self._copy_quiesced(held, dict.fromkeys(self._copies), None)
+                    self._copy_quiesced(held, self._plain_work(held), None)
             for copy in self._copies:
                 copy.end()
+
+    def _plain_work(self, held: Quiesced) -> Work:
+        """Everything of all pairs. Each source is quiesced at its turn.
+
+        Unless one is in use through the node of its disk: then the syncing that quiesces one source could be taken for
+        a write to another.
+        """
+        if not any(holder.kind in PAST for copy in self._copies for holder in copy.pair.source.holders):
+            return dict.fromkeys(self._copies)
+        self._quiesce_all(held)
+        return {copy: copy.ranges() for copy in self._copies}
+
+    def _quiesce_all(self, held: Quiesced) -> None:
+        for copy in self._copies:
+            copy.quiesce(held)
+        for copy in self._copies:
+            copy.watch()
 
     def _record(self, opened: ExitStack) -> DirtyTracker | None:
         """Record the writes to all sources, if any is copied live and the kernel tells them."""
@@ -76,8 +94,7 @@ class CopyRun:
             self._first_pass(copy, tracker)
         while True:
             with self._moment() as held:
-                for copy in self._copies:
-                    copy.quiesce(held)
+                self._quiesce_all(held)
                 work = {copy: copy.rest(tracker) for copy in self._copies}
                 busy = [copy for copy in self._copies if not copy.is_last(work)]
                 if not busy:
@@ -94,6 +111,7 @@ class CopyRun:
         try:
             with self._moment() as held:
                 copy.quiesce(held)
+                copy.watch()
                 if copy.live:
                     copy.expect_frozen()
                 ranges = copy.track(tracker)
@@ -136,6 +154,7 @@ class CopyRun:
                 ranges = work[copy]
                 if ranges is None:
                     copy.quiesce(held)
+                    copy.watch()
                     ranges = copy.ranges()
                 copy.copy(ranges, self._quiescer.check, settle if copy is left[-1] else nothing)
             if not left:

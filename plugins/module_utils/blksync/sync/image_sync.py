@@ -131,7 +131,6 @@ class ImageSync(Guest):
         copy = PairCopy(self._context(cancellation))
         for device_ in (*self._nodes, self._target):
             device_.drop_cache()
-        self._digest.begin()
         CopyRun([copy], quiescer, self.sync_report.plan.source_disk).run()
         for node in self._nodes:
             node.drop_cache()
@@ -178,6 +177,7 @@ class ImageSync(Guest):
             cancellation=cancellation,
             nodes=self._nodes,
             checksums=self._digest.checksums,
+            prepare=self._digest.begin,
         )
 
     def _finish(self, outcome: Outcome) -> None:

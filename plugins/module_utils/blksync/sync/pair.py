@@ -91,6 +91,7 @@ class PairCopy:
         self.context.cancellation.check()
         self._stillness.check()
         self.context.progress.pair_started(self.pair, self.context.engine.name)
+        self.context.prepare()
         if not (self.context.request.live and eligibility.applies(self.pair.quiesce)):
             return
         self.live, self.entry.live = True, LiveReport(dirty_bytes=self.rounds.dirty)
@@ -116,10 +117,7 @@ class PairCopy:
             ) from doubt
 
     def quiesce(self, held: Quiesced) -> None:
-        """Quiesce the source, besides those that are in ``held`` already, and begin to count what is written to it.
-
-        A mounted source and the node of its whole disk have caches of their own: what they hold is written and dropped.
-        """
+        """Quiesce the source, besides those that are in ``held`` already. Raises QuiesceError, RestoreError."""
         with self._timed():
             self._held, self._earlier = held, self.entry.quiesce
             try:
@@ -130,7 +128,14 @@ class PairCopy:
                 self.entry.quiesce = add_up(self._earlier, [step for step in error.steps if step["device"] in devices])
                 raise
             self.report()
-            if self.pair.quiesce.steps or not self._counting:
+
+    def watch(self) -> None:
+        """Begin to count what is written to the source, which is quiesced now.
+
+        A mounted source and the node of its whole disk have caches of their own: what they hold is written and dropped.
+        """
+        if self.pair.quiesce.steps or self.tracked or not self._counting:
+            with self._timed():
                 for device in (*self.context.nodes, self.context.source):
                     device.drop_cache()
                 self._count()
