@@ -139,6 +139,19 @@ def test_a_partition_that_is_gone() -> None:
     assert "unplugged" in caught.value.hint
 
 
+def test_what_was_gone_before_it_was_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(bytes(SECTOR))
+    with open_source(str(tmp_path / "image")) as device:
+        device.is_block, device.devno = True, "0:4095"
+        with pytest.raises(QuiesceError, match="does not tell what is written"):
+            stillness.of(device)
+
+
+def test_the_remedy_for_an_nvme_disk_with_several_paths() -> None:
+    assert "/sys/devices/pci/block/sda/queue/iostats" in stillness.remedy("/sys/devices/pci/block/sda")
+    assert "nvme_core.multipath=N" in stillness.remedy("/sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1")
+
+
 def overwrite(path: Path) -> None:
     with path.open("r+b") as file:
         file.write(b"y")

@@ -176,6 +176,7 @@ class DeltaCreation(Guest):
     ) -> None:
         """Read the source once, as of one moment. Raises QuiesceError if it was written to meanwhile."""
         still = stillness.of(self._source)
+        still.check()
         with quiescer.quiesced(self._pair.quiesce) as held:
             for opened in (*self._nodes, self._source):
                 opened.drop_cache()

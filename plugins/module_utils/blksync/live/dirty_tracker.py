@@ -123,8 +123,11 @@ class DirtyTracker:
         area = self._areas[partition.devno]
         now = self._at_rest(area, lambda: None)
         with self._lock, _doubting("the trace cannot be read"):
-            self._doubt = self._doubt or self._trace.doubt() or area.doubt(now)
+            self._doubt = self._doubt or self._trace.doubt()
             self.check()
+            doubt = area.doubt(now)
+            if doubt:
+                raise LiveDoubtError(doubt)
             ranges = area.dirty.ranges()
             area.dirty.clear()
         return ranges

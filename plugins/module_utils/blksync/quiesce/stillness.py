@@ -78,7 +78,7 @@ class DeviceStillness(Stillness):
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._counter = Counter(device.devno)
+        self._counter = _told(device.path, lambda: Counter(device.devno))
         self._path = device.path
         self._before = Counts()
 
@@ -107,9 +107,22 @@ class DeviceStillness(Stillness):
             raise QuiesceError(
                 "The kernel does not count all that is read from and written to %s (it counted %d of %d bytes read)."
                 % (self._path, counted, read),
-                "Switch counting on: echo 1 > %s. Without it nobody can tell whether the source was written to."
-                % self._counter.switch,
+                "%s Without it nobody can tell whether the source was written to." % remedy(self._counter.disk),
             )
+
+
+def remedy(disk: str) -> str:
+    """How to have the writes to partitions of a disk counted; ``disk`` is its real directory in sysfs.
+
+    Fact: the one node for all paths to an NVMe disk counts for itself alone, since Linux 6.4, and never for its
+    partitions (drivers/nvme/host/multipath.c, nvme_mpath_start_request).
+    """
+    if "/nvme-subsystem/" in disk:
+        return (
+            "Start the machine with nvme_core.multipath=N on the kernel's command line: Linux takes this disk for one "
+            "with several paths, and does not count the writes to the partitions of such a disk."
+        )
+    return "Switch counting on: echo 1 > %s/queue/iostats." % disk
 
 
 def change(path: str, before: Counts, now: Counts) -> Change:
@@ -126,13 +139,13 @@ class Counter:
     """The kernel's counters of a block device (Documentation/ABI/stable/sysfs-block, block/stat.rst).
 
     A partition's have all that goes through the partition; what goes through the node of the whole disk is in the
-    disk's alone (block/blk.h, part_stat_add). ``switch`` is the file that counting is switched on with.
+    disk's alone (block/blk.h, part_stat_add). ``disk`` is the disk's directory in sysfs.
     """
 
     def __init__(self, devno: str) -> None:
         own = os.path.realpath("/sys/dev/block/%s" % devno)
         disk = os.path.dirname(own) if os.path.exists(own + "/partition") else own
-        self.switch = disk + "/queue/iostats"
+        self.disk = disk
         self._own = own
         self._disk = disk if disk != own else ""
         self._partitions = [

@@ -29,7 +29,8 @@ from .result import LiveReport
 
 
 def predict(context: PairContext) -> Outcome:
-    """Compare, with both devices open for reading only. Raises what an engine raises."""
+    """Compare, with both devices open for reading only. Raises what an engine raises, and QuiesceError if a copy could
+    not be made because the kernel does not count the writes to the source."""
     entry = context.entry
     context.progress.pair_started(context.pair, context.engine.name)
     started = time.monotonic()
@@ -37,6 +38,7 @@ def predict(context: PairContext) -> Outcome:
         device.drop_cache()
     still = stillness.of(context.source, flush=False)
     with PairCopy(context) as copy:
+        still.check()
         still.begin()
         method = CopyOptions(context.request.block_size, context.request.compare, context.checksums)
         with read_errors.explained(entry, context.source.path):
@@ -181,7 +183,21 @@ class PairCopy:
             try:
                 return tracker.take(self.pair.source)
             except LiveDoubtError as doubt:
+                if self.live and not self.rounds.dirty:
+                    return self._track_anew(tracker)
                 self.fall_back(doubt)
+        return self.ranges()
+
+    def _track_anew(self, tracker: DirtyTracker) -> tuple[Range, ...]:
+        """The first pass counts for nothing: make it once more, with the writes counted from this moment on.
+
+        A discard that was traced before the first moment and began after it, as happens on a busy machine, is counted
+        and not told of.
+        """
+        try:
+            return self.track(tracker)
+        except LiveDoubtError as doubt:
+            self.fall_back(doubt)
         return self.ranges()
 
     def changes(self, tracker: DirtyTracker | None) -> tuple[Range, ...]:
