@@ -13,39 +13,40 @@ options:
       - What compares and copies the blocks.
       - V(auto) is V(native). It needs nothing but Python on the managed host, takes about as long as reading one of the
         disks, and is the only engine that copies parts of a partition.
-      - V(blocksync_fast) runs the program of that name; everything it did is read again and repaired where needed,
-        since the program can report success over lost data. It takes about two to three times as long.
-      - A program that is missing, or that cannot run on this machine, fails the task before anything is touched.
+      - V(blocksync_fast) runs the program of that name. The program can report success although it lost data, so
+        source and target are compared again after it, and repaired if they differ. This takes two to three times as
+        long.
+      - If the program is missing or cannot run on this machine, the task fails before anything is changed.
     type: str
     choices: [auto, native, blocksync_fast]
     default: auto
   verify:
     description:
       - How much is read back from the target before success is reported.
-      - V(auto) is everything that was written; what was not written has been compared on the medium already.
+      - V(auto) is everything that was written. The other blocks were read from the medium when they were compared.
       - V(full) is every byte of the target.
     type: str
     choices: [auto, full]
     default: auto
   allow_damaged_source:
     description:
-      - Copy a source although its file system has recorded errors. Without it such a source is refused, so that a
+      - V(true) copies a source even if its file system has recorded errors. V(false) refuses such a source, so that a
         damaged main disk does not overwrite a good backup.
-      - Looked at are the superblocks of ext2, ext3, ext4, xfs, btrfs, vfat and exfat, also inside LUKS and LVM that are
-        open, and the errors that the kernel counts of mounted ext4 and btrfs file systems.
+      - Errors are looked for in the superblocks of ext2, ext3, ext4, xfs, btrfs, vfat and exfat, also inside open LUKS
+        and LVM, and in the kernel's error counts of mounted ext4 and btrfs file systems.
     type: bool
     default: false
   block_size:
     description:
       - The unit in bytes in which differences are counted and written.
-      - Larger blocks make writes larger. A device with larger sectors uses those.
+      - With larger blocks each write is larger. If a device has larger sectors, their size is used instead.
     type: int
     choices: [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]
     default: 4096
   compare:
     description:
-      - V(false) writes every block without looking at what the target holds, for example to fill a new disk whose
-        reads are slow. The result is then always changed.
+      - V(false) writes every block without reading the target first, for example to fill a new disk that is slow to
+        read. The task then always reports changed.
     type: bool
     default: true
 """

@@ -10,39 +10,38 @@ class ModuleDocFragment:
 options:
   digest_dir:
     description:
-      - A folder for digests, which hold a checksum of every block of an image file. With one the image is not read any
-        more, but for the blocks that were written.
-      - It must be on a file system that this task neither copies, freezes nor unmounts, and writable by root alone.
-        It is created where it is missing.
-      - A digest is believed only if the last run with it came to its end, and if the image file's inode, size and times
-        (of its content and of its inode, in nanoseconds) are as that run left them. Otherwise everything is compared
-        and the digest made anew, and the result says so.
-      - While the task runs, nothing else may have the image open; whoever opens it waits for a moment, and the digest
-        is not believed by the next run. In a tmpfs and on a file system without leases (NFS, FUSE) no digest is ever
-        believed. A file system that is mounted with C(lazytime) is refused.
-      - O(target) must be an image file. A device as target is refused, since no device tells that something else wrote
-        to it.
+      - A folder for digests. A digest holds a checksum of every block of an image file. With it only the blocks that
+        were written are read from the image.
+      - The folder must be on a file system that this task does not copy, freeze or unmount, and only root may write to
+        it. It is created if it is missing.
+      - A digest is used only if the last run with it ended well, and if the image file's inode, size and times (of its
+        content and of its inode, in nanoseconds) are still as that run left them. Otherwise everything is compared, a
+        new digest is made, and the result says so.
+      - While the task runs, no other program may have the image open. If one opens it, that program waits for a moment,
+        and the next run does not use the digest. On a tmpfs and on a file system without leases (NFS, FUSE) digests are
+        never used. A file system that is mounted with C(lazytime) is refused.
+      - O(target) must be an image file. A device as target is refused, because a device does not show that another
+        program wrote to it.
     type: path
   digest_max_age:
     description:
-      - Compare everything again when the last full comparison is this many seconds ago. V(0) means never for that
-        reason.
+      - Compare everything again if the last full comparison is older than this number of seconds. V(0) means no limit.
     type: int
     default: 2592000
   digest_full_every:
     description:
-      - Compare everything again in every n-th run. V(0) means never for that reason.
+      - Compare everything again in every n-th run. V(0) means no limit.
     type: int
     default: 100
   algorithm:
     description:
-      - The checksum in digests, by the name that C(blocksync-fast) gives it. Shorter ones than 128 bits are not
-        offered, since they would overlook a changed block now and then.
-      - V(auto) stays with what a digest was made with; else it is V(XXH128) where the Python package C(xxhash) is
-        installed (and C(blocksync-fast) knows it, where that is the engine), else the faster one of V(SHA256) and
+      - The checksum in digests, by the name that C(blocksync-fast) gives it. Checksums of less than 128 bits are not
+        offered, because they would sometimes miss a changed block.
+      - V(auto) keeps the algorithm of an existing digest. For a new one it is V(XXH128) if the Python package C(xxhash)
+        is installed (and if C(blocksync-fast) knows it, with that engine), else the faster one of V(SHA256) and
         V(BLAKE2B_256).
-      - XXH128 detects every accident, but whoever can choose what is written to the source could make two blocks with
-        the same checksum; a cryptographic one is safe against that too.
+      - XXH128 detects accidental changes. A person who chooses what is written to the source could make two blocks with
+        the same checksum; the cryptographic algorithms prevent this too.
     type: str
     choices:
       - auto

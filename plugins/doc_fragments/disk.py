@@ -26,6 +26,5 @@ notes:
   - An identifier that matches no disk, or several, is an error that lists the candidates.
   - "A PTUUID is text and must be quoted in YAML: without quotes C(01234567) is the octal number 342391, and
     C(0x11111111) is a number as well. A number is refused."
-  - A bare kernel name (C(/dev/sda)) works, with a warning, since the kernel gives it to another disk after the next
-    restart.
+  - A bare kernel name (C(/dev/sda)) works with a warning, because after a restart it may belong to another disk.
 """

@@ -11,11 +11,11 @@ class ModuleDocFragment:
 options:
   quiesce:
     description:
-      - How a source that is in use is made to hold still while it is copied.
+      - How a source that is in use is kept from changing while it is copied.
       - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example).
         Everything is put back as soon as the source has been read.
       - V(none) refuses a source that is mounted read-write.
-      - V(auto) is V(freeze) where something is mounted read-write, and nothing at all elsewhere.
+      - V(auto) is V(freeze) if something is mounted read-write; otherwise nothing has to be done.
     type: str
     choices: [auto, freeze, none]
     default: auto

@@ -10,8 +10,8 @@ module: disk_info
 short_description: List disks, their partitions, and what uses them
 version_added: 0.1.0
 description:
-  - Lists every disk of the host with what tells it from others, its partitions, and what is on them and uses them.
-    Mounts and swap are found through LUKS, LVM, RAID, multipath and loop devices.
+  - Lists every disk of the host with its identifiers and partitions, what the partitions hold, and what uses them
+    (mounts, swap, stacked devices). Mounts and swap are found through LUKS, LVM, RAID, multipath and loop devices.
   - Serial numbers, labels and paths may hold any byte. Control characters and bytes that are no UTF-8 are written as
     C(\xNN) in all results and messages of this collection.
   - Reads only. Works with and without udev, which matters in containers and rescue systems.
@@ -42,7 +42,7 @@ options:
       - The same identifiers as O(blksync.backup.disk_sync#module:source) takes, such as V("11111111") for a PTUUID,
         a GPT GUID, V(/dev/disk/by-id/...), V(/dev/disk/by-path/...), V(serial:...) or V(wwn:...). A number is refused,
         so quote a PTUUID. V(/dev/sda) works with a warning.
-      - All disks if left out.
+      - Without this option all disks are listed.
     type: raw
 seealso:
   - module: blksync.backup.disk_sync

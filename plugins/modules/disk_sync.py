@@ -11,8 +11,8 @@ short_description: Keep a backup disk identical to the main disk, partition by p
 version_added: 0.1.0
 description:
   - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
-  - Refuses everything that could hit the wrong disk or lose data, with all reasons together, before anything is
-    touched.
+  - Refuses everything that could write to the wrong disk or lose data. All reasons are reported together, before
+    anything is changed.
   - A source partition that is mounted is copied while it is in use and made to hold still for a moment only, where
     the kernel can tell what is written meanwhile, else while it is copied. Everything is put back as it was, whatever
     happens to the task meanwhile.
@@ -42,9 +42,9 @@ options:
     description:
       - The numbers of the partitions to sync, as a list. Each exists on both disks, in equal size to the byte.
       - The word V(all) means every partition of the source. The task is refused unless the target has each of them, in
-        equal size and of the same type. An extended partition is a container, and does not count; the logical
-        partitions inside do.
-      - A partition that is not listed is not touched, and named in RV(left_out). The task is refused if the running
+        equal size and of the same type. An extended partition is only a container and is ignored; the logical
+        partitions inside it are copied.
+      - A partition that is not listed is not changed, and RV(left_out) names it. The task is refused if the running
         system starts from it.
     type: raw
     default: [1, 2]
@@ -61,33 +61,34 @@ options:
       - Whichever way is taken, the backup is of one moment, the same for all partitions. If the kernel counts a write
         to a source at that moment, the task fails.
       - V(none) refuses a source that is mounted read-write.
-      - V(auto) is V(live) where something is mounted read-write, and nothing at all elsewhere.
+      - V(auto) is V(live) if something is mounted read-write; otherwise nothing has to be done.
     type: str
     choices: [auto, live, freeze, none]
     default: auto
   quiesce_fallback:
     description:
-      - With O(quiesce=live), V(false) makes it an error where a partition that has to be frozen cannot be copied live.
-        Nothing is then frozen for the whole copy instead.
+      - With O(quiesce=live), what happens if a partition that has to be frozen cannot be copied live.
+      - V(true) freezes it for the whole copy instead; V(false) fails the task.
     type: bool
     default: true
   scope:
     description:
       - Which blocks of the partitions are compared and copied.
       - V(all) is every block, free space included.
-      - V(used) leaves the free space alone of an ext4 or xfs file system that is mounted, on the partition itself or in
-        LUKS. Everything that the file system uses, and all that is not part of it (such as the LUKS header), is copied
-        as ever. A partition of another kind is copied whole, and RV(partitions[].scope) says why.
-      - With V(used) the free space of the target keeps its old bytes, so files that were deleted may still be found on
-        the backup. Under LUKS it shows which blocks are in use, to whoever looks at the encrypted backup.
-      - V(used) does not go with O(engine=blocksync_fast).
+      - V(used) does not copy the free space of a mounted ext4 or xfs file system that lies on the partition itself or
+        in LUKS. Everything that the file system uses is copied, and everything outside it (such as the LUKS header).
+        Any other partition is copied whole, and RV(partitions[].scope) says why.
+      - With V(used) the free space of the target keeps its old bytes, so deleted files may still be found on the
+        backup. With LUKS the encrypted backup shows which blocks are in use.
+      - V(used) is refused with O(engine=blocksync_fast).
     type: str
     choices: [all, used]
     default: all
   protected:
     description:
-      - A list of disks that are never written, whatever else is said, by the same identifiers as O(target).
-      - One that is absent protects nothing; one that matches several disks protects them all.
+      - A list of disks that are never written, named by the same identifiers as O(target). The task is refused if
+        O(target) is one of them.
+      - An identifier that matches no disk is ignored; one that matches several disks protects all of them.
     type: raw
   eject:
     description:
@@ -151,7 +152,7 @@ source:
   type: dict
   contains: &disk
     path:
-      description: The kernel's device node.
+      description: The device node.
       type: str
     ptuuid:
       description: The identifier of the partition table.
@@ -213,12 +214,13 @@ partitions:
     blocks_changed:
       description:
         - How many blocks differed.
-        - Of a live copy, those that were written; one that was written again because it changed meanwhile counts again.
+        - For a live copy, how many blocks were written. A block that changed during the copy and was written again
+          counts again.
       type: int
     bytes_written:
       description:
         - The bytes that were written (in check mode, to be written).
-        - Of a live copy, also those of a block that was written again.
+        - For a live copy, including blocks that were written again.
       type: int
     bytes_compared:
       description: How many bytes of the pair were compared; after a failure, how far it came.
@@ -237,32 +239,35 @@ partitions:
           description: V(all) or V(used), what was done.
           type: str
         reason:
-          description: Why the whole partition was copied although O(scope=used); empty otherwise.
+          description: Why the whole partition was copied in spite of O(scope=used); empty otherwise.
           type: str
       sample: {mode: all, reason: vfat does not tell which blocks it uses}
     frozen_seconds:
       description:
-        - How long writing to the source had to wait in all. The file system that waited longest counts.
-        - Counted from the call that freezes a file system to the end of the call that thaws it. Writers wait while the
-          first call waits for earlier writes. A freeze that was given up counts too.
+        - The seconds for which programs had to wait before they could write to the source, all freezes together. If
+          several file systems were frozen, this is the longest of their times.
+        - Measured from the start of the call that freezes a file system to the end of the call that thaws it, because
+          programs also wait while the first call does. A freeze that was given up counts too.
       type: float
     live:
       description:
-        - How the source was copied while it was in use. C(null) where nothing had to be frozen, without a live
-          O(quiesce), and in check mode.
+        - How the source was copied while it was in use. C(null) if nothing had to be frozen, if O(quiesce) is V(freeze)
+          or V(none), and in check mode.
       type: dict
       contains:
         used:
           description: Whether it was copied while it was in use.
           type: bool
         fallback:
-          description: Why the source was frozen for the whole copy; empty where it was not.
+          description: Why the source was frozen for the whole copy; empty if it was not.
           type: str
         rounds:
-          description: How many passes copied what was written meanwhile, with the last one, for which it was frozen.
+          description:
+            - How many passes copied blocks that were written during the pass before. The last one counts too, for which
+              the source was frozen.
           type: int
         dirty_bytes:
-          description: What each of these passes had to copy, in bytes.
+          description: How many bytes each of these passes had to copy.
           type: list
           elements: int
       sample: {used: true, fallback: "", rounds: 2, dirty_bytes: [8388608, 65536]}
@@ -290,17 +295,17 @@ partitions:
           description: How long that lasted, with doing and undoing it.
           type: float
         frozen_seconds:
-          description: How long writing to it had to wait; 0 for what was not frozen.
+          description: How long programs had to wait before they could write to it; 0 if it was not frozen.
           type: float
     verified:
-      description: How the copy was proved, C(mode) and C(bytes_read) from the target.
+      description: How the copy was verified (C(mode)), and how many bytes of the target that read (C(bytes_read)).
       type: dict
     notes:
-      description: What else is worth knowing, for example that a block missed by the program was repaired.
+      description: Further remarks, for example that a block which the program missed was repaired.
       type: list
       elements: str
     seconds:
-      description: Time from quiescing to the last proof.
+      description: The time from quiescing to the end of the verification.
       type: float
     complete:
       description:

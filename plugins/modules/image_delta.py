@@ -12,10 +12,11 @@ version_added: 0.1.0
 description:
   - O(state=created) reads a device or image once, compares it with the digest of its last delta, and writes the blocks
     that changed since to a new delta file. The digest is advanced only when the delta is safely stored.
-  - O(state=applied) writes a delta to an image, if it leads from what the image holds now; a delta that was cut off,
-    that comes too early or too late, or that was made for another image is refused before anything is written.
-  - Digest and delta are files of C(blocksync-fast), which reads and writes them alike. A manifest beside the delta,
-    C(DELTA.json), has its length and hash, and names the content that it starts from and the one that it leads to.
+  - O(state=applied) writes a delta to an image if the image has the content from which the delta starts. A delta that
+    was cut off, that comes too early or too late, or that was made for another image is refused before anything is
+    written.
+  - Digest and delta have the file formats of C(blocksync-fast), and the program can read and write them. The manifest
+    beside the delta, C(DELTA.json), has its length and hash, and the names of the contents before and after it.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
 extends_documentation_fragment:
@@ -31,12 +32,12 @@ attributes:
   idempotent:
     support: full
     details:
-      - Where nothing changed no delta is made. A delta that nobody has taken away yet is left as it is. What is
-        applied already is not applied again.
+      - If nothing changed, no delta is made. If there is a delta already, it is not replaced. A delta that was applied
+        is not applied again.
 options:
   state:
     description:
-      - V(created) makes the next delta from O(image); V(applied) brings O(image) up to date with it.
+      - V(created) makes the next delta from O(image); V(applied) applies a delta to O(image).
     type: str
     choices: [created, applied]
     required: true
@@ -49,23 +50,23 @@ options:
   delta:
     description:
       - The absolute path of the delta. Its manifest is beside it, with C(.json) appended; transfer both.
-      - With O(state=created), a delta that is there already is not replaced, since it may not have been applied
-        yet. Remove both files when it has, and the next run makes the next one.
+      - With O(state=created), an existing delta is not replaced, because it may not have been applied yet. After it was
+        applied, remove both files; then the next run makes the next delta.
     type: path
     required: true
   digest:
     description:
-      - The absolute path of the digest, which speaks of the content that the last delta led to. Required for
+      - The absolute path of the digest, which describes the content after the last delta. Required for
         O(state=created).
-      - Where there is none, the delta holds everything and begins a chain. One that C(blocksync-fast) made is taken as
-        well, if its checksums have 128 bits at least.
-      - Neither O(digest) nor O(delta) may lie on what is read, or on a file system that is frozen meanwhile.
+      - If the digest is missing, the delta holds everything and begins a chain. A digest that C(blocksync-fast) made
+        is used too, if its checksums have at least 128 bits.
+      - O(digest) and O(delta) must not lie on the device that is read, or on a file system that is frozen for it.
     type: path
   algorithm:
     description:
       - The checksum of a new digest; an existing one keeps its own.
-      - V(auto) is V(XXH128) where the Python package C(xxhash) is installed, else the faster one of V(SHA256) and
-        V(BLAKE2B_256). Both hosts must have it.
+      - V(auto) is V(XXH128) if the Python package C(xxhash) is installed, else the faster one of V(SHA256) and
+        V(BLAKE2B_256). The host that applies the delta needs the same algorithm.
     type: str
     choices:
       - auto
@@ -89,7 +90,7 @@ options:
     default: 4096
   create:
     description:
-      - With O(state=applied), make the image file O(image) where it is missing, from a delta that begins a chain.
+      - With O(state=applied), make the image file O(image) if it is missing, from a delta that begins a chain.
     type: bool
     default: false
   protected:
@@ -98,9 +99,9 @@ options:
         M(blksync.backup.disk_sync) takes.
     type: raw
 notes:
-  - O(state=applied) reads the whole image once, to know that it is the right one.
-  - Whoever can write a delta and its manifest decides what is written into the image. Transfer them over connections
-    that you trust; the hash in the manifest is against accidents.
+  - O(state=applied) reads the whole image once, to check that it has the right content.
+  - A person who can change a delta and its manifest can write anything into the image. Transfer them over connections
+    that you trust; the hash in the manifest detects accidents only.
 seealso:
   - module: blksync.backup.image_sync
 author:
@@ -165,10 +166,10 @@ delta:
       description: Its hash.
       type: str
     parent:
-      description: The name of the content that it starts from; empty where it holds everything.
+      description: The name of the content that it starts from; empty if the delta holds everything.
       type: str
     result:
-      description: The name of the content that it leads to.
+      description: The name of the content after it was applied.
       type: str
     data_size:
       description: The size of the image in bytes.

@@ -11,9 +11,9 @@ short_description: Make a device or image file equal to another one
 version_added: 0.1.0
 description:
   - Copies one block device or image file to another on the same host, writing only the blocks that differ.
-  - It is M(blksync.backup.disk_sync) for one pair of any kind, with the same refusals, the same proof of what was
-    written, and the same results. The pair's number is 0.
-  - Holes of an image stay holes, and what is zero in a new image takes no room.
+  - It does the same as M(blksync.backup.disk_sync) for one pair of any kind, with the same refusals, the same
+    verification and the same results. The pair's number is 0.
+  - Holes of an image stay holes. In a new image blocks of zeros become holes.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
   - The C(blocksync-fast) program only for O(engine=blocksync_fast).
@@ -38,32 +38,33 @@ options:
   source:
     description:
       - The absolute path of the block device or image file that is read.
-      - An image file that is written to meanwhile is noticed and makes the task fail.
+      - If an image file is written to while it is copied, the task fails.
     type: path
     required: true
   target:
     description:
-      - The absolute path of the block device or image file that is written. It is as large as the source, or a file
-        that does not exist yet.
+      - The absolute path of the block device or image file that is written. It must be as large as the source, or be a
+        file that does not exist yet.
     type: path
     required: true
   create:
     description:
-      - Make the image file O(target) where it is missing. A file is never made under C(/dev).
-      - It appears under its name when all of it is proved.
+      - Make the image file O(target) if it is missing. A file is never made under C(/dev).
+      - The file gets its name only after all of it was verified.
     type: bool
     default: false
   punch_zeros:
     description:
-      - Make a hole in the image where a block that is written has become zero. The native engine alone can.
+      - Make a hole in the image for each block that has become zero. Only the native engine can do this.
     type: bool
     default: false
   keep:
     description:
       - The number of former generations of an image that stay as C(NAME.1) (the latest), C(NAME.2) and so on. A
         generation is made only when something changes; blocks that did not change are shared by all.
-      - The image is then changed as a clone and put in place when it is proved, so that there is always a whole one.
-      - It needs a file system that clones files, such as btrfs, or xfs with reflink.
+      - The changes are then written to a clone of the image. The clone gets the image's name after it was verified, so
+        there is a whole image at every moment.
+      - This needs a file system that clones files, such as btrfs, or xfs with reflink.
     type: int
     default: 0
   protected:
@@ -72,8 +73,8 @@ options:
         on such a disk is refused too.
     type: raw
 notes:
-  - Name devices by what does not change, a link in C(/dev/disk/by-id) or a name in C(/dev/mapper). A bare kernel name
-    works with a warning.
+  - Name devices by a name that does not change, such as a link in C(/dev/disk/by-id) or a name in C(/dev/mapper). A
+    bare kernel name works with a warning.
 seealso:
   - module: blksync.backup.disk_sync
   - module: blksync.backup.image_delta
@@ -105,7 +106,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether bytes of the target differ from before, or it was made (in check mode, would).
+  description: Whether bytes of the target differ from before, or the file was made (in check mode, would).
   returned: always
   type: bool
 source:
@@ -152,7 +153,7 @@ partitions:
     digest:
       description:
         - The image's digest, C(null) without O(digest_dir).
-        - C(used) says whether it took the target's place in the comparison; C(reason) why not.
+        - C(used) says whether the source was compared with the digest instead of the target; C(reason) why not.
       type: dict
       contains:
         path:
@@ -168,7 +169,7 @@ partitions:
           description: Whether the source was compared with it, and the target not read.
           type: bool
         reason:
-          description: Why it was not used; empty where it was.
+          description: Why it was not used; empty if it was.
           type: str
 created:
   description: Whether the image file was made (in check mode, would be).
