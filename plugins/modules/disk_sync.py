@@ -13,9 +13,9 @@ description:
   - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
   - Refuses everything that could write to the wrong disk or lose data. All reasons are reported together, before
     anything is changed.
-  - A source partition that is mounted is copied while it is in use and made to hold still for a moment only, where
-    the kernel can tell what is written meanwhile, else while it is copied. Everything is put back as it was, whatever
-    happens to the task meanwhile.
+  - A mounted source partition is copied while it is in use, if the kernel can trace the writes to it; then it is frozen
+    only for a moment. Otherwise it is frozen while it is copied. Everything is put back as it was, even if the task
+    fails or is killed.
   - Success is reported only when the target equals the source, the device has confirmed a flush, and what was written
     has been read back.
 requirements:
@@ -50,9 +50,9 @@ options:
     default: [1, 2]
   quiesce:
     description:
-      - How a source that is in use is made to hold still.
-      - V(live) copies while the source goes on being written to, and follows the kernel's trace of what is written.
-        Then its file systems are frozen just for as long as it takes to copy what was written last.
+      - How a source that is in use is kept from changing at the moment of the copy.
+      - V(live) copies the source while it is in use, with the help of the kernel's trace of all writes. At the end its
+        file systems are frozen for the short time in which the last writes are copied.
       - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example). All of them
         stay so until the last partition has been read. Then everything is put back.
       - Where V(live) is not possible, for example without tracefs, the partition is copied as with V(freeze), and
