@@ -43,7 +43,7 @@ KINDS = {
     "ext4-4k": (_mkfs("mkfs.ext4 -q -b 4096 $1 {size}M"), "defaults"),
     "ext4-discard": (_mkfs("mkfs.ext4 -q -b 4096 $1 {size}M"), "discard"),
     "xfs": (_mkfs(XFS), "defaults"),
-    "btrfs": (_mkfs("mkfs.btrfs -q -f -M -m single -d single -b {size}M $1"), "defaults"),
+    "btrfs": (_mkfs("mkfs.btrfs -q -f -m single -d single -b {size}M $1"), "defaults"),
 }
 FROZEN, UNMOUNTED, LIVE, IDLE, READ_ONLY = "frozen", "unmounted", "live", "idle", "read-only"
 WAYS = (FROZEN, FROZEN, UNMOUNTED, LIVE, LIVE, LIVE, IDLE, READ_ONLY)

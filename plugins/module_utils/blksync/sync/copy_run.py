@@ -11,19 +11,21 @@ recorder each source stays quiesced from its own pass until the last one has bee
 from __future__ import annotations
 
 import contextlib
+import time
 from contextlib import ExitStack
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ..discovery.model import Disk
-from ..errors import LiveDoubtError
+from ..errors import LiveDoubtError, QuiesceError
 from ..live.dirty_tracker import DirtyTracker
 from ..quiesce.client import Quiesced, Quiescer
-from ..quiesce.stillness import written_although_quiesced
 from ..ranges import Range
 from .monitor import nothing
 from .pair import PairCopy
 
-LATE = 20  # times that the kernel may discard blocks on its own account after it has frozen a file system
+# File systems discard free blocks for a while after they were frozen, and fstrim does not stop for a freeze. What was
+# discarded is copied again, so often and, if that is quick, for so many seconds.
+LATE, LATE_SECONDS = 20, 10.0
 PAST = ("loop", "partition", "disk", "alias")  # kinds of holders whose writes may go past the partition
 Work = Mapping[PairCopy, Optional[Tuple[Range, ...]]]  # None: all, to be found out when the source is quiesced
 
@@ -147,7 +149,9 @@ class CopyRun:
             if not late:
                 held.release()
 
-        for _turn in range(LATE):
+        begun, turns = time.monotonic(), 0
+        while turns < LATE or time.monotonic() - begun < LATE_SECONDS:
+            turns += 1
             late.clear()
             left = [copy for copy in self._copies if work.get(copy, ()) != ()]
             for copy in left:
@@ -162,7 +166,16 @@ class CopyRun:
             if held.released:
                 return
             work = dict(late)
-        raise written_although_quiesced("blocks are discarded without end")
+        raise _discarded_without_end(list(work))
+
+
+def _discarded_without_end(copies: Sequence[PairCopy]) -> QuiesceError:
+    paths = ", ".join(copy.pair.source.path for copy in copies)
+    return QuiesceError(
+        "Free blocks of %s were discarded again and again although the source was frozen." % paths,
+        "The copy is inconsistent. Run again when no fstrim is at work; mount the file system with nodiscard if it "
+        "discards by itself (btrfs does), or copy it live.",
+    )
 
 
 def _holds_root(copy: PairCopy) -> bool:
