@@ -215,7 +215,7 @@ def _swap_refusals(
             yield Refusal(
                 "source_swap",
                 "%s is in use as swap, which never holds still." % _where(partition, carrier.path),
-                "Run swapoff %s for the time of the copy, or leave partition %d out."
+                "Run swapoff %s for the time of the copy, or name the partitions to copy without partition %d."
                 % (carrier.path, partition.number),
             )
     ours = {devno for fs in filesystems for devno in (fs.mounts[0].devno, fs.carrier.devno)}

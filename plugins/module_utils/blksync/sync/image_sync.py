@@ -41,6 +41,7 @@ def run(request: ImageRequest, progress: Progress | None = None, observe: Observ
     request.validate()
     guest = ImageSync(request, progress or Progress())
     session.run(guest, observe)
+    guest.sync_report.interrupted = guest.interrupted
     return guest.sync_report
 
 
