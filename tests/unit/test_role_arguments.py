@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from blksync.jobs.config import WHEN_ABSENT, Job
+from blksync.jobs.config import Job
+from blksync.jobs.values import WHEN_ABSENT
 from blksync.options import DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
 
 ROLES = sorted((Path(__file__).resolve().parents[2] / "roles").iterdir())

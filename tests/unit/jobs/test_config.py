@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from blksync.errors import JobError
 from blksync.jobs import config
-from blksync.jobs.config import Job, JobTarget
+from blksync.jobs.config import Job
+from blksync.jobs.values import JobTarget
 from blksync.options import DEFAULT_QUIESCE_TIMEOUT, DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
 
 SMALLEST: dict[str, Any] = {

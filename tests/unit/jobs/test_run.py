@@ -14,8 +14,9 @@ from blksync.discovery.model import Machine
 from blksync.errors import BlksyncError, CancelledError, DeviceBusyError, EngineError, RestoreError
 from blksync.jobs import history, publish, run_lock
 from blksync.jobs import run as job_run
-from blksync.jobs.config import Job, JobTarget
+from blksync.jobs.config import Job
 from blksync.jobs.run import Result
+from blksync.jobs.values import JobTarget
 from blksync.sync import disk_sync
 from blksync.sync.monitor import Progress
 

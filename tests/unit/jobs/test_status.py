@@ -11,10 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from blksync.cli.status import table
-from blksync.jobs.config import Job, JobTarget
+from blksync.jobs.config import Job
 from blksync.jobs.history import Run
 from blksync.jobs.run_lock import Mark
 from blksync.jobs.status import Standing, assess, assess_all
+from blksync.jobs.values import JobTarget
 
 DAY = 86400
 NOW = 1_700_000_000.0

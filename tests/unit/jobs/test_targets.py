@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from blksync.discovery.model import Disk, Machine
 from blksync.jobs import targets
-from blksync.jobs.config import JobTarget
+from blksync.jobs.values import JobTarget
 
 A, B, C = JobTarget("22222222"), JobTarget("33333333"), JobTarget("serial:B1")
 

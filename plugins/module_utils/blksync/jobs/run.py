@@ -20,9 +20,10 @@ from ..errors import BlksyncError, CancelledError, RestoreError
 from ..sync import disk_sync
 from ..sync.monitor import Progress
 from . import history
-from .config import Job, JobTarget
+from .config import Job
 from .run_lock import Mark, RunningMark
 from .targets import without_strangers
+from .values import JobTarget
 
 Observe = Callable[[], Machine]
 

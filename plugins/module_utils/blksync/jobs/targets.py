@@ -10,7 +10,7 @@ from typing import Callable
 
 from ..discovery import identifiers
 from ..discovery.model import Disk, Machine
-from .config import JobTarget
+from .values import JobTarget
 
 
 @dataclass(frozen=True)
