@@ -156,7 +156,7 @@ def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str) -> None
             time.sleep(POLL)
     if flags & libc.MS_RDONLY and not superblock & libc.MS_RDONLY:
         libc.mount(None, mountpoint, None, libc.MS_REMOUNT | libc.MS_BIND | flags)
-    if not any(m.mountpoint == mountpoint and m.devno == step.devno for m in read_mounts()):
+    if not any(m.mountpoint == mountpoint and step.is_of(m) for m in read_mounts()):
         libc.unmount(mountpoint)  # the node changed hands between looking and mounting
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
@@ -209,7 +209,7 @@ def _propagate(wanted: Mount, leave: bool) -> None:
 
 
 def _there(step: Step, wanted: Mount) -> list[Mount]:
-    return [mount for mount in read_mounts() if mount.devno == step.devno and _same_place(mount, wanted)]
+    return [mount for mount in read_mounts() if step.is_of(mount) and _same_place(mount, wanted)]
 
 
 def _same_place(one: Mount, other: Mount) -> bool:

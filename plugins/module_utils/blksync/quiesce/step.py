@@ -46,6 +46,13 @@ class Step:
         """Where the file system is mounted, each place once."""
         return list(dict.fromkeys(mount.mountpoint for mount in self.mounts))
 
+    def is_of(self, mount: Mount) -> bool:
+        """Whether the mount is one of this file system. btrfs gets another number each time it is mounted, and its last
+        one may be given to any other file system without a device (fs/super.c, get_anon_bdev)."""
+        if mount.devno == self.devno:
+            return self.devno == self.carrier or mount.fstype == self.fstype
+        return self.devno != self.carrier and mount.fstype == self.fstype and is_node(mount.source, self.carrier)
+
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
         return asdict(self)

@@ -42,7 +42,7 @@ class Freeze(Action):
     def _open(self) -> None:
         if self.fd >= 0:
             return
-        ours = {mount.mount_id for mount in read_mounts() if mount.devno == self.step.devno}
+        ours = {mount.mount_id for mount in read_mounts() if self.step.is_of(mount)}
         failure: OSError | None = None
         for mount in self.step.mounts:
             try:
@@ -130,7 +130,7 @@ class Freeze(Action):
         """Through what is open, else through a mount, else through the device. Raises OSError or BlksyncError."""
         if self.fd < 0:
             expect_same(self.step)
-            if not any(mount.devno == self.step.devno for mount in read_mounts()):
+            if not any(map(self.step.is_of, read_mounts())):
                 with mounted_aside(self.step) as folder:
                     _thaw_folder(folder)
                 return

@@ -36,15 +36,15 @@ class Unmount(Action):
 
     def do(self) -> None:
         """Unmount children before parents; at the first that is busy all are mounted again."""
-        self._was_mounted = any(each.devno == self.step.devno for each in read_mounts())
+        self._was_mounted = any(map(self.step.is_of, read_mounts()))
         if self._was_mounted:
             if self.step.obstacle:
                 raise NotPossibleError(self.step.obstacle)
-            _expect_unchanged(self.step.mounts, self.step.devno)
+            _expect_unchanged(self.step)
         node = _node_to_mount_again(self.step)
         try:
             for mount in reversed(self.step.mounts) if self._was_mounted else ():
-                _unmount(mount, self.step.devno)
+                _unmount(mount, self.step)
             self.claim = open_source(node, self.step.carrier, exclusive=True)
         except OSError as error:
             self.undo()
@@ -74,7 +74,7 @@ class RemountReadOnly(Action):
 
     def do(self) -> None:
         """Refused by the kernel while a file is open for writing."""
-        _expect_unchanged(self.step.mounts, self.step.devno)
+        _expect_unchanged(self.step)
         try:
             _remount(self._mount(), libc.MS_RDONLY)
         except OSError as error:
@@ -94,7 +94,7 @@ class RemountReadOnly(Action):
         """Make it writable again, unless it is."""
         expect_same(self.step)
         mount = self._mount()
-        if not any(each.holds_still for each in read_mounts() if each.devno == self.step.devno):
+        if not any(each.holds_still for each in read_mounts() if self.step.is_of(each)):
             return "%s was made writable by something else" % mount.mountpoint
         try:
             _remount(mount, 0)
@@ -128,29 +128,29 @@ def _remount(mount: Mount, more: int) -> None:
         libc.mount(None, mount.mountpoint, None, flags)  # some file systems refuse at a remount what they show
 
 
-def _unmount(mount: Mount, devno: str) -> None:
+def _unmount(mount: Mount, step: Step) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             libc.unmount(mount.mountpoint)
             return
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT) and not _is_mounted(mount, devno):
+            if error.errno in (errno.EINVAL, errno.ENOENT) and not _is_mounted(mount, step):
                 return  # it went with another one, as peers do
             if error.errno != errno.EBUSY or time.monotonic() > deadline:
                 raise
         time.sleep(POLL)
 
 
-def _is_mounted(mount: Mount, devno: str) -> bool:
-    return any(each.devno == devno and _place(each) == _place(mount) for each in read_mounts())
+def _is_mounted(mount: Mount, step: Step) -> bool:
+    return any(step.is_of(each) and _place(each) == _place(mount) for each in read_mounts())
 
 
-def _expect_unchanged(mounts: tuple[Mount, ...], devno: str) -> None:
-    now = sorted(_place(each) for each in read_mounts() if each.devno == devno)
-    if now != sorted(_place(mount) for mount in mounts):
+def _expect_unchanged(step: Step) -> None:
+    now = sorted(_place(each) for each in read_mounts() if step.is_of(each))
+    if now != sorted(_place(mount) for mount in step.mounts):
         raise QuiesceError(
-            "The mounts of %s changed just now." % ", ".join(mount.mountpoint for mount in mounts), "Run again."
+            "The mounts of %s changed just now." % ", ".join(mount.mountpoint for mount in step.mounts), "Run again."
         )
 
 
