@@ -95,7 +95,7 @@ def test_a_copy_is_equal_and_no_alarm_is_false(pair: MountedPair, kind: str, dep
             counts["live used" if live["used"] else "not live: " + live["fallback"]] += 1
         wrong += ["%s: %s" % (case, "; ".join(found))] if found else []
     print("\nquiet %s: %s" % (kind, dict(counts)))
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
     assert counts["run"] == QUIET[depth]
 
 
@@ -170,7 +170,7 @@ def test_a_hidden_writer_is_never_missed(pair: MountedPair, kind: str, depth: st
         counts["missed"] += bool(found)
         wrong += ["%s, %s: %s" % (case, writer, "; ".join(found))] if found else []
     print("\nhidden %s: %s" % (kind, dict(counts)))
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 def caught(case: Case, pair: MountedPair, writer: HiddenWriter) -> list[str]:

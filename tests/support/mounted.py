@@ -116,9 +116,10 @@ class MountedPair:
 
 
 def comparable(mount: Mount) -> tuple[object, ...]:
-    """A mount without its own, its parent's and its peer groups' numbers."""
+    """A mount without its own, its parent's and its peer groups' numbers, and without the one that btrfs gets anew."""
     spread = tuple(sorted(field.partition(":")[0] for field in mount.propagation))
-    device = (mount.devno, mount.fstype, mount.source, mount.super_options)
+    devno = "" if mount.devno.startswith("0:") else mount.devno
+    device = (devno, mount.fstype, mount.source, mount.super_options)
     return (mount.mountpoint, mount.root, mount.options, spread, *device)
 
 
