@@ -118,7 +118,7 @@ def _only_segment(metadata: dict[str, Any]) -> tuple[int, int]:
     if not isinstance(segment["offset"], str):
         raise TypeError(segment["offset"])
     sector = segment["sector_size"]
-    if type(sector) is not int or sector not in SECTORS:
+    if isinstance(sector, bool) or not isinstance(sector, int) or sector not in SECTORS:
         raise ValueError(sector)
     return int(segment["offset"]), sector
 
