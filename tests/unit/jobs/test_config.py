@@ -19,7 +19,15 @@ from blksync.errors import JobError
 from blksync.jobs import config
 from blksync.jobs.config import Job
 from blksync.jobs.values import JobTarget
-from blksync.options import DEFAULT_QUIESCE_TIMEOUT, DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
+from blksync.options import (
+    DEFAULT_QUIESCE_TIMEOUT,
+    DISK_QUIESCE_MODES,
+    ENGINES,
+    EVERY,
+    SCOPES,
+    VERIFY_MODES,
+    parse_partitions,
+)
 
 SMALLEST: dict[str, Any] = {
     "version": 1,
@@ -184,9 +192,13 @@ def test_a_value_that_is_taken_is_kept(key: str, value: Any) -> None:
         job = parse({**LARGEST, key: value})
     except JobError:
         return
-    assert json.loads(json.dumps(asdict(job)))[key] == (
-        [{"serial": None, **target} for target in value] if key == "targets" else value
-    )
+    expected = value
+    if key == "targets":
+        expected = [{"serial": None, **target} for target in value]
+    elif key == "partitions":
+        numbers = parse_partitions(value)  # one number is a list of one, and text may hold numbers
+        expected = numbers if numbers == EVERY else list(numbers)
+    assert json.loads(json.dumps(asdict(job)))[key] == expected
 
 
 @pytest.fixture
