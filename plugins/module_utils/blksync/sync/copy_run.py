@@ -4,8 +4,8 @@
 """All pairs of a run, copied as of one moment: the last one, at which all sources are quiesced together.
 
 Pairs that can be copied live are copied first, while they are in use; the others are quiesced for a first pass of
-their own. What was written to any of them since then, as the recorder tells, is copied at the last moment. Without a
-recorder each source stays quiesced from its own pass until the last one has been read.
+their own. What was written to any of them since then, as the tracker tells, is copied at the last moment. Without a
+tracker each source stays quiesced from its own pass until the last one has been read.
 """
 
 from __future__ import annotations
