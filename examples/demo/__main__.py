@@ -64,13 +64,13 @@ def show(cleanup: ExitStack) -> int:
 
     first = play("first run")
     second = play("second run, nothing changed")
-    with mounted(system) as folder:
+    with mounted(system) as directory:
         for number in range(3):
-            (folder / ("changed-%d" % number)).write_bytes(os.urandom(MIB))
+            (directory / ("changed-%d" % number)).write_bytes(os.urandom(MIB))
     predicted = play("after a few files changed: --check --diff", "--check", "--diff")
     third = play("third run, for real")
     equal = all(same_bytes(main_disk.partition(number), backup_disk.partition(number)) for number in (1, 2))
-    with mounted(system) as folder, writer(folder):
+    with mounted(system) as directory, writer(directory):
         live = play("fourth run, main disk mounted and written to")
     broken = fsck(backup_disk.partition(2))
 
@@ -105,37 +105,37 @@ def conclude(failures: dict[str, bool]) -> int:
 def make_esp(partition: str) -> None:
     """A FAT file system with a boot loader's files, filled without mounting it."""
     run("mkfs.vfat", "-F", "32", "-n", "ESP", partition)
-    with tempfile.TemporaryDirectory() as folder:
-        boot = Path(folder) / "EFI" / "BOOT"
+    with tempfile.TemporaryDirectory() as directory:
+        boot = Path(directory) / "EFI" / "BOOT"
         boot.mkdir(parents=True)
         (boot / "BOOTX64.EFI").write_bytes(os.urandom(2 * MIB))
-        run("mcopy", "-s", "-i", partition, str(Path(folder) / "EFI"), "::/")
+        run("mcopy", "-s", "-i", partition, str(Path(directory) / "EFI"), "::/")
 
 
 def make_system(partition: str) -> None:
     """An ext4 file system with files."""
     run("mkfs.ext4", "-q", "-L", "system", partition)
-    with mounted(partition) as folder:
+    with mounted(partition) as directory:
         for number in range(20):
-            (folder / ("file-%d" % number)).write_bytes(os.urandom(MIB))
+            (directory / ("file-%d" % number)).write_bytes(os.urandom(MIB))
 
 
 @contextmanager
 def mounted(partition: str) -> Iterator[Path]:
     """The partition's file system, mounted read-write for a while."""
-    with tempfile.TemporaryDirectory(prefix="blksync-demo-") as folder:
-        run("mount", partition, folder)
+    with tempfile.TemporaryDirectory(prefix="blksync-demo-") as directory:
+        run("mount", partition, directory)
         try:
-            yield Path(folder)
+            yield Path(directory)
         finally:
-            run("umount", folder)
+            run("umount", directory)
 
 
 @contextmanager
-def writer(folder: Path) -> Iterator[None]:
-    """Something that writes into the folder all the time, as a running system does."""
+def writer(directory: Path) -> Iterator[None]:
+    """Something that writes into the directory all the time, as a running system does."""
     script = "i=0; while :; do i=$((i + 1)); head -c 65536 /dev/urandom > load-$((i % 50)); done"
-    with subprocess.Popen(["sh", "-c", script], cwd=folder) as process:
+    with subprocess.Popen(["sh", "-c", script], cwd=directory) as process:
         try:
             yield
         finally:

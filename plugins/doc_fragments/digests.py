@@ -10,10 +10,10 @@ class ModuleDocFragment:
 options:
   digest_dir:
     description:
-      - A folder for digests. A digest holds a checksum of every block of an image file. With it only the blocks that
+      - A directory for digests. A digest holds a checksum of every block of an image file. With it only the blocks that
         were written are read from the image.
-      - The folder must be on a file system that this task does not copy, freeze or unmount, and only root may write to
-        it. It is created if it is missing.
+      - The directory must be on a file system that this task does not copy, freeze or unmount, and only root may write
+        to it. It is created if it is missing.
       - A digest is used only if the last run with it ended well, and if the image file's inode, size and times (of its
         content and of its inode, in nanoseconds) are still as that run left them. Otherwise everything is compared, a
         new digest is made, and the result says so.

@@ -189,11 +189,11 @@ disks:
           elements: dict
           contains:
             mountpoint:
-              description: The folder.
+              description: The directory.
               type: str
               sample: /boot/efi
             root:
-              description: The folder of the file system that is mounted there.
+              description: The directory of the file system that is mounted there.
               type: str
               sample: /
             fstype:

@@ -90,7 +90,7 @@ options:
         O(target) is one of them.
       - An identifier that matches no disk is ignored; one that matches several disks protects all of them.
     type: raw
-  eject:
+  power_off:
     description:
       - Power the target off at the end, so that it can be unplugged. Only for disks that software can power off.
     type: bool
@@ -121,7 +121,7 @@ EXAMPLES = r"""
     protected:
       - 6f9619ff-8b86-d011-b42d-00c04fc964ff
     verify: full
-    eject: true
+    power_off: true
 
 - name: Copy only what the file systems use, and keep writers waiting for a moment only, or fail
   blksync.backup.disk_sync:
@@ -341,7 +341,7 @@ left_out:
       elements: str
   sample:
     - {number: 3, path: /dev/sda3, size: 21474836480, fstype: ext4, label: home, mountpoints: [/home]}
-ejected:
+powered_off:
   description: Whether the target was powered off.
   returned: success
   type: bool
@@ -397,7 +397,7 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
             quiesce_fallback=options["quiesce_fallback"],
             scope=options["scope"],
             protected=identifiers.parse_identifiers(options["protected"], "protected"),
-            eject=options["eject"],
+            power_off=options["power_off"],
             check=module.check_mode,
             **comparison_options(module),
         )
@@ -415,7 +415,7 @@ def main() -> None:
             "partitions": {"type": "raw", "default": [1, 2]},
             "scope": {"type": "str", "choices": ["all", "used"], "default": "all"},
             "protected": {"type": "raw"},
-            "eject": {"type": "bool", "default": False},
+            "power_off": {"type": "bool", "default": False},
             **COMPARISON,
             **QUIESCING,
             "quiesce": {"type": "str", "choices": ["auto", "live", "freeze", "none"], "default": "auto"},

@@ -145,16 +145,16 @@ def _resident() -> int:
 def _mounted_pair(size: int) -> Iterator[tuple[PartitionedDisk, PartitionedDisk, Path]]:
     ours, theirs = identifiers()
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         source = stack.enter_context(PartitionedDisk(ours, (size // SECTOR,)))
         target = stack.enter_context(PartitionedDisk(theirs, (size // SECTOR,)))
         run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", source.partition(1))
-        run("mount", source.partition(1), str(folder))
-        stack.callback(run, "umount", str(folder))
+        run("mount", source.partition(1), str(directory))
+        stack.callback(run, "umount", str(directory))
         for number in range(int(size * USED) // (32 * MIB)):
-            (folder / f"data-{number}").write_bytes(os.urandom(32 * MIB))
-        subprocess.run(["sync", "-f", str(folder)], check=True)
-        yield source, target, folder
+            (directory / f"data-{number}").write_bytes(os.urandom(32 * MIB))
+        subprocess.run(["sync", "-f", str(directory)], check=True)
+        yield source, target, directory
 
 
 def _why_not(size: int) -> str:

@@ -48,8 +48,8 @@ def measure_overhead() -> Overhead:
 
 def _run(task: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     play = {"name": "Measure", "hosts": "localhost", "gather_facts": False, "tasks": [{"name": "Run", **task}]}
-    with tempfile.TemporaryDirectory(prefix="blksync-bench-") as folder:
-        playbook = Path(folder, "play.yml")
+    with tempfile.TemporaryDirectory(prefix="blksync-bench-") as directory:
+        playbook = Path(directory, "play.yml")
         playbook.write_text(json.dumps([play]), encoding="utf-8")
         started = time.perf_counter()
         ended = run_playbook(playbook)

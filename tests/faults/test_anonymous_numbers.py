@@ -32,10 +32,10 @@ def test_its_last_number_is_given_away_while_it_is_unmounted(tmp_path: Path, mon
 
         def take_numbers(*arguments: Any, **named: Any) -> None:
             for number in range(8):
-                folder = tmp_path / ("taken-%d" % number)
-                folder.mkdir()
-                run("mount", "-t", "tmpfs", "taken", str(folder))
-                taken.callback(run, "umount", str(folder))
+                directory = tmp_path / ("taken-%d" % number)
+                directory.mkdir()
+                run("mount", "-t", "tmpfs", "taken", str(directory))
+                taken.callback(run, "umount", str(directory))
             copy(*arguments, **named)
 
         monkeypatch.setattr(PairCopy, "copy", take_numbers)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.paths import RUN_FOLDER
+from blksync.paths import RUN_DIR
 from tests.support.ansible import NAMESPACE, ansible_environment
 from tests.support.disks import MIB, SECTOR
 from tests.support.mounted import MountedPair, wait_for
@@ -38,7 +38,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPair]:
 
 
 @contextlib.contextmanager
-def playing(pair: MountedPair, folder: Path) -> Iterator[subprocess.Popen]:
+def playing(pair: MountedPair, directory: Path) -> Iterator[subprocess.Popen]:
     """A real ansible-playbook at work in a session of its own."""
     options = {
         "source": pair.source.identifier,
@@ -47,11 +47,11 @@ def playing(pair: MountedPair, folder: Path) -> Iterator[subprocess.Popen]:
         "quiesce": "freeze",
     }
     task = {"name": "Sync", f"{NAMESPACE}.disk_sync": options}
-    play = folder / "play.yml"
+    play = directory / "play.yml"
     play.write_text(json.dumps([{"name": "Sync", "hosts": "localhost", "gather_facts": False, "tasks": [task]}]))
     argv = [str(VENV_BIN / "ansible-playbook"), "--inventory", "localhost,", "--connection", "local", str(play)]
     argv += ["--extra-vars", json.dumps({"ansible_python_interpreter": str(VENV_BIN / "python")})]
-    environment = {**os.environ, **ansible_environment(), "RESULTS_FILE": str(folder / "results")}
+    environment = {**os.environ, **ansible_environment(), "RESULTS_FILE": str(directory / "results")}
     null = subprocess.DEVNULL
     process = subprocess.Popen(argv, env=environment, stdin=null, stdout=null, stderr=null, start_new_session=True)
     try:
@@ -65,11 +65,11 @@ def playing(pair: MountedPair, folder: Path) -> Iterator[subprocess.Popen]:
 def descendants(pid: int) -> list[int]:
     """All processes below, by their parents; whoever has cut the bond is not among them."""
     parents: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                parents.setdefault(int(fields[1]), []).append(int(folder.name))
+                fields = (directory / "stat").read_text().rpartition(")")[2].split()
+                parents.setdefault(int(fields[1]), []).append(int(directory.name))
     found, left = [], [pid]
     while left:
         children = parents.get(left.pop(), [])
@@ -91,7 +91,7 @@ def kill(pid: int) -> None:
 
 def root_is_frozen(pair: MountedPair) -> bool:
     """As the state file says it: to try would disturb the sync."""
-    for file in Path(RUN_FOLDER).glob("quiesce-*.json"):
+    for file in Path(RUN_DIR).glob("quiesce-*.json"):
         with contextlib.suppress(OSError, ValueError):
             state = json.loads(file.read_text())
             points = [point for entry in state["entries"] for point in entry["step"]["mounts"]]
@@ -100,9 +100,9 @@ def root_is_frozen(pair: MountedPair) -> bool:
     return False
 
 
-def killed_while_frozen(pair: MountedPair, folder: Path, victim: str, later: float) -> bool:
+def killed_while_frozen(pair: MountedPair, directory: Path, victim: str, later: float) -> bool:
     """Kill ``victim`` of a playbook ``later`` seconds after the source was frozen; False where it ended before."""
-    with playing(pair, folder) as playbook:
+    with playing(pair, directory) as playbook:
         wait_for(lambda: root_is_frozen(pair) or playbook.poll() is not None, 5 * PATIENCE)
         time.sleep(later)
         everyone = [*descendants(playbook.pid), playbook.pid]

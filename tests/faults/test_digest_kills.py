@@ -23,8 +23,8 @@ LONGEST = 0.4  # seconds: longer than a run takes on an idle machine, from its f
 
 @pytest.fixture
 def images() -> Iterator[Images]:
-    with on_disk() as folder:
-        yield Images(folder)
+    with on_disk() as directory:
+        yield Images(directory)
 
 
 @pytest.mark.timeout(900)
@@ -42,7 +42,7 @@ def test_killed_at_random_the_next_run_with_that_digest_ends_equal(images: Image
         believed += used(images.sync())
         again = images.sync()
         assert (again["changed"], used(again)) == (False, True)
-        assert not [name for name in os.listdir(images.folder) if name.endswith(".new")]
+        assert not [name for name in os.listdir(images.directory) if name.endswith(".new")]
     assert killed >= RUNS[depth] // 3  # else the machine is so fast that this shows nothing
     if depth != "sample":
         assert 0 < believed < RUNS[depth]  # some digests outlived the killing, some did not

@@ -29,9 +29,9 @@ MAKE = {"ext4": ("mkfs.ext4", "-q"), "xfs": ("mkfs.xfs", "-q")}
 
 
 @contextmanager
-def mounted(folder: Path, fstype: str, options: str = "defaults") -> Iterator[MountedPair]:
+def mounted(directory: Path, fstype: str, options: str = "defaults") -> Iterator[MountedPair]:
     size = 320 * MIB if fstype == "xfs" else 32 * MIB
-    with MountedPair(folder, (8 * MIB // SECTOR, size // SECTOR), MAKE[fstype], options) as pair:
+    with MountedPair(directory, (8 * MIB // SECTOR, size // SECTOR), MAKE[fstype], options) as pair:
         try:
             yield pair
         finally:

@@ -47,12 +47,12 @@ def runs(pair: MountedPair, patience: float = 0) -> list[recovery.RestoredRun]:
 def freezers(pair: MountedPair) -> list[int]:
     """The processes that are in FIFREEZE for this pair."""
     found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
+    for directory in Path("/proc").iterdir():
+        if directory.name.isdigit():
             try:
-                _number, fd, request, *_others = (folder / "syscall").read_text().split()
-                if int(request, 16) == FIFREEZE and (folder / "fd" / str(int(fd, 16))).readlink() == pair.root:
-                    found.append(int(folder.name))
+                _number, fd, request, *_others = (directory / "syscall").read_text().split()
+                if int(request, 16) == FIFREEZE and (directory / "fd" / str(int(fd, 16))).readlink() == pair.root:
+                    found.append(int(directory.name))
             except (OSError, ValueError):
                 continue  # it is gone, or in no system call
     return found

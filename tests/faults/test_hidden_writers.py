@@ -298,7 +298,7 @@ def test_a_trace_that_was_off_for_a_while_and_a_count_that_agrees(
 
     def act() -> None:
         (instance,) = tracefs.instances(of=os.getpid())
-        switch = tracefs.FOLDER / "instances" / instance / "tracing_on"
+        switch = tracefs.DIR / "instances" / instance / "tracing_on"
         switch.write_text("0")
         fd = os.open(pair.source.partition(2), os.O_WRONLY | os.O_DSYNC)
         os.pwrite(fd, missed, 31 * MIB)

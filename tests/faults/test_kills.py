@@ -45,8 +45,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MountedPair]:
 @pytest.fixture
 def mounts(pair: MountedPair) -> Iterator[list[tuple[object, ...]]]:
     """What was mounted before; afterwards the same must be, and a new run must end equal."""
-    for folder in (pair.boot, pair.root):
-        (folder / "news").write_bytes(os.urandom(300_000))
+    for directory in (pair.boot, pair.root):
+        (directory / "news").write_bytes(os.urandom(300_000))
     before = pair.mounts()
     yield before
     assert not [run for run in recovery.restore_state(patience=PATIENCE) if pair.source.path in run.label]
@@ -249,36 +249,36 @@ def test_standard_output_closed(pair: MountedPair, mounts: list[tuple[object, ..
 def test_a_full_file_system_with_the_temporary_files_on_it(
     pair: MountedPair, mounts: list[tuple[object, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for folder in (pair.boot, pair.root):
-        subprocess.run(["dd", "if=/dev/zero", "of=%s/filler" % folder, "bs=64k"], capture_output=True, check=False)
+    for directory in (pair.boot, pair.root):
+        subprocess.run(["dd", "if=/dev/zero", "of=%s/filler" % directory, "bs=64k"], capture_output=True, check=False)
     monkeypatch.setenv("TMPDIR", str(pair.root))
     try:
         rerun(pair)
         pair.assert_restored(mounts, within=0)
     finally:
-        for folder in (pair.boot, pair.root):
-            (folder / "filler").unlink()
+        for directory in (pair.boot, pair.root):
+            (directory / "filler").unlink()
 
 
 def test_the_guardian_keeps_nothing_open_that_is_the_syncs(pair: MountedPair, mounts: list[tuple[object, ...]]) -> None:
     with DrivenQuiesce(**pair.request(hold_in="quiesced:2")) as driven:
         guardian = driven.wait_for("guardian")["pid"]
         driven.wait_for("holding")
-        folder = Path("/proc/%d" % guardian)
-        links = sorted(os.readlink(fd) for fd in (folder / "fd").iterdir())
+        directory = Path("/proc/%d" % guardian)
+        links = sorted(os.readlink(fd) for fd in (directory / "fd").iterdir())
         assert [link.split(":")[0] for link in links if link != "/dev/null"] == [
             *sorted([pair.source.partition(1), str(pair.root)]),  # the one it has unmounted, and the one it froze
             *("pipe", "pipe", "socket"),
         ]
-        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+        status = dict(line.split(":\t", 1) for line in (directory / "status").read_text().splitlines())
         assert int(status["VmLck"].split()[0]) > 1000
         assert os.getsid(guardian) not in (guardian, driven.process.pid)
         lower = ["sh", "-c", "echo -1000 > /proc/self/oom_score_adj"]  # some machines let nobody do that
         if subprocess.run(lower, capture_output=True, check=False).returncode == 0:
-            assert (folder / "oom_score_adj").read_text() == "-1000\n"
+            assert (directory / "oom_score_adj").read_text() == "-1000\n"
         driven.go_on()
         assert driven.end()["step"] == "done"
-    wait_for(lambda: not folder.exists() or "zombie" in (folder / "status").read_text())
+    wait_for(lambda: not directory.exists() or "zombie" in (directory / "status").read_text())
 
 
 def holding(step: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from blksync.discovery.model import Machine
-from blksync.paths import RUN_FOLDER
+from blksync.paths import RUN_DIR
 from blksync.quiesce.client import Quiescer
 from blksync.quiesce.plan import steps_for
 from blksync.quiesce.recovery import RestoredRun, restore_state
@@ -34,30 +34,30 @@ MAKE = {"ext4": ["mkfs.ext4", "-q"], "xfs": ["mkfs.xfs", "-q"], "btrfs": ["mkfs.
 class Leftover:
     """A mounted device, and the state file that its guardian wrote while it was quiesced."""
 
-    def __init__(self, folder: Path, device: LoopDevice, unfreezable: tuple[str, ...] = ()) -> None:
-        self.folder = folder / "state"
-        self.mountpoint = folder / "mountpoint"
+    def __init__(self, directory: Path, device: LoopDevice, unfreezable: tuple[str, ...] = ()) -> None:
+        self.directory = directory / "state"
+        self.mountpoint = directory / "mountpoint"
         self.mountpoint.mkdir(exist_ok=True)
         self.device = device
         run("mount", device.path, str(self.mountpoint))
         mounts = tuple(mount for mount in read_mounts() if mount.mountpoint == str(self.mountpoint))
         partition = machines.partition("x", 1, 1, path=device.path, devno=device.devno, mounts=mounts)
         plan = steps_for(Machine((), read_mounts()), partition, "auto", unfreezable)
-        with Quiescer(60, "a killed run", str(self.folder)) as quiescer:
+        with Quiescer(60, "a killed run", str(self.directory)) as quiescer:
             quiescer.prepare([plan])
             with quiescer.quiesced(plan):
-                (file,) = self.folder.glob("quiesce-*.json")
+                (file,) = self.directory.glob("quiesce-*.json")
                 self.record: dict[str, Any] = json.loads(file.read_text())
         self.record.update(sync=DEAD, guardian=DEAD, session=0)
 
-    def leave(self, folder: Path | None = None, **replaced: str) -> None:
+    def leave(self, directory: Path | None = None, **replaced: str) -> None:
         """Write the file again, as if its run were dead; ``replaced`` are fields of its step."""
         for entry in self.record["entries"]:
             entry["step"].update(replaced)
-        ((folder or self.folder) / "quiesce-1.json").write_text(json.dumps(self.record))
+        ((directory or self.directory) / "quiesce-1.json").write_text(json.dumps(self.record))
 
     def restore(self) -> RestoredRun:
-        (restored,) = restore_state(str(self.folder))
+        (restored,) = restore_state(str(self.directory))
         return restored
 
     def lend_number_to(self, stranger: LoopDevice) -> None:
@@ -71,7 +71,7 @@ class Leftover:
         assert "another disk has its number now" in failure.message
         assert "mount -t ext4" in failure.hint
         assert restored.actions == []
-        assert restore_state(str(self.folder)) == []
+        assert restore_state(str(self.directory)) == []
 
 
 @pytest.fixture
@@ -85,8 +85,8 @@ def disks(tmp_path: Path) -> Iterator[tuple[LoopDevice, LoopDevice]]:
             unmount_all(tmp_path)
 
 
-def unmount_all(folder: Path) -> None:
-    for mount in reversed([mount for mount in read_mounts() if mount.mountpoint.startswith(str(folder))]):
+def unmount_all(directory: Path) -> None:
+    for mount in reversed([mount for mount in read_mounts() if mount.mountpoint.startswith(str(directory))]):
         thaw(Path(mount.mountpoint))
         run("umount", mount.mountpoint)
 
@@ -154,7 +154,7 @@ def test_what_is_frozen_and_mounted_nowhere_is_thawed(tmp_path: Path, fstype: st
             restored = left.restore()
             assert restored.failures == []
             assert [action["action"] for action in restored.actions] == ["frozen"]
-            assert restore_state(str(left.folder)) == []
+            assert restore_state(str(left.directory)) == []
             assert not [mount for mount in read_mounts() if mount.mountpoint.startswith("/run/blksync-")]
             run("mount", device.path, str(left.mountpoint))
             assert not is_frozen(left.mountpoint)
@@ -180,8 +180,8 @@ def test_a_leftover_concerns_only_the_runs_that_touch_its_disk(
     run("umount", str(left.mountpoint))
     left.mountpoint.rmdir()  # so that it cannot be mounted again
     (tmp_path / "pair").mkdir()
-    with MountedPair(tmp_path / "pair") as pair, in_run_folder() as folder:
-        left.leave(folder)
+    with MountedPair(tmp_path / "pair") as pair, in_run_dir() as directory:
+        left.leave(directory)
         for _turn in range(2):
             with DrivenQuiesce(**pair.request()) as driven:
                 end = driven.end()
@@ -190,7 +190,7 @@ def test_a_leftover_concerns_only_the_runs_that_touch_its_disk(
         root = pair.source.partition(2)
         number = device_number(os.stat(root))
         left.record["entries"][0]["step"]["identity"] = None
-        left.leave(folder, device=root, carrier=number, devno=number)
+        left.leave(directory, device=root, carrier=number, devno=number)
         with DrivenQuiesce(**pair.request()) as driven:
             end = driven.end()
         assert end["kind"] == "restore", end
@@ -198,10 +198,10 @@ def test_a_leftover_concerns_only_the_runs_that_touch_its_disk(
 
 
 @contextmanager
-def in_run_folder() -> Iterator[Path]:
+def in_run_dir() -> Iterator[Path]:
     """Where a sync looks for leftovers; afterwards none is there."""
-    folder = Path(RUN_FOLDER)
+    directory = Path(RUN_DIR)
     try:
-        yield folder
+        yield directory
     finally:
-        (folder / "quiesce-1.json").unlink(missing_ok=True)
+        (directory / "quiesce-1.json").unlink(missing_ok=True)

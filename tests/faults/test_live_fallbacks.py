@@ -68,7 +68,7 @@ class Case:
 def ours(name: str) -> Path:
     """A file of the trace that the sync of this process has now."""
     (instance,) = tracefs.instances(of=os.getpid())
-    return tracefs.FOLDER / "instances" / instance / name
+    return tracefs.DIR / "instances" / instance / name
 
 
 @contextmanager
@@ -82,11 +82,11 @@ def without_tracefs(_pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterator[
 
 @contextmanager
 def read_only_tracefs(_pair: MountedPair, _patch: pytest.MonkeyPatch) -> Iterator[None]:
-    libc.mount(None, str(tracefs.FOLDER), None, libc.MS_REMOUNT | MS_BIND | MS_RDONLY)
+    libc.mount(None, str(tracefs.DIR), None, libc.MS_REMOUNT | MS_BIND | MS_RDONLY)
     try:
         yield
     finally:
-        libc.mount(None, str(tracefs.FOLDER), None, libc.MS_REMOUNT | MS_BIND)
+        libc.mount(None, str(tracefs.DIR), None, libc.MS_REMOUNT | MS_BIND)
 
 
 @contextmanager
@@ -162,9 +162,9 @@ def break_the_pipe(_pair: MountedPair) -> None:
     """Another file takes the place of one of the raw buffers."""
     descriptors = {os.readlink("/proc/self/fd/%s" % fd): int(fd) for fd in os.listdir("/proc/self/fd") if _is_open(fd)}
     raw = next(fd for path, fd in descriptors.items() if path.endswith("trace_pipe_raw"))
-    folder = os.open("/", os.O_RDONLY)
-    os.dup2(folder, raw, inheritable=False)
-    os.close(folder)
+    directory = os.open("/", os.O_RDONLY)
+    os.dup2(directory, raw, inheritable=False)
+    os.close(directory)
 
 
 def _is_open(fd: str) -> bool:

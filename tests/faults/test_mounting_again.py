@@ -32,16 +32,16 @@ pytestmark = pytest.mark.needs("root", "loop-devices", "mkfs.ext4", "unshare")
 
 
 class Scene:
-    """A shared tmpfs at ``folder`` with an ext4 device to mount below it; the file system holds the folder "sub"."""
+    """A shared tmpfs at ``directory`` with an ext4 device to mount below it; the file system holds "sub"."""
 
-    def __init__(self, folder: Path, device: LoopDevice) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path, device: LoopDevice) -> None:
+        self.directory = directory
         self.device = device
 
     def prepare(self, *commands: str) -> None:
-        """Run shell commands with $D as the device, in the folder."""
+        """Run shell commands with $D as the device, in the directory."""
         for command in commands:
-            run("sh", "-ec", 'cd "$1"; D=$2; ' + command, "sh", str(self.folder), self.device.path)
+            run("sh", "-ec", 'cd "$1"; D=$2; ' + command, "sh", str(self.directory), self.device.path)
 
     def all_mounts(self) -> tuple[Mount, ...]:
         return parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
@@ -67,7 +67,7 @@ class Scene:
     @contextmanager
     def quiesced(self, *unfreezable: str, timeout: float = 60) -> Iterator[Quiesced]:
         plan = self.plan(*unfreezable)
-        with Quiescer(timeout, "a test", str(self.folder / "state")) as quiescer:
+        with Quiescer(timeout, "a test", str(self.directory / "state")) as quiescer:
             quiescer.prepare([plan])
             with quiescer.quiesced(plan) as state:
                 yield state
@@ -75,18 +75,18 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    folder = tmp_path / "a folder"  # mountinfo escapes the blank
-    folder.mkdir()
+    directory = tmp_path / "a directory"  # mountinfo escapes the blank
+    directory.mkdir()
     with LoopDevice(16 * MIB) as device:
         run("mkfs.ext4", "-q", device.path)
-        run("mount", "-t", "tmpfs", "scene", str(folder))
+        run("mount", "-t", "tmpfs", "scene", str(directory))
         try:
-            run("mount", "--make-shared", str(folder))
-            scene = Scene(folder, device)
+            run("mount", "--make-shared", str(directory))
+            scene = Scene(directory, device)
             scene.prepare("mkdir a b c state; mount $D a; mkdir a/sub a/sub/deep; echo x > a/sub/file; umount a")
             yield scene
         finally:
-            run("umount", "-R", str(folder))
+            run("umount", "-R", str(directory))
 
 
 SITUATIONS = {
@@ -97,17 +97,17 @@ SITUATIONS = {
     "twice": ["mount $D a", "mount $D b", "mount -o remount,bind,ro,nosuid b"],
     "a private mount": ["mount $D a", "mount --make-private a"],
     "an unbindable mount": ["mount $D a", "mount --make-unbindable a"],
-    "a bind mount of a folder": ["mount $D a", "mount --bind a/sub b", "mount -o remount,bind,noexec b"],
+    "a bind mount of a directory": ["mount $D a", "mount --bind a/sub b", "mount -o remount,bind,noexec b"],
     "a bind mount of a file": ["mount $D a", "touch file", "mount --bind a/sub/file file"],
-    "only a folder of it": ["mount $D a", "mount --bind a/sub b", "umount a"],
-    "only folders of it": ["mount $D a", "mount --bind a/sub b", "mount --bind a/sub/deep c", "umount a"],
-    "a folder of a folder": ["mount $D a", "mount --bind a/sub b", "umount a", "mount --bind b/deep c"],
+    "only a directory of it": ["mount $D a", "mount --bind a/sub b", "umount a"],
+    "only directories of it": ["mount $D a", "mount --bind a/sub b", "mount --bind a/sub/deep c", "umount a"],
+    "a directory of a directory": ["mount $D a", "mount --bind a/sub b", "umount a", "mount --bind b/deep c"],
     "bound onto itself": ["mount $D a", "mount --make-private a", "mount --bind a/sub a/sub/deep"],
     "twice in one place": ["mount $D a", "mount --make-private a", "mount --bind a a"],
     "one that follows another": ["mount $D a", "mount --bind a b", "mount --make-slave b"],
     "one that follows and leads": ["mount $D a", "mount --bind a b", "mount --make-slave b", "mount --make-shared b"],
     "two groups": ["mount $D a", "mount --bind a b", "mount --make-private b", "mount --make-shared b"],
-    "peers of a folder": ["mount $D a", "mount --bind a/sub b", "mount --bind b c", "umount a"],
+    "peers of a directory": ["mount $D a", "mount --bind a/sub b", "mount --bind b c", "umount a"],
     "seen twice through peers": ["mkdir a/m", "mount --bind a b", "mount $D a/m"],
 }
 
@@ -123,14 +123,14 @@ def test_mounted_again_as_before(scene: Scene, name: str) -> None:
         with pytest.raises(DeviceBusyError):
             open_source(scene.device.path, exclusive=True)  # so nothing can mount it either
     assert scene.picture() == before
-    assert not list((scene.folder / "state").iterdir())
+    assert not list((scene.directory / "state").iterdir())
 
 
 def test_released_before_the_end(scene: Scene) -> None:
     scene.prepare("mount $D a")
     before = scene.picture()
     plan = scene.plan("ext4")
-    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+    with Quiescer(60, "a test", str(scene.directory / "state")) as quiescer:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan) as state:
             assert scene.picture() != before
@@ -154,28 +154,28 @@ def test_released_too_late(scene: Scene) -> None:
 
 
 @contextmanager
-def automount(folder: Path) -> Iterator[int]:
+def automount(directory: Path) -> Iterator[int]:
     """A direct autofs mount as systemd makes it; this process group is its daemon. Yields where requests arrive."""
     reader, writer = os.pipe()
     options = "fd=%d,pgrp=%d,minproto=5,maxproto=5,direct" % (writer, os.getpgrp())
-    libc.mount("systemd-1", str(folder), "autofs", 0, options)
+    libc.mount("systemd-1", str(directory), "autofs", 0, options)
     try:
         yield reader
     finally:
-        run("umount", str(folder))
+        run("umount", str(directory))
         os.close(reader)
         os.close(writer)
 
 
 @pytest.mark.skipif("autofs" not in Path("/proc/filesystems").read_text(), reason="this kernel has no autofs")
 def test_an_automount_below_it_stays_and_is_not_triggered(scene: Scene) -> None:
-    folder = scene.folder / "a"
-    with automount(folder) as requests:
+    directory = scene.directory / "a"
+    with automount(directory) as requests:
         scene.prepare("mount $D a")
         before = scene.picture()
         with scene.quiesced("ext4") as state:
             assert [entry["action"] for entry in state.report] == ["unmounted"]
-            last = [mount for mount in scene.all_mounts() if mount.mountpoint == str(folder)][-1]
+            last = [mount for mount in scene.all_mounts() if mount.mountpoint == str(directory)][-1]
             assert last.fstype == "autofs"
         assert scene.picture() == before
         (mount,) = scene.mounts()
@@ -187,12 +187,12 @@ def test_an_automount_below_it_stays_and_is_not_triggered(scene: Scene) -> None:
 def test_a_busy_mount_leaves_all_others_where_they_were(scene: Scene) -> None:
     scene.prepare("mount $D a", "mount --bind a/sub b", "mount --bind b c")
     before = scene.picture()
-    with open(scene.folder / "a/sub/file", encoding="ascii"), scene.quiesced("ext4") as state:
+    with open(scene.directory / "a/sub/file", encoding="ascii"), scene.quiesced("ext4") as state:
         assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
         with pytest.raises(OSError, match="Read-only"):
-            (scene.folder / "c/new").touch()
+            (scene.directory / "c/new").touch()
     assert scene.picture() == before
-    (scene.folder / "c/new").touch()
+    (scene.directory / "c/new").touch()
 
 
 def test_what_others_are_mounted_on_is_made_read_only(scene: Scene) -> None:
@@ -227,7 +227,7 @@ def test_a_file_system_that_a_container_has_mounted_too_is_made_read_only(scene:
 def test_a_container_that_writes_is_named(scene: Scene) -> None:
     scene.prepare("mount $D a")
     before = scene.picture()
-    container = other_namespace("exec 3> '%s/a/log'" % scene.folder)
+    container = other_namespace("exec 3> '%s/a/log'" % scene.directory)
     with container as process, pytest.raises(QuiesceError) as caught, scene.quiesced("ext4"):
         pass
     assert "process %d (sh)" % process.pid in str(caught.value)
@@ -239,16 +239,16 @@ def test_a_container_that_writes_is_named(scene: Scene) -> None:
 )
 def test_whoever_keeps_it_busy_is_named(scene: Scene, program: str) -> None:
     scene.prepare("mount $D a", "cp /bin/sleep a/sleep")
-    with subprocess.Popen(["sh", "-c", program % scene.folder]) as process:
+    with subprocess.Popen(["sh", "-c", program % scene.directory]) as process:
         try:
-            # One that only stands in the folder does not keep it from being read-only: a writer has to be there too.
-            with open(scene.folder / "a/written", "w", encoding="ascii"):
+            # One that only stands in the directory does not keep it from being read-only: a writer has to be there too.
+            with open(scene.directory / "a/written", "w", encoding="ascii"):
                 message = _message_when_used_by(scene, process)
         finally:
             process.kill()
     assert "process %d (" % process.pid in message
     assert "process %d (" % os.getpid() in message
-    assert str(scene.folder / "a") in message
+    assert str(scene.directory / "a") in message
 
 
 def _message_when_used_by(scene: Scene, process: subprocess.Popen) -> str:
@@ -266,7 +266,7 @@ def _message_when_used_by(scene: Scene, process: subprocess.Popen) -> str:
 
 def test_a_loop_device_on_it_is_named(scene: Scene) -> None:
     scene.prepare("mount $D a", "truncate -s 1M a/image")
-    loop = run("losetup", "-f", "--show", str(scene.folder / "a/image")).strip()
+    loop = run("losetup", "-f", "--show", str(scene.directory / "a/image")).strip()
     try:
         with pytest.raises(QuiesceError, match=loop), scene.quiesced("ext4"):
             pass
@@ -290,7 +290,7 @@ def test_mounts_that_changed_since_they_were_looked_at_are_left_alone(scene: Sce
     plan = scene.plan("ext4")
     scene.prepare("mount --bind a b")
     before = scene.picture()
-    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+    with Quiescer(60, "a test", str(scene.directory / "state")) as quiescer:
         quiescer.prepare([plan])
         with pytest.raises(QuiesceError, match="changed"), quiescer.quiesced(plan):
             pass
@@ -301,16 +301,16 @@ def test_a_file_system_frozen_and_covered_by_another_is_found_through_its_other_
     scene.prepare("mount $D a", "mount --bind a b", "mount --make-private a", "mount -t tmpfs other a")
     with scene.quiesced() as state:
         assert [entry["action"] for entry in state.report] == ["frozen"]
-        assert is_frozen(scene.folder / "b")
-    assert not is_frozen(scene.folder / "b")
+        assert is_frozen(scene.directory / "b")
+    assert not is_frozen(scene.directory / "b")
 
 
-@pytest.mark.parametrize(("folder", "leads_to_backup"), [("/dev", True), ("/dev/disk/by-uuid", False)])
+@pytest.mark.parametrize(("directory", "leads_to_backup"), [("/dev", True), ("/dev/disk/by-uuid", False)])
 def test_remounting_goes_by_the_remembered_device_and_not_by_a_link_that_can_lead_to_the_backup(
-    scene: Scene, folder: str, leads_to_backup: bool
+    scene: Scene, directory: str, leads_to_backup: bool
 ) -> None:
     scene.prepare("mount $D a")
-    link = Path(folder, "blksync-test-%d" % os.getpid())
+    link = Path(directory, "blksync-test-%d" % os.getpid())
     link.parent.mkdir(parents=True, exist_ok=True)
     with LoopDevice(16 * MIB) as backup:
         run("mkfs.ext4", "-q", backup.path)
@@ -319,7 +319,7 @@ def test_remounting_goes_by_the_remembered_device_and_not_by_a_link_that_can_lea
             # As if it had been mounted through the link.
             plan = scene.plan("ext4")
             lent = replace(plan, steps=tuple(_with_source(step, str(link)) for step in plan.steps))
-            with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+            with Quiescer(60, "a test", str(scene.directory / "state")) as quiescer:
                 quiescer.prepare([lent])
                 with quiescer.quiesced(lent):
                     pass
@@ -336,25 +336,25 @@ def _with_source(step: Step, source: str) -> Step:
 def test_a_failing_remount_does_not_keep_the_others_from_being_restored(scene: Scene) -> None:
     scene.prepare("mount $D a", "mount --bind a/sub b")
     with pytest.raises(RestoreError, match=r"Run: mount -t ext4 .*/a"), scene.quiesced("ext4"):
-        os.rename(scene.folder / "a", scene.folder / "elsewhere")
-    os.rename(scene.folder / "elsewhere", scene.folder / "a")
+        os.rename(scene.directory / "a", scene.directory / "elsewhere")
+    os.rename(scene.directory / "elsewhere", scene.directory / "a")
 
 
-def test_a_state_folder_on_what_is_frozen_is_not_written(scene: Scene) -> None:
+def test_a_state_dir_on_what_is_frozen_is_not_written(scene: Scene) -> None:
     scene.prepare("mount $D a", "mkdir a/state")
     plan = scene.plan()
-    with Quiescer(60, "a test", str(scene.folder / "a/state")) as quiescer:
+    with Quiescer(60, "a test", str(scene.directory / "a/state")) as quiescer:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan) as state:
             assert [entry["action"] for entry in state.report] == ["frozen"]
         assert any("lies on the source" in note for note in quiescer.notes)
-    assert not is_frozen(scene.folder / "a")
+    assert not is_frozen(scene.directory / "a")
 
 
-def test_a_full_state_folder_is_a_note_and_no_failure(scene: Scene) -> None:
+def test_a_full_state_dir_is_a_note_and_no_failure(scene: Scene) -> None:
     scene.prepare("mount $D a", "mkdir full", "mount -t tmpfs -o size=4k,nr_inodes=1 full full")
     plan = scene.plan()
-    with Quiescer(60, "a test", str(scene.folder / "full/state")) as quiescer:
+    with Quiescer(60, "a test", str(scene.directory / "full/state")) as quiescer:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan):
             pass
@@ -363,7 +363,7 @@ def test_a_full_state_folder_is_a_note_and_no_failure(scene: Scene) -> None:
 
 def test_nothing_is_started_where_nothing_is_mounted(scene: Scene) -> None:
     plan = scene.plan()
-    with Quiescer(60, "a test", str(scene.folder / "state")) as quiescer:
+    with Quiescer(60, "a test", str(scene.directory / "state")) as quiescer:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan) as state:
             quiescer.check()

@@ -124,7 +124,7 @@ def other_files(pair: MountedPair, image: bytes, number: int, kind: str) -> Iter
         yield from failure("e2fsck", "-fn", target)
     path = Path("/dev/shm", image_prefix("snapshot") + ".img")
     path.write_bytes(image)
-    truth = pair.folder / "truth"
+    truth = pair.directory / "truth"
     truth.mkdir(exist_ok=True)
     try:
         with mounted(str(path), truth, "loop," + options), mounted(target, pair.copy, options):
@@ -136,12 +136,12 @@ def other_files(pair: MountedPair, image: bytes, number: int, kind: str) -> Iter
 
 
 @contextmanager
-def mounted(device: str, folder: Path, options: str) -> Iterator[None]:
-    run("mount", "-o", options, device, str(folder))
+def mounted(device: str, directory: Path, options: str) -> Iterator[None]:
+    run("mount", "-o", options, device, str(directory))
     try:
         yield
     finally:
-        run("umount", str(folder))
+        run("umount", str(directory))
 
 
 def failure(*argv: str) -> Iterator[str]:

@@ -28,7 +28,7 @@ SIZES = (4 * MIB // SECTOR, 16 * MIB // SECTOR)
 
 @dataclass
 class Scene:
-    """Two disks in a folder of that name; the source's second partition is mounted on another of that name."""
+    """Two disks in a directory of that name; the source's second partition is mounted on another of that name."""
 
     source: PartitionedDisk
     target: PartitionedDisk
@@ -41,13 +41,13 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    folder = tmp_path / NAME
-    folder.mkdir()
+    directory = tmp_path / NAME
+    directory.mkdir()
     with ExitStack() as cleanup:
         names = (uuid.uuid4().hex[:8] for _turn in range(2))
-        source, target = (cleanup.enter_context(PartitionedDisk(name, SIZES, folder=folder)) for name in names)
+        source, target = (cleanup.enter_context(PartitionedDisk(name, SIZES, directory=directory)) for name in names)
         run("mkfs.ext4", "-q", "-L", os.fsdecode(b"\xffabel \xfe"), source.partition(2))
-        mountpoint = folder / NAME
+        mountpoint = directory / NAME
         mountpoint.mkdir()
         run("mount", source.partition(2), str(mountpoint))
         cleanup.callback(run, "umount", str(mountpoint))
@@ -85,7 +85,7 @@ def test_the_command_lists_and_syncs(scene: Scene, tmp_path: Path) -> None:
     command.put_job("bytes", scene.source.identifier, scene.target.identifier, quiesce="freeze")
     (outcome,) = command.json("sync", "bytes")["results"]
     assert (outcome["error"], outcome["changed"]) == (None, True)
-    assert command.run("sync", "bytes").stdout.count(SHOWN) == 2  # folder and mount point, in one line
+    assert command.run("sync", "bytes").stdout.count(SHOWN) == 2  # directory and mount point, in one line
     assert [line["error_kind"] for line in command.history("bytes")] == [None, None]
 
 

@@ -38,11 +38,11 @@ ROOT = Path(__file__).resolve().parents[2]
 class Pair:
     """Two loop devices of one size, the target with the source's content but for some blocks."""
 
-    def __init__(self, size: int, folder: Path | None = None) -> None:
+    def __init__(self, size: int, directory: Path | None = None) -> None:
         self.size = size
         self.source = LoopDevice(size, name="source")
         try:
-            self.target = LoopDevice(size, folder, name="target")
+            self.target = LoopDevice(size, directory, name="target")
         except BaseException:
             self.source.close()
             raise
@@ -190,7 +190,7 @@ def test_the_bare_program_writes_rubbish_after_a_short_read() -> None:
 
 
 def test_a_target_that_loses_its_writes_fails_at_the_flush(tmp_path: Path) -> None:
-    with full_filesystem(tmp_path) as folder, Pair(8 * MIB, folder) as pair:
+    with full_filesystem(tmp_path) as directory, Pair(8 * MIB, directory) as pair:
         pair.source.file.write_bytes(os.urandom(8 * MIB))
         pair.forget()
         assert run_bare(pair.source.path, pair.target.path).startswith("Updated: 2048/2048 blocks")
@@ -201,13 +201,13 @@ def test_a_target_that_loses_its_writes_fails_at_the_flush(tmp_path: Path) -> No
 
 
 @contextlib.contextmanager
-def full_filesystem(folder: Path) -> Iterator[Path]:
+def full_filesystem(directory: Path) -> Iterator[Path]:
     """A file system of 2 MiB, where a sparse file of any size can be made and not be filled."""
-    run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder))
+    run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(directory))
     try:
-        yield folder
+        yield directory
     finally:
-        run("umount", str(folder))
+        run("umount", str(directory))
 
 
 def test_a_stale_cache_hides_nothing() -> None:

@@ -46,7 +46,7 @@ def command(tmp_path: Path) -> Command:
 
 
 def test_a_job_from_first_to_last(disks: Disks, command: Command, tmp_path: Path) -> None:
-    command.put_job("travel", SOURCE, FIRST, NONE, max_age=3600, textfile_folder=str(tmp_path))
+    command.put_job("travel", SOURCE, FIRST, NONE, max_age=3600, textfile_dir=str(tmp_path))
     assert "stale: it never succeeded" in command.run("status", code=STALE).stdout
 
     predicted = command.run("sync", "travel", "--check")

@@ -63,12 +63,14 @@ def changed_blocks(total: int) -> list[int]:
     return sorted({number for number in range(total) if number % 5 in (1, 3, 4)} | {total - 1})
 
 
-def check_both_ways(folder: Path, name: str, size: int, block: int) -> None:
+def check_both_ways(directory: Path, name: str, size: int, block: int) -> None:
     old = content(size)
     blocks = changed_blocks(-(-size // block))
     new = changed(old, blocks, block)
     algorithm = algorithms.find(name)
-    files = {label: folder / label for label in ("old", "new", "theirs", "ours", "their-delta", "our-delta", "target")}
+    files = {
+        label: directory / label for label in ("old", "new", "theirs", "ours", "their-delta", "our-delta", "target")
+    }
     files["old"].write_bytes(old)
     files["new"].write_bytes(new)
 

@@ -26,8 +26,8 @@ ENGINES = ["native", "blocksync_fast"]
 
 @pytest.fixture
 def images() -> Iterator[Images]:
-    with on_disk() as folder:
-        yield Images(folder)
+    with on_disk() as directory:
+        yield Images(directory)
 
 
 def swap_for_link(path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_killed_run_leaves_no_digest_to_believe(images: Images, step: str) -> 
     result = images.sync()
     assert used(result) is (step == "started:0")  # not yet begun
     assert used(result) or "did not come to its end" in reason(result)
-    assert not list(images.folder.glob("*.new"))
+    assert not list(images.directory.glob("*.new"))
 
 
 def test_a_target_that_does_not_keep_what_is_written_leaves_no_digest_to_believe(

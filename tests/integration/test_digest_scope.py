@@ -25,16 +25,22 @@ SIZE = 96 * MIB
 class Copied:
     """A mounted ext4, copied again and again to an image with a digest."""
 
-    def __init__(self, folder: Path, device: LoopDevice) -> None:
-        self.source, self.root, self.copy = device.path, folder / "root", folder / "copy"
-        self.target, self.folder = folder / "target.img", folder / "digests"
+    def __init__(self, directory: Path, device: LoopDevice) -> None:
+        self.source, self.root, self.copy = device.path, directory / "root", directory / "copy"
+        self.target, self.directory = directory / "target.img", directory / "digests"
         self.root.mkdir()
         self.copy.mkdir()
         self.target.write_bytes(os.urandom(SIZE))  # rubbish
 
     def sync(self, **options: Any) -> dict[str, Any]:
         """The report of the pair."""
-        values = {"scope": "used", "digest_dir": str(self.folder), "quiesce": "freeze", "engine": "native", **options}
+        values = {
+            "scope": "used",
+            "digest_dir": str(self.directory),
+            "quiesce": "freeze",
+            "engine": "native",
+            **options,
+        }
         (pair,) = image_sync.run(ImageRequest(self.source, str(self.target), **values)).as_image_dict()["partitions"]
         return dict(pair)
 
@@ -50,8 +56,8 @@ class Copied:
 
 @pytest.fixture
 def copied() -> Iterator[Copied]:
-    with on_disk() as folder, LoopDevice(SIZE) as device:
-        made = Copied(folder, device)
+    with on_disk() as directory, LoopDevice(SIZE) as device:
+        made = Copied(directory, device)
         run("mkfs.ext4", "-q", device.path)
         run("mount", device.path, str(made.root))
         try:
@@ -76,7 +82,7 @@ def test_used_blocks_with_a_digest(copied: Copied) -> None:
     assert 8 * MIB <= third["bytes_written"] < 16 * MIB  # and what the file system has set aside
     assert third["bytes_read"] >= third["bytes_compared"] + 8 * MIB
     copied.assert_copied()
-    record = json.loads(next(copied.folder.glob("*.json")).read_text())
+    record = json.loads(next(copied.directory.glob("*.json")).read_text())
     assert record["binding"]["scope"] == "used"
 
 

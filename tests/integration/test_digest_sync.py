@@ -30,8 +30,8 @@ ENGINES = ["native", "blocksync_fast"]
 
 @pytest.fixture
 def images() -> Iterator[Images]:
-    with on_disk() as folder:
-        yield Images(folder)
+    with on_disk() as directory:
+        yield Images(directory)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -49,7 +49,7 @@ def test_first_second_and_changed_run(images: Images, engine: str) -> None:
         assert (result["partitions"][0]["blocks_changed"], used(result)) == (4, True)
     assert third["partitions"][0]["verified"]["bytes_read"] == 3 * 4096 + TAIL
     assert images.sync(engine=engine)["changed"] is False
-    assert sorted(path.suffix for path in images.folder.iterdir()) == [".digest", ".json"]
+    assert sorted(path.suffix for path in images.directory.iterdir()) == [".digest", ".json"]
 
 
 @pytest.mark.needs("strace")
@@ -66,7 +66,7 @@ def test_with_a_digest_the_image_is_not_read_but_where_it_was_written(images: Im
 
 def traced(images: Images, calls: str, **options: object) -> tuple[dict[str, object], list[str]]:
     """The result of a sync in a process of its own, and its system calls, one a line, with the files' names."""
-    trace = images.folder.parent / "trace"
+    trace = images.directory.parent / "trace"
     request = {**images.options(**options), "request": "ImageRequest"}
     argv = ["strace", "-f", "-qq", "-y", "-o", str(trace), "-e", f"trace={calls}"]
     argv += [sys.executable, "-B", "-m", "tests.support.sync_driver", json.dumps(request)]
@@ -94,12 +94,12 @@ def test_every_nth_run_compares_in_full(images: Images) -> None:
 
 def test_check_mode_makes_no_file(images: Images) -> None:
     assert not used(images.sync(check=True))
-    assert not images.folder.exists()
+    assert not images.directory.exists()
     images.sync()
-    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.folder.iterdir()}
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.directory.iterdir()}
     overwrite(images.source, 0, os.urandom(4096))
     assert used(images.sync(check=True))
-    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.folder.iterdir()} == before
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in images.directory.iterdir()} == before
 
 
 @pytest.mark.needs("strace")
@@ -121,7 +121,7 @@ def test_the_digest_is_one_that_the_program_reads(images: Images) -> None:
     images.sync()
     shown = run(PROGRAM, "--digest-info", f"--digest={images.digest()}")
     assert "Hash algo: XXH128" in shown
-    theirs = images.folder / "theirs"
+    theirs = images.directory / "theirs"
     run(PROGRAM, f"--src={images.source}", "--make-digest", f"--digest={theirs}", "--algo=XXH128", "--block-size=4096")
     with DigestReader(str(theirs)) as one, DigestReader(str(images.digest())) as other:
         assert one.content() == other.content()
@@ -130,47 +130,47 @@ def test_the_digest_is_one_that_the_program_reads(images: Images) -> None:
 @pytest.mark.parametrize(
     ("prepare", "kind", "words"),
     [
-        (lambda folder: (folder.mkdir(), folder.chmod(0o777)), "invalid_request", "chmod 700"),
-        (lambda folder: folder.write_text(""), "invalid_request", "not a folder"),
-        (lambda folder: folder.symlink_to("/proc/self/fd/nothing"), "storage", "Cannot write"),
-        (lambda folder: folder.symlink_to("/proc/sys"), "storage", "Cannot write"),
+        (lambda directory: (directory.mkdir(), directory.chmod(0o777)), "invalid_request", "chmod 700"),
+        (lambda directory: directory.write_text(""), "invalid_request", "not a directory"),
+        (lambda directory: directory.symlink_to("/proc/self/fd/nothing"), "storage", "Cannot write"),
+        (lambda directory: directory.symlink_to("/proc/sys"), "storage", "Cannot write"),
     ],
 )
-def test_a_folder_that_cannot_be_used(images: Images, prepare: Callable[[Path], object], kind: str, words: str) -> None:
+def test_a_dir_that_cannot_be_used(images: Images, prepare: Callable[[Path], object], kind: str, words: str) -> None:
     before = images.target.read_bytes()
-    prepare(images.folder)
+    prepare(images.directory)
     with pytest.raises(BlksyncError, match=words) as caught:
         images.sync()
     assert caught.value.kind == kind
     assert images.target.read_bytes() == before
 
 
-def test_a_folder_without_room_is_an_error_before_anything_is_written(images: Images) -> None:
+def test_a_dir_without_room_is_an_error_before_anything_is_written(images: Images) -> None:
     before = images.target.read_bytes()
-    images.folder.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "tmpfs", str(images.folder))
+    images.directory.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=8k,mode=700", "tmpfs", str(images.directory))
     try:
         with pytest.raises(BlksyncError, match="No space left") as caught:
             images.sync()
         assert caught.value.kind == "storage"
         assert images.target.read_bytes() == before
-        assert list(images.folder.iterdir()) == []
+        assert list(images.directory.iterdir()) == []
     finally:
-        run("umount", str(images.folder))
+        run("umount", str(images.directory))
 
 
 @pytest.mark.needs("loop-devices", "mkfs.ext4")
-def test_a_folder_on_what_is_frozen_is_refused(images: Images, tmp_path: Path) -> None:
+def test_a_dir_on_what_is_frozen_is_refused(images: Images, tmp_path: Path) -> None:
     mountpoint = tmp_path / "mounted"
     mountpoint.mkdir()
     with LoopDevice(32 * MIB) as device:
         run("mkfs.ext4", "-q", device.path)
         run("mount", device.path, str(mountpoint))
         try:
-            folder = str(mountpoint / "digests")
+            directory = str(mountpoint / "digests")
             with pytest.raises(RefusedError, match="frozen or unmounted") as caught:
-                image_sync.run(ImageRequest(device.path, str(tmp_path / "new.img"), create=True, digest_dir=folder))
-            assert [refusal.code for refusal in caught.value.refusals] == ["digest_folder_quiesced"]
+                image_sync.run(ImageRequest(device.path, str(tmp_path / "new.img"), create=True, digest_dir=directory))
+            assert [refusal.code for refusal in caught.value.refusals] == ["digest_dir_quiesced"]
         finally:
             run("umount", str(mountpoint))
 
@@ -182,11 +182,11 @@ def test_a_device_as_target_is_refused_with_all_else(images: Images, check: bool
     with LoopDevice(SIZE // 4096 * 4096) as target, LoopDevice(SIZE // 4096 * 4096) as source:
         before = target.bytes_written()
         for path in (str(images.source), source.path):
-            options = {"source": path, "target": target.path, "digest_dir": str(images.folder), "keep": 1}
+            options = {"source": path, "target": target.path, "digest_dir": str(images.directory), "keep": 1}
             result = run_module("image_sync", options, check=check)
             codes = [refusal["code"] for refusal in result["refusals"]]
             size = ["size_differs"] if path == str(images.source) else []
             assert codes == [*size, "needs_image_file", "digest_needs_image_file"]
             assert result["kind"] == "refused"
         assert target.bytes_written() == before
-        assert not images.folder.exists()
+        assert not images.directory.exists()

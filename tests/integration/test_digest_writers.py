@@ -39,7 +39,7 @@ KINDS = {
 
 
 @pytest.fixture(params=KINDS)
-def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A file system of that kind."""
     make = KINDS[request.param]
     mountpoint = tmp_path / "mounted"
@@ -56,8 +56,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def images(folder: Path, tmp_path: Path) -> Images:
-    made = Images(tmp_path, folder / "target.img")
+def images(directory: Path, tmp_path: Path) -> Images:
+    made = Images(tmp_path, directory / "target.img")
     made.sync()
     assert used(made.sync())
     return made

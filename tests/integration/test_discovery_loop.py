@@ -43,11 +43,11 @@ def disk(cleanup: ExitStack) -> PartitionedDisk:
 @pytest.fixture
 def mount(cleanup: ExitStack, tmp_path: Path) -> Callable[..., Path]:
     def mounted(device: str, name: str, *options: str) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
-        run("mount", *options, device, str(folder))
-        cleanup.callback(run, "umount", str(folder))
-        return folder
+        directory = tmp_path / name
+        directory.mkdir()
+        run("mount", *options, device, str(directory))
+        cleanup.callback(run, "umount", str(directory))
+        return directory
 
     return mounted
 
@@ -138,18 +138,18 @@ def test_file_system_on_the_whole_disk_is_no_table(cleanup: ExitStack) -> None:
     assert (observed(device).table, observed(device).ptuuid) == (None, None)
 
 
-def test_mounts_with_blanks_subfolders_and_read_only(
+def test_mounts_with_blanks_subdirectories_and_read_only(
     disk: PartitionedDisk, mount: Callable[..., Path], tmp_path: Path
 ) -> None:
     run("mkfs.ext4", "-q", disk.partition(2))
     whole = mount(disk.partition(2), "with two  blanks\tand a tab")
-    (whole / "sub folder").mkdir()
-    bound = mount(str(whole / "sub folder"), "bound", "--bind")
+    (whole / "sub directory").mkdir()
+    bound = mount(str(whole / "sub directory"), "bound", "--bind")
     run("mount", "-o", "remount,bind,ro", str(bound))
     found = observed_partition(disk, 2)
     assert [(item.mountpoint, item.root, item.read_only) for item in found.mounts] == [
         (str(whole), "/", False),
-        (str(bound), "/sub folder", True),
+        (str(bound), "/sub directory", True),
     ]
     assert observed_partition(disk, 1).mounts == ()
     assert observed(disk).mounts == ()
@@ -159,8 +159,8 @@ def test_loop_device_over_a_file_on_a_partition(
     disk: PartitionedDisk, mount: Callable[..., Path], cleanup: ExitStack
 ) -> None:
     run("mkfs.ext4", "-q", disk.partition(2))
-    folder = mount(disk.partition(2), "outer folder")
-    inner = cleanup.enter_context(LoopDevice(8 * MIB, folder, name="inner file"))
+    directory = mount(disk.partition(2), "outer directory")
+    inner = cleanup.enter_context(LoopDevice(8 * MIB, directory, name="inner file"))
     run("mkfs.ext4", "-q", inner.path)
     inside = mount(inner.path, "inside")
     machine = observe()
@@ -206,14 +206,14 @@ def test_btrfs_on_two_disks(cleanup: ExitStack, mount: Callable[..., Path]) -> N
     paths = [disk.partition(1) for disk in disks]
     run("mkfs.btrfs", "--quiet", "--data", "raid1", "--metadata", "raid1", *paths)
     run("btrfs", "device", "scan", *paths)
-    folder = mount(paths[0], "btrfs")
-    run("btrfs", "subvolume", "create", str(folder / "sub"))
-    inner = cleanup.enter_context(LoopDevice(4 * MIB, folder / "sub"))
+    directory = mount(paths[0], "btrfs")
+    run("btrfs", "subvolume", "create", str(directory / "sub"))
+    inner = cleanup.enter_context(LoopDevice(4 * MIB, directory / "sub"))
     machine = observe()
     for disk in disks:
-        assert [item.mountpoint for item in observed_partition(disk, 1).mounts] == [str(folder)]
+        assert [item.mountpoint for item in observed_partition(disk, 1).mounts] == [str(directory)]
         assert [item.path for item in observed_partition(disk, 1).holders] == [inner.path]
-    (used,) = (item for item in machine.mounts if item.mountpoint == str(folder))
+    (used,) = (item for item in machine.mounts if item.mountpoint == str(directory))
     both = {disk.devno for disk in disks}
     assert set(machine.disks_under(used.devno)) == both
     assert set(machine.disks_under(inner.devno)) == both | {inner.devno}

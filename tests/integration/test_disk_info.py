@@ -30,16 +30,16 @@ SIZES = (4 * MIB // SECTOR, 8 * MIB // SECTOR)
 class Scene:
     """Two disks, MBR and GPT, and the module's answers about them.
 
-    ``folder`` is where the first disk's second partition is mounted; its name is no UTF-8.
+    ``directory`` is where the first disk's second partition is mounted; its name is no UTF-8.
     """
 
     first: PartitionedDisk
     second: PartitionedDisk
-    folder: bytes
+    directory: bytes
     answers: dict[str, dict[str, Any]]
 
 
-def ask(folder: Path, questions: dict[str, Any], **options: Any) -> dict[str, dict[str, Any]]:
+def ask(directory: Path, questions: dict[str, Any], **options: Any) -> dict[str, dict[str, Any]]:
     """The module's result for each value of its option, by name; None leaves the option out."""
     tasks = [
         {
@@ -50,7 +50,7 @@ def ask(folder: Path, questions: dict[str, Any], **options: Any) -> dict[str, di
         for name, value in questions.items()
     ]
     play = {"name": "Ask", "hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    playbook = folder / "play.yml"
+    playbook = directory / "play.yml"
     playbook.write_text(json.dumps([play]), encoding="utf-8")
     run = run_playbook(playbook, **options)
     return {task.task: {**task.result, "failed": task.status == "failed"} for task in run.tasks}
@@ -63,11 +63,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with ExitStack() as cleanup:
         first = cleanup.enter_context(PartitionedDisk("f" + uuid.uuid4().hex[:7], SIZES))
         second = cleanup.enter_context(PartitionedDisk(str(uuid.uuid4()), SIZES, "gpt"))
-        folder = os.fsencode(tmp_path) + b"/caf\xe9 of mine"
+        directory = os.fsencode(tmp_path) + b"/caf\xe9 of mine"
         run("mkfs.ext4", "-q", "-L", "system", first.partition(2))
-        os.mkdir(folder)
-        run("mount", "-o", "ro", first.partition(2), os.fsdecode(folder))
-        cleanup.callback(run, "umount", os.fsdecode(folder))
+        os.mkdir(directory)
+        run("mount", "-o", "ro", first.partition(2), os.fsdecode(directory))
+        cleanup.callback(run, "umount", os.fsdecode(directory))
         questions = {
             "two": [second.identifier.upper(), "0x" + first.identifier],
             "one": first.identifier,
@@ -79,7 +79,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         }
         answers = ask(tmp_path, questions)
         answers.update(ask(tmp_path, {"all": None}, check=True))
-        yield Scene(first, second, folder, answers)
+        yield Scene(first, second, directory, answers)
 
 
 def documented(contains: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def test_kernel_name_works_with_a_warning(scene: Scene) -> None:
 def test_what_is_mounted_where(scene: Scene) -> None:
     part = scene.answers["one"]["disks"][0]["partitions"][1]
     assert (part["fstype"], part["label"], part["swap"], part["holders"]) == ("ext4", "system", False, [])
-    mountpoint = scene.folder.decode("utf-8", "backslashreplace")
+    mountpoint = scene.directory.decode("utf-8", "backslashreplace")
     assert part["mounts"] == [{"mountpoint": mountpoint, "root": "/", "fstype": "ext4", "read_only": True}]
 
 

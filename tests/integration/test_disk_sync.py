@@ -106,7 +106,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"partitions": ["1", "3"]}, "refused", "has no partition 3"),
     ({"partitions": 3}, "refused", "has no partition 3"),
     ({"protected": [TARGET]}, "refused", "listed in protected"),
-    ({"eject": True}, "refused", "cannot be powered off"),
+    ({"power_off": True}, "refused", "cannot be powered off"),
 ]
 
 
@@ -117,8 +117,8 @@ def refusals() -> list[dict[str, Any]]:
         {"name": f"Refuse {number}", f"{NAMESPACE}.disk_sync": {**DISKS, **options}, "ignore_errors": True}
         for number, (options, _kind, _words) in enumerate(REFUSED)
     ]
-    with tempfile.TemporaryDirectory() as folder, two_disks() as (_source, target):
-        playbook = Path(folder, "play.yml")
+    with tempfile.TemporaryDirectory() as directory, two_disks() as (_source, target):
+        playbook = Path(directory, "play.yml")
         playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
         before = [content(target.partition(number)) for number in (1, 2)]
         run = run_playbook(playbook)
@@ -187,7 +187,7 @@ def test_a_target_that_lives_on_the_source(tmp_path: Path) -> None:
         run("mkfs.ext4", "-q", outer.path)
         run("mount", outer.path, str(tmp_path))
         try:
-            with PartitionedDisk("0badfee1", SIZES, folder=tmp_path):
+            with PartitionedDisk("0badfee1", SIZES, directory=tmp_path):
                 failed = run_module("disk_sync", {"source": outer.path, "target": "0badfee1"})
         finally:
             run("umount", str(tmp_path))

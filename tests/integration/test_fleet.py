@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The example for a fleet, with three workstations and a server, all of them folders on this machine."""
+"""The example for a fleet, with three workstations and a server, all of them directories on this machine."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ SIZE = 300_000
 class Fleet:
     """The hosts' disks and the server's images."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         for name in (*HOSTS, "images", "spool"):
-            (folder / name).mkdir()
+            (directory / name).mkdir()
         for number, host in enumerate(HOSTS):
             self.disk(host).write_bytes(noise(SIZE, seed=number + 1))
-        self.inventory = folder / "inventory.json"
+        self.inventory = directory / "inventory.json"
         connection = {
             "ansible_connection": "local",
             "ansible_python_interpreter": str(ROOT / ".venv" / "bin" / "python"),
             "ansible_become": False,
             "fleet_server": "vault",
-            "fleet_images": str(folder / "images"),
-            "fleet_spool": str(folder / "spool"),
+            "fleet_images": str(directory / "images"),
+            "fleet_spool": str(directory / "spool"),
         }
         hosts = {
-            host: {"fleet_source": str(self.disk(host)), "fleet_outbox": str(folder / host / "outbox")}
+            host: {"fleet_source": str(self.disk(host)), "fleet_outbox": str(directory / host / "outbox")}
             for host in HOSTS
         }
         groups = {"workstations": {"hosts": hosts}, "servers": {"hosts": {"vault": {}}}}
         self.inventory.write_text(json.dumps({"all": {"vars": connection, "children": groups}}))
 
     def disk(self, host: str) -> Path:
-        return self.folder / host / "disk.img"
+        return self.directory / host / "disk.img"
 
     def image(self, host: str) -> Path:
-        return self.folder / "images" / f"{host}.img"
+        return self.directory / "images" / f"{host}.img"
 
     def run(self) -> PlaybookRun:
         return run_playbook(PLAYBOOK, inventory=self.inventory)
 
     def deltas(self) -> list[str]:
-        return sorted(path.name for path in self.folder.rglob("*.delta*"))
+        return sorted(path.name for path in self.directory.rglob("*.delta*"))
 
 
 def recap(run: PlaybookRun, host: str) -> tuple[int, int]:

@@ -35,9 +35,9 @@ SIZE = 2 * MIB + 4096 * 3 + 100
 class Chain:
     """A source with its digest, and a copy of it elsewhere."""
 
-    def __init__(self, folder: Path, content: bytes) -> None:
-        self.source, self.copy = folder / "source.img", folder / "copy.img"
-        self.digest, self.delta = folder / "state.digest", folder / "next.delta"
+    def __init__(self, directory: Path, content: bytes) -> None:
+        self.source, self.copy = directory / "source.img", directory / "copy.img"
+        self.digest, self.delta = directory / "state.digest", directory / "next.delta"
         self.source.write_bytes(content)
 
     def create(self, **options: Any) -> dict[str, Any]:
@@ -366,11 +366,11 @@ def test_a_weak_digest_of_the_program_is_refused(chain: Chain) -> None:
     block=st.sampled_from([4096, 16384]),
 )
 def test_any_chain_ends_equal(tmp_path: Path, changes: list[set[int]], tail: int, block: int) -> None:
-    folder = tmp_path / "any"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    directory = tmp_path / "any"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
     size = 20 * 4096 + tail
-    chain = Chain(folder, noise(size))
+    chain = Chain(directory, noise(size))
     chain.create(block_size=block)
     chain.apply()
     chain.take_away()
@@ -400,7 +400,7 @@ def test_the_module_with_a_device_that_is_in_use(tmp_path: Path) -> None:
             (mountpoint / "file").write_bytes(noise(MIB))
             with pytest.raises(RefusedError) as inside:
                 delta_create.run(DeltaRequest(device.path, str(mountpoint / "delta"), files["digest"]))
-            assert [refusal.code for refusal in inside.value.refusals] == ["digest_folder_quiesced"]
+            assert [refusal.code for refusal in inside.value.refusals] == ["digest_dir_quiesced"]
             made = run_module("image_delta", create)
             assert made["changed"], made
             assert made["quiesce"]

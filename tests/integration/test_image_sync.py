@@ -49,9 +49,9 @@ def allocated(path: Path) -> int:
 
 
 @pytest.fixture
-def folder_on_disk() -> Iterator[Path]:
-    with on_disk() as folder:
-        yield folder
+def dir_on_disk() -> Iterator[Path]:
+    with on_disk() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -113,22 +113,22 @@ def test_zeros_are_punched_when_asked_for(tmp_path: Path) -> None:
         assert abs(allocated(target) - room) <= 64 * 1024
 
 
-def test_with_a_digest_the_image_is_not_read(source: Path, folder_on_disk: Path) -> None:
-    target, folder = folder_on_disk / "target.img", folder_on_disk / "digests"
+def test_with_a_digest_the_image_is_not_read(source: Path, dir_on_disk: Path) -> None:
+    target, directory = dir_on_disk / "target.img", dir_on_disk / "digests"
     used = []
     for _run in range(3):
-        result = sync(source, target, create=True, digest_dir=str(folder))
+        result = sync(source, target, create=True, digest_dir=str(directory))
         used.append((result["partitions"][0]["digest"]["used"], result["changed"]))
     assert used == [(False, True), (True, False), (True, False)]
     source.write_bytes(with_changes(noise(SIZE), [MIB]))
-    changed = sync(source, target, digest_dir=str(folder))
+    changed = sync(source, target, digest_dir=str(directory))
     assert (changed["partitions"][0]["digest"]["used"], changed["bytes_written"]) == (True, 4096)
     assert target.read_bytes() == source.read_bytes()
     times = target.stat()
     with target.open("r+b") as file:  # somebody writes to the image, and hides it as well as a program can
         file.write(b"x")
     os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
-    noticed = sync(source, target, digest_dir=str(folder))
+    noticed = sync(source, target, digest_dir=str(directory))
     assert not noticed["partitions"][0]["digest"]["used"]
     assert target.read_bytes() == source.read_bytes()
 
@@ -156,11 +156,11 @@ def test_a_source_that_is_written_to_meanwhile_is_noticed(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copy_pass, "REPORT", 1)
-    target, folder = tmp_path / "target.img", tmp_path / "digests"
-    sync(source, target, create=True, digest_dir=str(folder))
+    target, directory = tmp_path / "target.img", tmp_path / "digests"
+    sync(source, target, create=True, digest_dir=str(directory))
     with pytest.raises(QuiesceError, match="written to while"):
-        sync(source, target, During(lambda: os.truncate(source, SIZE)), digest_dir=str(folder))
-    result = sync(source, target, digest_dir=str(folder))
+        sync(source, target, During(lambda: os.truncate(source, SIZE)), digest_dir=str(directory))
+    result = sync(source, target, digest_dir=str(directory))
     assert "did not come to its end" in result["partitions"][0]["digest"]["reason"]
     assert target.read_bytes() == source.read_bytes()
 
@@ -213,17 +213,17 @@ def cloning(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_generations_share_what_did_not_change(cloning: Path) -> None:
     source, target = cloning / "source.img", cloning / "target.img"
     contents = [with_changes(noise(32 * MIB), [number * MIB]) for number in range(4)]
-    folder = cloning.parent / "digests"
+    directory = cloning.parent / "digests"
     source.write_bytes(contents[0])
     sync(source, target, create=True, keep=2)
     target.chmod(0o640)
     before = os.statvfs(cloning)
     for number in (1, 2, 3):
         source.write_bytes(contents[number])
-        first = sync(source, target, keep=2, digest_dir=str(folder))
+        first = sync(source, target, keep=2, digest_dir=str(directory))
         assert first["bytes_written"] == 8192
         assert first["partitions"][0]["digest"]["used"] is (number > 1)
-        unchanged = sync(source, target, keep=2, digest_dir=str(folder))
+        unchanged = sync(source, target, keep=2, digest_dir=str(directory))
         assert (unchanged["changed"], unchanged["partitions"][0]["digest"]["used"]) == (False, True)
     names = ["source.img", "target.img", "target.img.1", "target.img.2"]
     assert sorted(path.name for path in cloning.iterdir() if path.is_file()) == names

@@ -215,9 +215,9 @@ def test_progress_rises_to_the_size_and_what_was_written(pair: LoopPair) -> None
 
 
 @pytest.mark.parametrize("size", [1, 511, 4095, MIB + 4097, 2 * MIB + 512 * 3 + 1, 2 * MIB])
-@pytest.mark.parametrize("folder", ["memory", "disk"])
-def test_image_files_of_any_size(tmp_path: Path, folder: str, size: int) -> None:
-    place = Path("/dev/shm") if folder == "memory" else tmp_path
+@pytest.mark.parametrize("directory", ["memory", "disk"])
+def test_image_files_of_any_size(tmp_path: Path, directory: str, size: int) -> None:
+    place = Path("/dev/shm") if directory == "memory" else tmp_path
     first, second = place / f"blksync-{size}-a.img", place / f"blksync-{size}-b.img"
     source = noise(size)
     target = with_changes(source, sorted({0, size - 1}))

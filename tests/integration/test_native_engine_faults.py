@@ -86,18 +86,18 @@ def test_prediction_stops_at_a_read_error(pair: LoopPair) -> None:
 
 
 @pytest.fixture
-def small_folder(tmp_path: Path) -> Iterator[Path]:
+def small_dir(tmp_path: Path) -> Iterator[Path]:
     """A file system in memory with room for 4 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "blksync-test", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    directory = tmp_path / "small"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "blksync-test", str(directory)], check=True)
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_a_failing_write_is_reported(pair: LoopPair, small_folder: Path) -> None:
+def test_a_failing_write_is_reported(pair: LoopPair, small_dir: Path) -> None:
     with (
-        LoopDevice(SIZE, folder=small_folder, name="full") as full,
+        LoopDevice(SIZE, directory=small_dir, name="full") as full,
         device.open_source(pair.source.path) as source,
         device.claim_target(full.path) as target,
     ):
@@ -108,8 +108,8 @@ def test_a_failing_write_is_reported(pair: LoopPair, small_folder: Path) -> None
     assert 3 * MIB <= caught.value.offset < 5 * MIB
 
 
-def test_a_failing_flush_is_reported(pair: LoopPair, small_folder: Path) -> None:
-    with LoopDevice(SIZE, folder=small_folder, name="full") as full:
+def test_a_failing_flush_is_reported(pair: LoopPair, small_dir: Path) -> None:
+    with LoopDevice(SIZE, directory=small_dir, name="full") as full:
         buffered = device.Device(full.path, os.open(full.path, os.O_RDWR | os.O_EXCL), direct=False)
         with (
             device.open_source(pair.source.path) as source,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role blocksync_fast with prebuilt programs, on this machine, in folders of the test.
+"""The role blocksync_fast with prebuilt programs, on this machine, in directories of the test.
 
 Packages are installed in a virtual machine: extensions/molecule/blocksync_fast.
 """
@@ -23,13 +23,13 @@ STANDIN = Path(__file__).parents[2] / "extensions/molecule/blocksync_fast/files/
 
 
 class Host:
-    """The folders on this machine that the role is allowed to use, and the programs that it may install there."""
+    """The directories on this machine that the role is allowed to use, and the programs that it may install there."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.installed = folder / "bin" / "blocksync-fast"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.installed = directory / "bin" / "blocksync-fast"
         self.installed.parent.mkdir()
-        self.cache = folder / "cache"
+        self.cache = directory / "cache"
 
     def program(self, version: str = "1.07", loses_last_run: bool = True) -> Path:
         text = (
@@ -38,7 +38,7 @@ class Host:
             .replace("@VERSION@", version)
             .replace("@LOSES_LAST_RUN@", str(loses_last_run))
         )
-        path = self.folder / f"standin-{version}"
+        path = self.directory / f"standin-{version}"
         path.write_text(text)
         return path
 
@@ -48,8 +48,8 @@ class Host:
             "blocksync_fast_package": "standin-blocksync-fast-of-no-repository",
             "__blocksync_fast_cache": str(self.cache),
             "__blocksync_fast_path": f"{self.installed.parent}:/usr/bin:/bin",
-            "__blocksync_fast_apt_keys": str(self.folder / "keys"),
-            "__blocksync_fast_apt_source": str(self.folder / "apt.sources"),
+            "__blocksync_fast_apt_keys": str(self.directory / "keys"),
+            "__blocksync_fast_apt_source": str(self.directory / "apt.sources"),
         }
         return apply_role("blocksync_fast", "blocksync_fast_info", check=check, local=True, **{**places, **variables})
 
@@ -121,7 +121,7 @@ def test_wrong_version_installs_nothing(host: Host) -> None:
 
 @pytest.mark.full
 def test_program_that_does_not_start_is_not_installed(host: Host) -> None:
-    broken = host.folder / "broken"
+    broken = host.directory / "broken"
     broken.write_bytes(b"\x7fELF of another machine")
     run = host.apply(**from_url(broken))
     assert run.returncode != 0
@@ -130,7 +130,7 @@ def test_program_that_does_not_start_is_not_installed(host: Host) -> None:
 
 @pytest.mark.full
 def test_program_that_does_not_copy_is_found_out(host: Host) -> None:
-    idle = host.folder / "idle"
+    idle = host.directory / "idle"
     idle.write_text("#!/bin/sh\necho blocksync-fast version 1.07, does nothing\n")
     run = host.apply(blocksync_fast_source=str(idle))
     assert run.returncode != 0

@@ -31,8 +31,8 @@ SIZES = (8 * MIB // SECTOR, 32 * MIB // SECTOR)
 class Scene:
     """A source whose second partition has a file system, and a target; what is made is undone at the end."""
 
-    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
-        self.folder, self.cleanup = folder, cleanup
+    def __init__(self, directory: Path, cleanup: ExitStack) -> None:
+        self.directory, self.cleanup = directory, cleanup
         names = (uuid.uuid4().hex[:8] for _turn in range(2))
         self.source, self.target = (cleanup.enter_context(PartitionedDisk(name, SIZES)) for name in names)
         run("mkfs.ext4", "-q", self.source.partition(2))
@@ -48,8 +48,8 @@ class Scene:
         return device
 
     def mount(self, device: str | Path, name: str, *options: str) -> Path:
-        """Mount a device, or a folder with --bind, on a new folder."""
-        mountpoint = self.folder / name
+        """Mount a device, or a directory with --bind, on a new directory."""
+        mountpoint = self.directory / name
         mountpoint.mkdir()
         run("mount", *options, str(device), str(mountpoint))
         self.cleanup.callback(run, "umount", str(mountpoint))
@@ -57,7 +57,7 @@ class Scene:
 
     def overlay(self, on: Path, name: str = "overlay") -> Path:
         """An overlay whose upper layer lies on ``on``, through a symbolic link."""
-        link = self.folder / ("link to " + name)
+        link = self.directory / ("link to " + name)
         link.symlink_to(on)
         for layer in ("lower", "upper,1", "work"):
             (on / layer).mkdir()
@@ -188,7 +188,7 @@ def test_a_sibling_partition_is_not_touched(scene: Scene) -> None:
 
 
 def symbolic_link(scene: Scene, image: Path) -> Path:
-    link = scene.folder / "link"
+    link = scene.directory / "link"
     link.symlink_to(image)
     return link
 
@@ -224,11 +224,11 @@ def test_an_attached_image_is_known_by_any_path(scene: Scene, path: Callable[[Sc
     scene.attach(image)
     other = path(scene, image)
     assert "target_attached" in refused_image(scene.source.partition(1), other)
-    assert "source_attached" in refused_image(other, scene.folder / "copy", create=True)
+    assert "source_attached" in refused_image(other, scene.directory / "copy", create=True)
 
 
 def test_a_path_of_a_removed_file_is_refused(scene: Scene) -> None:
-    image = scene.folder / "image"
+    image = scene.directory / "image"
     image.write_bytes(b"x")
     path = file_descriptor(scene, image)
     image.unlink()
@@ -244,7 +244,7 @@ def mounted(scene: Scene) -> Path:
 def test_an_image_on_an_overlay_over_the_source_is_refused(scene: Scene, mounted: Path) -> None:
     image = scene.overlay(mounted) / "image"
     assert "target_on_source" in refused_image(scene.source.partition(2), image, create=True)
-    assert "target_on_source" not in refused_image(scene.source.partition(2), scene.folder / "image", create=True)
+    assert "target_on_source" not in refused_image(scene.source.partition(2), scene.directory / "image", create=True)
 
 
 def test_an_overlay_over_a_protected_disk_is_refused(scene: Scene, mounted: Path) -> None:
@@ -254,7 +254,7 @@ def test_an_overlay_over_a_protected_disk_is_refused(scene: Scene, mounted: Path
 
 
 def test_a_target_disk_in_a_file_on_an_overlay_is_stacked(scene: Scene, mounted: Path) -> None:
-    with PartitionedDisk(uuid.uuid4().hex[:8], (2048, 2048), folder=scene.overlay(mounted)) as inner:
+    with PartitionedDisk(uuid.uuid4().hex[:8], (2048, 2048), directory=scene.overlay(mounted)) as inner:
         assert "stacked_disks" in {refusal.code for refusal in scene.plan(target=inner.identifier).refusals}
         assert scene.source.devno in observe().disks_under(inner.devno)
 
@@ -270,12 +270,12 @@ def test_overlays_loop_devices_and_binds_are_looked_through(scene: Scene, mounte
     partition = second_partition(scene)
     assert partition.devno in places.beneath(observe(), str(bound / "digests"))
     assert partition.devno in beneath_path(str(bound))
-    assert partition.devno not in beneath_path(str(scene.folder))
+    assert partition.devno not in beneath_path(str(scene.directory))
 
 
 def test_a_loop_device_over_a_file_without_a_path(scene: Scene, mounted: Path) -> None:
     (mounted / "file").write_bytes(bytes(MIB))
-    bound = scene.folder / "bound"
+    bound = scene.directory / "bound"
     bound.mkdir()
     run("mount", "--bind", str(mounted), str(bound))
     device = scene.attach(bound / "file")

@@ -41,7 +41,7 @@ from tests.support.live_driver import DrivenLive
 from tests.support.mixed_writer import MixedWriter
 from tests.support.mounted import MountedPair
 
-FOLDER = Path(__file__).parent
+DIR = Path(__file__).parent
 
 
 @pytest.mark.needs("tracefs")
@@ -51,24 +51,24 @@ def test_at_work(tmp_path, number):
         request = pair.request(quiesce="live", partitions=[2], hold_in="last pass")
         with DrivenLive(**request) as driven:
             driven.wait_for("holding")
-            (FOLDER / f"at-work-{os.getpid()}").write_text(f"{owner.tag()} {driven.process.pid}")
+            (DIR / f"at-work-{os.getpid()}").write_text(f"{owner.tag()} {driven.process.pid}")
             driven.wait_for("nothing that ever comes")
 """
 
 
 class Nested:
-    """A pytest session on a folder of its own, with the project's conftest.py; a context manager that kills it."""
+    """A pytest session on a directory of its own, with the project's conftest.py; a context manager that kills it."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        (folder / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
-        (folder / "pytest.ini").write_text(INI)
-        (folder / "test_nested.py").write_text(TESTS)
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={folder / 'tmp'}", *options]
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        (directory / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+        (directory / "pytest.ini").write_text(INI)
+        (directory / "test_nested.py").write_text(TESTS)
+        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={directory / 'tmp'}", *options]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        self.output = folder / "output"
+        self.output = directory / "output"
         with self.output.open("w") as output:
-            self.process = subprocess.Popen(argv, cwd=folder, env=environment, stdout=output, stderr=output)
+            self.process = subprocess.Popen(argv, cwd=directory, env=environment, stdout=output, stderr=output)
 
     def __enter__(self) -> Nested:
         return self
@@ -82,11 +82,11 @@ class Nested:
 
         def begun() -> bool:
             assert self.process.poll() is None, self.output.read_text()
-            found = list(self.folder.glob("at-work-*"))
+            found = list(self.directory.glob("at-work-*"))
             return len(found) == count and all(file.read_text() for file in found)
 
         wait_for(begun, 3 * PATIENCE)
-        told = {int(file.name.split("-")[2]): file.read_text().split() for file in self.folder.glob("at-work-*")}
+        told = {int(file.name.split("-")[2]): file.read_text().split() for file in self.directory.glob("at-work-*")}
         return {pid: (tag, int(sync)) for pid, (tag, sync) in told.items()}
 
     def end(self) -> int:
@@ -103,13 +103,13 @@ def neighbour() -> Iterator[LoopDevice]:
         assert device.file.exists()
 
 
-def left(at_work: dict[int, tuple[str, int]], folder: Path) -> list[object]:
+def left(at_work: dict[int, tuple[str, int]], directory: Path) -> list[object]:
     """What is there of those processes."""
     tags = [tag for tag, _sync in at_work.values()]
     found: list[object] = [loop for loop in leftovers.attached() if loop.owner() in tags]
     found += leftovers.images(tags.__contains__)
     found += leftovers.processes(tags.__contains__)
-    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
+    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(directory) in line]
     return found + [name for _tag, sync in at_work.values() for name in tracefs.instances(sync)]
 
 

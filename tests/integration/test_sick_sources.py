@@ -91,15 +91,15 @@ def test_checksum_errors_of_a_mounted_btrfs(disks: tuple[PartitionedDisk, Partit
     source = disks[0].partition(1)
     run("mkfs.btrfs", "-q", "-d", "single", source)
     mark = b"a block of a file that is about to be damaged".ljust(4096, b".") * 16
-    with mounted(source, tmp_path, may_lack=True) as folder:
-        (folder / "file").write_bytes(mark)
+    with mounted(source, tmp_path, may_lack=True) as directory:
+        (directory / "file").write_bytes(mark)
         os.sync()
     run("blockdev", "--flushbufs", source)
     patch(source, Path(source).read_bytes().index(mark[:4096]), b"rubbish")
-    with mounted(source, tmp_path) as folder:
+    with mounted(source, tmp_path) as directory:
         assert copy(quiesce="freeze").changed
         with pytest.raises(OSError, match="Input/output"):
-            (folder / "file").read_bytes()
+            (directory / "file").read_bytes()
         assert "the kernel has counted corruption_errs" in refused(quiesce="freeze")["source_damaged"]
 
 

@@ -103,11 +103,11 @@ for_xfs = pytest.mark.parametrize("pair", [XFS], indirect=True, ids=[""])
 @pytest.mark.parametrize("options", sets(EXT_SETS, EXT_SAMPLE))
 def test_ext(pair: Pair, options: str) -> None:
     pair.mkfs("ext4", options)
-    with mounted(pair.source, pair.folder, may_lack=True) as folder:
-        grow(folder, EXT)
-        before = digests(folder)
-        assert_same_map_page_by_page(observed(pair.disk), folder)
-        used = copy_used(observed(pair.disk), pair.target, folder)
+    with mounted(pair.source, pair.directory, may_lack=True) as directory:
+        grow(directory, EXT)
+        before = digests(directory)
+        assert_same_map_page_by_page(observed(pair.disk), directory)
+        used = copy_used(observed(pair.disk), pair.target, directory)
     assert not used.reason
     assert used.skipped > EXT // 4
     assert used.skipped + sum(span.length for span in used.ranges) == EXT + ODD * SECTOR
@@ -121,17 +121,17 @@ def test_ext(pair: Pair, options: str) -> None:
 @pytest.mark.parametrize("options", sets(XFS_SETS, XFS_SAMPLE))
 def test_xfs(pair: Pair, options: str) -> None:
     pair.mkfs("xfs", options)
-    with mounted(pair.source, pair.folder, may_lack=True) as folder:
-        grow(folder, XFS)
+    with mounted(pair.source, pair.directory, may_lack=True) as directory:
+        grow(directory, XFS)
         shared = "reflink=0" not in options
         for number in range(3):
             how = "--reflink=%s" % ("always" if shared else "never")
-            run("cp", how, str(folder / "sparse"), str(folder / str(number)))
-        before = digests(folder)
-        records = assert_same_map_page_by_page(observed(pair.disk), folder)
+            run("cp", how, str(directory / "sparse"), str(directory / str(number)))
+        before = digests(directory)
+        records = assert_same_map_page_by_page(observed(pair.disk), directory)
         overlapping = any(one.stop > after.start for one, after in pairwise(records))
         assert overlapping == (shared and "rmapbt=1" in options)
-        used = copy_used(observed(pair.disk), pair.target, folder)
+        used = copy_used(observed(pair.disk), pair.target, directory)
     assert not used.reason
     assert used.skipped > XFS // 4
     with mounted(pair.target, pair.copy, "nouuid") as copy:
@@ -143,15 +143,15 @@ def test_xfs(pair: Pair, options: str) -> None:
 def test_a_copy_that_lacks_one_used_block_is_found_out(pair: Pair, lost: str) -> None:
     """The control: without it the tests above might pass whatever is copied."""
     pair.mkfs("ext4", "-b 4096")
-    with mounted(pair.source, pair.folder) as folder:
-        grow(folder, EXT)
-        before = digests(folder)
+    with mounted(pair.source, pair.directory) as directory:
+        grow(directory, EXT)
+        before = digests(directory)
         if lost == "content":
-            extents = run("filefrag", "-b%d" % BLOCK, "-v", str(folder / "large" / "0"))
+            extents = run("filefrag", "-b%d" % BLOCK, "-v", str(directory / "large" / "0"))
             first = int(re.findall(r"^ +0: +0\.\. +\d+: +(\d+)\.\.", extents, re.MULTILINE)[0])
         else:
             first = int(re.findall(r"Inode table at (\d+)-", run("dumpe2fs", pair.source))[0])
-        copy_used(observed(pair.disk), pair.target, folder, lambda ranges: without(ranges, first * BLOCK, BLOCK))
+        copy_used(observed(pair.disk), pair.target, directory, lambda ranges: without(ranges, first * BLOCK, BLOCK))
     if lost == "inode table":
         with pytest.raises(RuntimeError, match="e2fsck"):
             check_ext(pair.target)
@@ -176,8 +176,8 @@ def test_what_lies_behind_the_file_system_is_copied(pair: Pair) -> None:
     with open(pair.source, "r+b") as file:
         file.seek(place)
         file.write(mark)
-    with mounted(pair.source, pair.folder) as folder:
-        used = copy_used(observed(pair.disk), pair.target, folder)
+    with mounted(pair.source, pair.directory) as directory:
+        used = copy_used(observed(pair.disk), pair.target, directory)
     assert used.skipped > 32 * MIB
     with open(pair.target, "rb") as file:
         file.seek(place)
@@ -190,10 +190,10 @@ def test_what_lies_behind_the_file_system_is_copied(pair: Pair) -> None:
 def test_a_file_system_that_was_made_larger(pair: Pair, options: str) -> None:
     pair.mkfs("ext4", options, "32M")
     run("resize2fs", pair.source)
-    with mounted(pair.source, pair.folder) as folder:
-        grow(folder, EXT)
-        before = digests(folder)
-        used = copy_used(observed(pair.disk), pair.target, folder)
+    with mounted(pair.source, pair.directory) as directory:
+        grow(directory, EXT)
+        before = digests(directory)
+        used = copy_used(observed(pair.disk), pair.target, directory)
     assert used.skipped > EXT // 4
     check_ext(pair.target)
     with mounted(pair.target, pair.copy, "ro,noload") as copy:
@@ -209,10 +209,10 @@ def test_an_xfs_with_its_log_elsewhere(pair: Pair) -> None:
         PartitionedDisk("1" + TARGET[1:], (80 * MIB // SECTOR,)) as log_copy,
     ):
         pair.mkfs("xfs", "-l logdev=%s" % log.partition(1))
-        with mounted(pair.source, pair.folder, "logdev=%s" % log.partition(1)) as folder:
-            grow(folder, XFS)
-            before = digests(folder)
-            used = copy_used(observed(pair.disk), pair.target, folder)
+        with mounted(pair.source, pair.directory, "logdev=%s" % log.partition(1)) as directory:
+            grow(directory, XFS)
+            before = digests(directory)
+            used = copy_used(observed(pair.disk), pair.target, directory)
         assert used.skipped > XFS // 4
         # The log itself is another partition's; a copy of it as it was after unmounting will do for the files.
         run("dd", "if=" + log.partition(1), "of=" + log_copy.partition(1), "bs=1M", "conv=fsync")
@@ -225,10 +225,10 @@ def test_an_ext4_with_its_journal_elsewhere(pair: Pair) -> None:
     with PartitionedDisk("1" + SOURCE[1:], (8 * MIB // SECTOR,)) as journal:
         run("mkfs.ext4", "-q", "-b", "4096", "-O", "journal_dev", journal.partition(1))
         pair.mkfs("ext4", "-b 4096 -J device=%s" % journal.partition(1))
-        with mounted(pair.source, pair.folder) as folder:
-            grow(folder, EXT)
-            before = digests(folder)
-            used = copy_used(observed(pair.disk), pair.target, folder)
+        with mounted(pair.source, pair.directory) as directory:
+            grow(directory, EXT)
+            before = digests(directory)
+            used = copy_used(observed(pair.disk), pair.target, directory)
         assert used.skipped > EXT // 4
         run("e2fsck", "-fn", "-j", journal.partition(1), pair.target)
         with mounted(pair.target, pair.copy, "ro,noload,journal_path=%s" % journal.partition(1)) as copy:
@@ -246,15 +246,15 @@ def told(partition: Partition) -> str:
 def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
     pair.mkfs("ext4", "")
     assert told(observed(pair.disk)) == "its file system is not mounted"
-    with mounted(pair.source, pair.folder) as folder, ExitStack() as stack:
-        (folder / "inside").mkdir()
+    with mounted(pair.source, pair.directory) as directory, ExitStack() as stack:
+        (directory / "inside").mkdir()
         assert told(observed(pair.disk)) == ""
-        run("mount", "-t", "tmpfs", "tmpfs", str(folder))
-        stack.callback(run, "umount", str(folder))
+        run("mount", "-t", "tmpfs", "tmpfs", str(directory))
+        stack.callback(run, "umount", str(directory))
         assert "cannot be reached" in told(observed(pair.disk))
         stack.close()
-        run("truncate", "-s", "4M", str(folder / "image"))
-        loop = run("losetup", "-f", "--show", str(folder / "image")).strip()
+        run("truncate", "-s", "4M", str(directory / "image"))
+        loop = run("losetup", "-f", "--show", str(directory / "image")).strip()
         stack.callback(run, "losetup", "-d", loop)
         assert [holder.kind for holder in observed(pair.disk).holders] == ["loop"]
         assert told(observed(pair.disk)) == ""
@@ -265,12 +265,12 @@ def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
         stack.close()
         bound = tmp_path / "bound"
         bound.mkdir()
-        run("mount", "--bind", str(folder / "inside"), str(bound))
-        run("umount", str(folder))
+        run("mount", "--bind", str(directory / "inside"), str(bound))
+        run("umount", str(directory))
         try:
             assert told(observed(pair.disk)) == ""
         finally:
-            run("mount", pair.source, str(folder))
+            run("mount", pair.source, str(directory))
             run("umount", str(bound))
 
 
@@ -278,5 +278,5 @@ def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
 @pytest.mark.needs("mkfs.btrfs")
 def test_a_file_system_that_does_not_tell(pair: Pair) -> None:
     run("mkfs.btrfs", "-q", pair.source)
-    with mounted(pair.source, pair.folder, may_lack=True):
+    with mounted(pair.source, pair.directory, may_lack=True):
         assert told(observed(pair.disk)) == "btrfs does not tell which blocks it uses"

@@ -119,14 +119,14 @@ def test_through_luks(pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     fill_with_rubbish(pair.target)
     with opened(pair.source, payload) as device:
         run("mkfs.ext4", "-q", device)
-        with mounted(device, pair.folder) as folder:
-            grow(folder, SIZE - payload)
-            before = digests(folder)
+        with mounted(device, pair.directory) as directory:
+            grow(directory, SIZE - payload)
+            before = digests(directory)
             partition = observed(pair.disk)
             if opened is loop_at_payload:
                 monkeypatch.setattr(filesystem, "SYSFS", str(tmp_path / "sysfs"))
                 partition = as_mapping(pair.disk, tmp_path / "sysfs", device, version)
-            used = copy_used(partition, pair.target, folder)
+            used = copy_used(partition, pair.target, directory)
     assert (used.reason, used.skipped > SIZE // 4) == ("", True)
     run("cryptsetup", "open", "--test-passphrase", "--key-file", "-", pair.target, stdin=PASSPHRASE)
     with opened(pair.target, payload) as device:

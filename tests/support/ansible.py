@@ -70,8 +70,8 @@ def run_module(
         "gather_facts": False,
         "tasks": [task],
     }
-    with tempfile.TemporaryDirectory(dir=_build_folder(), prefix="play-") as folder:
-        playbook = Path(folder, "play.yml")
+    with tempfile.TemporaryDirectory(dir=_build_dir(), prefix="play-") as directory:
+        playbook = Path(directory, "play.yml")
         playbook.write_text(json.dumps([play]), encoding="utf-8")  # JSON is YAML, and quotes what has to be quoted
         run = run_playbook(
             playbook, check=check, diff=diff, interpreter=interpreter, environment=environment, inventory=inventory
@@ -99,8 +99,8 @@ def run_playbook(
     command = [str(VENV_BIN / "ansible-playbook"), *where]
     command += ["--extra-vars", json.dumps({**forced, **(extra_vars or {})})]
     command += ["--check"] * check + ["--diff"] * diff + [*options, str(playbook)]
-    with tempfile.TemporaryDirectory(dir=_build_folder(), prefix="results-") as folder:
-        results = Path(folder, "results.jsonl")
+    with tempfile.TemporaryDirectory(dir=_build_dir(), prefix="results-") as directory:
+        results = Path(directory, "results.jsonl")
         results.touch()
         run = subprocess.run(
             command,
@@ -135,6 +135,6 @@ def _install_collection() -> None:
         collection.install()
 
 
-def _build_folder() -> Path:
+def _build_dir() -> Path:
     BUILD.mkdir(exist_ok=True)
     return BUILD

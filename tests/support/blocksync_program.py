@@ -25,8 +25,8 @@ needs_blocksync_fast = pytest.mark.skipif(not PROGRAM, reason="blocksync-fast is
 class FakeProgram:
     """A shell script in the program's place. ``body`` runs with $src and $dst, the paths that it was given."""
 
-    def __init__(self, folder: Path, body: str, version: str = "1.07") -> None:
-        self.path = folder / "blocksync-fast"
+    def __init__(self, directory: Path, body: str, version: str = "1.07") -> None:
+        self.path = directory / "blocksync-fast"
         self.path.write_text(
             '#!/bin/sh\nif [ "$1" = -V ]; then echo "blocksync-fast version %s, Copyright"; exit; fi\n'
             "src=${1#--src=} dst=${2#--dst=}\n%s\n" % (version, body)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The blksync command as a process of its own, with its folders below a test's, plainly or in a terminal."""
+"""The blksync command as a process of its own, with its directories below a test's, plainly or in a terminal."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PATIENCE = 60  # seconds
 
 
 class Command:
-    """blksync with job files in ``folder``/etc and its history in ``folder``/state (or elsewhere)."""
+    """blksync with job files in ``directory``/etc and its history in ``directory``/state (or elsewhere)."""
 
-    def __init__(self, folder: Path, state: Path | None = None) -> None:
-        self.config = folder / "etc"
-        self.state = state or folder / "state"
+    def __init__(self, directory: Path, state: Path | None = None) -> None:
+        self.config = directory / "etc"
+        self.state = state or directory / "state"
         self.config.mkdir(mode=0o755)
 
     def put_job(self, name: str, source: str, *targets: str, **more: Any) -> None:
@@ -41,8 +41,8 @@ class Command:
 
     def argv(self, *arguments: str) -> list[str]:
         """The command line of a call."""
-        folders = [f"--config-folder={self.config}", f"--state-folder={self.state}"]
-        return [sys.executable, "-c", PROGRAM, *folders, *arguments]
+        directories = [f"--config-dir={self.config}", f"--state-dir={self.state}"]
+        return [sys.executable, "-c", PROGRAM, *directories, *arguments]
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run it to its end and check its exit code."""

@@ -28,17 +28,17 @@ SIZE = 16 * MIB + 3 * 512
 
 @contextlib.contextmanager
 def on_disk() -> Iterator[Path]:
-    """A folder that is in no tmpfs: there no digest is believed."""
-    with tempfile.TemporaryDirectory(prefix="blksync-", dir="/var/tmp") as folder:
-        yield Path(folder)
+    """A directory that is in no tmpfs: there no digest is believed."""
+    with tempfile.TemporaryDirectory(prefix="blksync-", dir="/var/tmp") as directory:
+        yield Path(directory)
 
 
 class Images:
-    """Two files of SIZE random bytes, and a folder for digests. A machine without disks: files need none."""
+    """Two files of SIZE random bytes, and a directory for digests. A machine without disks: files need none."""
 
-    def __init__(self, folder: Path, target: Path | None = None) -> None:
-        self.source, self.target = folder / "source.img", target or folder / "target.img"
-        self.folder = folder / "digests"
+    def __init__(self, directory: Path, target: Path | None = None) -> None:
+        self.source, self.target = directory / "source.img", target or directory / "target.img"
+        self.directory = directory / "digests"
         self.source.write_bytes(os.urandom(SIZE))
         self.target.write_bytes(os.urandom(SIZE))
 
@@ -54,11 +54,11 @@ class Images:
     def options(self, **options: Any) -> dict[str, Any]:
         """What a sync is asked for."""
         ends = {"source": str(self.source), "target": str(self.target)}
-        return {**ends, "engine": "native", "digest_dir": str(self.folder), **options}
+        return {**ends, "engine": "native", "digest_dir": str(self.directory), **options}
 
     def digest(self) -> Path:
-        """The one digest in the folder."""
-        (path,) = self.folder.glob("*.digest")
+        """The one digest in the directory."""
+        (path,) = self.directory.glob("*.digest")
         return path
 
     def record(self) -> Path:

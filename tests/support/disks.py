@@ -37,9 +37,9 @@ def missing_for_loop_devices() -> str:
 class LoopDevice:
     """One loop device over one file; a context manager that detaches and deletes both."""
 
-    def __init__(self, size: int, folder: Path | None = None, sector: int = SECTOR, name: str = "disk") -> None:
+    def __init__(self, size: int, directory: Path | None = None, sector: int = SECTOR, name: str = "disk") -> None:
         # The name tells tests.support.leftovers whose it is.
-        fd, path = tempfile.mkstemp(prefix=owner.image_prefix(name), suffix=".img", dir=folder or MEMORY)
+        fd, path = tempfile.mkstemp(prefix=owner.image_prefix(name), suffix=".img", dir=directory or MEMORY)
         os.ftruncate(fd, size)
         os.close(fd)
         self.file = Path(path)
@@ -91,7 +91,7 @@ class PartitionedDisk(LoopDevice):
         table: str = "dos",
         gap: int = 2048,
         spare: int = 4096,
-        folder: Path | None = None,
+        directory: Path | None = None,
         types: Sequence[str] = (),
         sector: int = SECTOR,
     ) -> None:
@@ -100,7 +100,7 @@ class PartitionedDisk(LoopDevice):
         for size in sizes:
             starts.append(at)
             at += size + gap
-        super().__init__((at + spare) * SECTOR, folder, sector, name=identifier)
+        super().__init__((at + spare) * SECTOR, directory, sector, name=identifier)
         try:
             label = "0x%s" % identifier if table == "dos" else identifier
             lines = ["label: %s" % table, "label-id: %s" % label, "unit: sectors"]

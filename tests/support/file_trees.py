@@ -18,21 +18,21 @@ SMALL = 300  # files
 
 def grow(root: Path, size: int) -> None:
     """Fill about a third of ``size`` bytes, with holes of every size between what stays."""
-    folders = [root / "small", root / "small" / "deep" / "deeper", root / "large"]
-    for folder in folders:
-        folder.mkdir(parents=True)
+    directories = [root / "small", root / "small" / "deep" / "deeper", root / "large"]
+    for directory in directories:
+        directory.mkdir(parents=True)
     for number in range(SMALL):
-        folder = folders[number % 2]
-        (folder / ("file %d" % number)).write_bytes(noise(97 * number + 1, seed=number))
+        directory = directories[number % 2]
+        (directory / ("file %d" % number)).write_bytes(noise(97 * number + 1, seed=number))
     for number in range(12):
-        (folders[2] / str(number)).write_bytes(noise(size // 36, seed=number))
+        (directories[2] / str(number)).write_bytes(noise(size // 36, seed=number))
     _special_files(root)
     os.sync()  # so that the deleted ones had blocks
     for number in range(0, SMALL, 3):
-        (folders[number % 2] / ("file %d" % number)).unlink()
+        (directories[number % 2] / ("file %d" % number)).unlink()
     for number in range(1, 12, 4):
-        (folders[2] / str(number)).unlink()
-    (folders[2] / "late").write_bytes(noise(MIB, seed=77))
+        (directories[2] / str(number)).unlink()
+    (directories[2] / "late").write_bytes(noise(MIB, seed=77))
 
 
 def _special_files(root: Path) -> None:
@@ -52,7 +52,7 @@ def _special_files(root: Path) -> None:
 
 
 def digests(root: Path) -> dict[str, str]:
-    """A hash of everything in a folder: names, content, links and extended attributes."""
+    """A hash of everything in a directory: names, content, links and extended attributes."""
     found = {}
     for path in sorted(root.rglob("*")):
         content = os.fsencode(os.readlink(path)) if path.is_symlink() else b""

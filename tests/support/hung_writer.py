@@ -35,10 +35,10 @@ def possible() -> bool:
 
 
 class HungWriter:
-    """Sits inside write() to a file below ``folder`` until end(). A context manager."""
+    """Sits inside write() to a file below ``directory`` until end(). A context manager."""
 
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(folder / "hung")])
+    def __init__(self, directory: Path) -> None:
+        self._process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(directory / "hung")])
         wait_for(lambda: self._state().startswith(WRITE), state=self._state)
 
     def _state(self) -> str:

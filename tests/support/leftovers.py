@@ -64,9 +64,9 @@ class Loop:
         """The device and its partitions, as device number and path."""
         block = Path("/sys/class/block", os.path.basename(self.path))
         found = {}
-        for folder in (*(file.parent for file in block.glob("*/partition")), block):
-            major, minor = map(int, (folder / "dev").read_text().split(":"))
-            found[os.makedev(major, minor)] = "/dev/" + folder.name
+        for directory in (*(file.parent for file in block.glob("*/partition")), block):
+            major, minor = map(int, (directory / "dev").read_text().split(":"))
+            found[os.makedev(major, minor)] = "/dev/" + directory.name
         return found
 
     def is_above(self, devices: dict[int, str]) -> bool:
@@ -181,8 +181,8 @@ def _thaw_everywhere(loop: Loop) -> None:
         if mountpoint:
             thaw(Path(mountpoint))
             continue
-        with tempfile.TemporaryDirectory(prefix="blksync-thaw-") as folder:
-            _run("unshare", "--mount", "sh", "-c", THAW, "sh", node, folder)
+        with tempfile.TemporaryDirectory(prefix="blksync-thaw-") as directory:
+            _run("unshare", "--mount", "sh", "-c", THAW, "sh", node, directory)
 
 
 def _mountpoint(number: int) -> str:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process that writes to a file system in every way there is, at random, until it is killed.
 
-    python -m tests.support.mixed_writer FOLDER SEED BYTES_PER_SECOND
+    python -m tests.support.mixed_writer DIR SEED BYTES_PER_SECOND
 
 It needs some 16 MiB. What the file system refuses, such as trimming, it leaves out.
 """
@@ -39,16 +39,16 @@ LIBC.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_
 class MixedLoad:
     """The ways to write; each returns the bytes that count for the rate."""
 
-    def __init__(self, folder: str, seed: int) -> None:
+    def __init__(self, directory: str, seed: int) -> None:
         self._random = random.Random(seed)
-        self._folder = folder
+        self._dir = directory
         self._large = os.open(self._path("large"), os.O_RDWR | os.O_CREAT)
         os.ftruncate(self._large, LARGE)
         self._direct = os.open(self._path("direct"), os.O_RDWR | os.O_CREAT | os.O_DIRECT)
         os.ftruncate(self._direct, LARGE)
         self._mapped = mmap.mmap(self._large, LARGE)
         self._aligned = mmap.mmap(-1, 16 * PAGE)
-        self._root = os.open(folder, os.O_RDONLY)
+        self._root = os.open(directory, os.O_RDONLY)
         self.ways: dict[Callable[[], int], int] = {
             self.buffered: 30,
             self.direct: 20,
@@ -133,13 +133,13 @@ class MixedLoad:
         return self._path("small-%d" % self._random.randrange(SMALL_FILES))
 
     def _path(self, name: str) -> str:
-        return os.path.join(self._folder, name)
+        return os.path.join(self._dir, name)
 
 
-def main(folder: str, seed: int, rate: float) -> None:
+def main(directory: str, seed: int, rate: float) -> None:
     """Write until killed, no more than ``rate`` bytes a second; a line on standard output says that it has begun."""
     end_with_parent()
-    load = MixedLoad(folder, seed)
+    load = MixedLoad(directory, seed)
     begun, done = time.monotonic(), 0
     for turn in range(sys.maxsize):
         done += load.once()
@@ -153,8 +153,8 @@ def main(folder: str, seed: int, rate: float) -> None:
 class MixedWriter:
     """The test's side; a context manager that ends the process. ``rate`` is in bytes a second."""
 
-    def __init__(self, folder: Path, seed: int, rate: float) -> None:
-        argv = [sys.executable, "-m", "tests.support.mixed_writer", str(folder), str(seed), str(rate)]
+    def __init__(self, directory: Path, seed: int, rate: float) -> None:
+        argv = [sys.executable, "-m", "tests.support.mixed_writer", str(directory), str(seed), str(rate)]
         self.process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self) -> Self:

@@ -29,7 +29,7 @@ SIZES = (8 * MIB // SECTOR, 32 * MIB // SECTOR)
 
 
 class MountedPair:
-    """The two disks; partitions 1 (ext2) and 2 (ext4) of the source are mounted below ``folder``.
+    """The two disks; partitions 1 (ext2) and 2 (ext4) of the source are mounted below ``directory``.
 
     ``make_root`` is the command that makes the second's file system, ``options`` are those it is mounted with.
 
@@ -38,15 +38,15 @@ class MountedPair:
 
     def __init__(
         self,
-        folder: Path,
+        directory: Path,
         sizes: tuple[int, ...] = SIZES,
         make_root: tuple[str, ...] = ("mkfs.ext4", "-q"),
         options: str = "defaults",
     ) -> None:
-        self.boot, self.root, self.copy = (folder / name for name in ("boot", "root", "copy"))
+        self.boot, self.root, self.copy = (directory / name for name in ("boot", "root", "copy"))
         for mountpoint in (self.boot, self.root, self.copy):
             mountpoint.mkdir()
-        self.folder = folder
+        self.directory = directory
         with contextlib.ExitStack() as stack:
             unique = "%07x" % os.getpid()  # other disks of the machine may be there for other tests
             self.source = stack.enter_context(PartitionedDisk("a" + unique, sizes))
@@ -72,7 +72,7 @@ class MountedPair:
         return {**disks, "engine": "native", "quiesce": "freeze", "unfreezable": UNFREEZABLE, **options}
 
     def mounts(self) -> list[tuple[object, ...]]:
-        """What mountinfo says of everything below the folder, but for the numbers that the kernel gives anew."""
+        """What mountinfo says of everything below the directory, but for the numbers that the kernel gives anew."""
         return sorted(comparable(mount) for mount in self._mounted())
 
     def frozen(self) -> list[Path]:
@@ -101,7 +101,7 @@ class MountedPair:
 
     def _mounted(self) -> list[Mount]:
         mounts = parse_mountinfo(os.fsdecode(Path("/proc/self/mountinfo").read_bytes()))
-        return [mount for mount in mounts if mount.mountpoint.startswith(str(self.folder))]
+        return [mount for mount in mounts if mount.mountpoint.startswith(str(self.directory))]
 
     def _release(self) -> None:
         """Whoever was killed just now may still hold a mount, or freeze and thaw it, for a moment."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mounts and state folders that belong to one test process and its children, whoever else tests on this machine.
+"""Mounts and state directories that belong to one test process and its children, whoever else tests on this machine.
 
 Every sync puts back what a killed one left, as the state files in /run/blksync say: without this a sync in another
 process would undo what a test is about to look at, and a process with a copy of all mounts would keep devices busy.
@@ -13,7 +13,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from blksync.paths import RUN_FOLDER, STATE_FOLDER
+from blksync.paths import RUN_DIR, STATE_DIR
 from blksync.system import libc
 
 CLONE_NEWNS = 0x20000  # linux/sched.h; os.unshare() came with Python 3.12
@@ -23,10 +23,10 @@ MS_REC = 0x4000  # linux/mount.h
 def take() -> None:
     """Move the calling thread, and all that it starts from now on, into a mount namespace of its own. Needs root."""
     unshare()
-    for folder in (RUN_FOLDER, STATE_FOLDER):
-        Path(folder).mkdir(mode=0o700, exist_ok=True)
-        libc.mount("blksync-tests", folder, "tmpfs", 0, "mode=700")
-    assert os.listdir(RUN_FOLDER) == []
+    for directory in (RUN_DIR, STATE_DIR):
+        Path(directory).mkdir(mode=0o700, exist_ok=True)
+        libc.mount("blksync-tests", directory, "tmpfs", 0, "mode=700")
+    assert os.listdir(RUN_DIR) == []
 
 
 def unshare() -> None:

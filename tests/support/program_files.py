@@ -73,7 +73,7 @@ def algorithms() -> list[str]:
     return re.findall(r"^  (\w+) - ", listed, re.MULTILINE)
 
 
-def record(folder: Path) -> None:
+def record(directory: Path) -> None:
     """One digest of each algorithm as a table, and as files some digests and deltas of one content."""
     table = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -86,12 +86,12 @@ def record(folder: Path) -> None:
             data = digest.read_bytes()
             table[name] = {"number": int.from_bytes(data[56:64], "little"), "checksums": data[512:].hex()}
             if name in ("XXH128", "CRC32", "SHA256"):
-                (folder / f"{name}.digest").write_bytes(data)
-        (folder / "all.delta").unlink(missing_ok=True)
-        (folder / "changes.delta").unlink(missing_ok=True)
-        make_delta(old, Path(scratch, "fresh"), folder / "all.delta")
-        make_delta(new, Path(scratch, "SHA256"), folder / "changes.delta")
-    (folder / "checksums.json").write_text(json.dumps(table, indent=1) + "\n")
+                (directory / f"{name}.digest").write_bytes(data)
+        (directory / "all.delta").unlink(missing_ok=True)
+        (directory / "changes.delta").unlink(missing_ok=True)
+        make_delta(old, Path(scratch, "fresh"), directory / "all.delta")
+        make_delta(new, Path(scratch, "SHA256"), directory / "changes.delta")
+    (directory / "checksums.json").write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":

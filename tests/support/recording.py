@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Machines in a folder: what discovery reads from a system, recorded once and answered from again and again.
+"""Machines in a directory: what discovery reads from a system, recorded once and answered from again and again.
 
-python -m tests.support.recording FOLDER    records this machine; tests/unit/discovery/machines/README.md has the format
+python -m tests.support.recording DIR    records this machine; tests/unit/discovery/machines/README.md has the format
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ BOOT_CODE = 440
 
 
 class RecordedSystem(System):
-    """Answers from a folder; what is not in there does not exist, as on a machine."""
+    """Answers from a directory; what is not in there does not exist, as on a machine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.sysfs = _parser()
         self.sysfs.read_string(self._file("sysfs.ini"))
         self.devices = dict(line.rsplit(" ", 1) for line in self._file("links.txt").splitlines())
 
     def text(self, path: str) -> str | None:
         if path in PROC_FILES:
-            file = self.folder / PROC_FILES[path]
+            file = self.directory / PROC_FILES[path]
             return file.read_text(encoding="utf-8").rstrip("\n") if file.exists() else None
         section, key = _place(path)
         value = self.sysfs.get(section, key, fallback=None)
         return None if value is None else _unescape(value)
 
-    def names(self, folder: str) -> list[str]:
-        section, key = _place(folder)
+    def names(self, directory: str) -> list[str]:
+        section, key = _place(directory)
         listed = self.sysfs.get(section, key + "/", fallback=None)
         if listed is not None:
             return listed.split()
-        below = (name[len(folder) + 1 :] for name in self.sysfs.sections() if name.startswith(folder + "/"))
+        below = (name[len(directory) + 1 :] for name in self.sysfs.sections() if name.startswith(directory + "/"))
         return sorted({name.split("/")[0] for name in below})
 
     def realpath(self, path: str) -> str:
@@ -84,30 +84,30 @@ class RecordedSystem(System):
         return None
 
     def _file(self, name: str) -> str:
-        file = self.folder / name
+        file = self.directory / name
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 class Recorder(System):
     """The running machine; everything that is asked of it is written down."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.sysfs = _parser()
-        folder.mkdir(parents=True)
+        directory.mkdir(parents=True)
 
     def text(self, path: str) -> str | None:
         value = super().text(path)
         if path in PROC_FILES and value is not None:
-            (self.folder / PROC_FILES[path]).write_text(value + "\n", encoding="utf-8")
+            (self.directory / PROC_FILES[path]).write_text(value + "\n", encoding="utf-8")
         elif value is not None:
             self._note(path, _escape(value))
         return value
 
-    def names(self, folder: str) -> list[str]:
-        found = super().names(folder)
-        if found and folder.startswith("/sys/") and folder != BLOCK:
-            self._note(folder + "/", " ".join(found))
+    def names(self, directory: str) -> list[str]:
+        found = super().names(directory)
+        if found and directory.startswith("/sys/") and directory != BLOCK:
+            self._note(directory + "/", " ".join(found))
         return found
 
     def realpath(self, path: str) -> str:
@@ -118,19 +118,19 @@ class Recorder(System):
     def backing(self, path: str, devno: str) -> Backing | None:
         backing = super().backing(path, devno)
         if backing:
-            with open(self.folder / "loops.txt", "a", encoding="utf-8") as file:
+            with open(self.directory / "loops.txt", "a", encoding="utf-8") as file:
                 print(path, backing.device, backing.inode, backing.devno, file=file)
         return backing
 
     def links(self) -> dict[str, str]:
         found = super().links()
-        (self.folder / "links.txt").write_text("".join("%s %s\n" % pair for pair in found.items()), encoding="utf-8")
+        (self.directory / "links.txt").write_text("".join("%s %s\n" % pair for pair in found.items()), encoding="utf-8")
         return found
 
     def run(self, *argv: str) -> str | None:
         output = super().run(*argv)
         if output is not None:
-            with open(self.folder / PROGRAMS[argv[0]], "a", encoding="utf-8") as file:
+            with open(self.directory / PROGRAMS[argv[0]], "a", encoding="utf-8") as file:
                 file.write(output + "\n")  # blkid is run for each partition
         return output
 
@@ -139,13 +139,13 @@ class Recorder(System):
         if content is not None:
             kept = content if offset else bytes(BOOT_CODE) + content[BOOT_CODE:]
             runs = ("%d:%s" % (match.start(), match.group().hex()) for match in re.finditer(rb"[^\0]+", kept))
-            with open(self.folder / "sectors.txt", "a", encoding="utf-8") as file:
+            with open(self.directory / "sectors.txt", "a", encoding="utf-8") as file:
                 print(path, offset, length, *runs, file=file)
         return content
 
     def save(self) -> None:
         """Write what was read from sysfs."""
-        with open(self.folder / "sysfs.ini", "w", encoding="utf-8") as file:
+        with open(self.directory / "sysfs.ini", "w", encoding="utf-8") as file:
             self.sysfs.write(file)
 
     def _note(self, path: str, value: str) -> None:
@@ -155,9 +155,9 @@ class Recorder(System):
         self.sysfs.set(section, key, value)
 
 
-def record(folder: Path) -> None:
-    """Record this machine into a new folder."""
-    recorder = Recorder(folder)
+def record(directory: Path) -> None:
+    """Record this machine into a new directory."""
+    recorder = Recorder(directory)
     observe(recorder)
     recorder.save()
 
@@ -169,7 +169,7 @@ def _parser() -> configparser.RawConfigParser:
 
 
 def _place(path: str) -> tuple[str, str]:
-    """Section and key of a path: a block device's folder and what is below it, else the folder and the name."""
+    """Section and key of a path: a block device's directory and what is below it, else the directory and the name."""
     parts = path.split("/")
     depth = 5 if path.startswith(BLOCK + "/") else len(parts) - (2 if path.endswith("/") else 1)
     return "/".join(parts[:depth]), "/".join(parts[depth:])

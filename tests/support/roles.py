@@ -15,8 +15,8 @@ from tests.support.ansible import NAMESPACE, PlaybookRun, run_playbook
 from tests.tooling.paths import BUILD
 
 
-def ephemeral_folder() -> Path:
-    """Return the folder where Molecule keeps what belongs to the scenario that runs."""
+def ephemeral_dir() -> Path:
+    """Return the directory where Molecule keeps what belongs to the scenario that runs."""
     return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 
 
@@ -29,10 +29,10 @@ def apply_role(role: str, tell: str = "", *, check: bool = False, local: bool = 
         "roles": [f"{NAMESPACE}.{role}"],
         "post_tasks": [{"name": "Tell", "ansible.builtin.debug": {"msg": "{{ %s }}" % tell}}] if tell else [],
     }
-    with tempfile.TemporaryDirectory(dir=BUILD, prefix="role-") as folder:
-        playbook = Path(folder, "play.yml")
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="role-") as directory:
+        playbook = Path(directory, "play.yml")
         playbook.write_text(json.dumps([play]))
-        inventory = None if local else ephemeral_folder() / "inventory.yml"
+        inventory = None if local else ephemeral_dir() / "inventory.yml"
         environment = {"ANSIBLE_PIPELINING": "true"}
         return run_playbook(playbook, variables, check=check, inventory=inventory, environment=environment)
 

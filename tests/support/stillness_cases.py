@@ -104,8 +104,8 @@ def held(pair: MountedPair, case: Case, options: str) -> Iterator[None]:
             run("mount", "-o", "remount,ro", str(pair.root))
             stack.callback(run, "mount", "-o", "remount,rw", str(pair.root))
         if case.load:
-            folder = pair.root if case.loaded == "root" else pair.folder / "neighbour"
-            stack.enter_context(MixedWriter(folder, random.Random(case.name).getrandbits(30), case.load))
+            directory = pair.root if case.loaded == "root" else pair.directory / "neighbour"
+            stack.enter_context(MixedWriter(directory, random.Random(case.name).getrandbits(30), case.load))
         yield
 
 
@@ -216,11 +216,11 @@ def discard(path: str, place: int, length: int) -> None:
         os.close(fd)
 
 
-def remount_and_write(folder: Path) -> None:
+def remount_and_write(directory: Path) -> None:
     """As some package managers do; it is read-only again when the copy ends."""
-    run("mount", "-o", "remount,rw", str(folder))
-    (folder / "upgraded").write_bytes(os.urandom(MIB))
-    run("mount", "-o", "remount,ro", str(folder))
+    run("mount", "-o", "remount,rw", str(directory))
+    (directory / "upgraded").write_bytes(os.urandom(MIB))
+    run("mount", "-o", "remount,ro", str(directory))
 
 
 def start_of(partition: str) -> int:

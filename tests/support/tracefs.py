@@ -12,7 +12,7 @@ from blksync.live.trace import EVENT
 from blksync.system import libc
 from blksync.system.mountinfo import read_mounts
 
-FOLDER = Path("/sys/kernel/tracing")
+DIR = Path("/sys/kernel/tracing")
 
 
 def missing() -> str:
@@ -26,10 +26,10 @@ def mount() -> str:
     """Mount it for this process and its children, if it is not mounted. Returns why that is not possible, or ""."""
     if not is_mounted():
         try:
-            libc.mount("nodev", str(FOLDER), "tracefs", 0, "")
+            libc.mount("nodev", str(DIR), "tracefs", 0, "")
         except OSError as error:
             return "tracefs cannot be mounted (%s)" % error
-    return "" if (FOLDER / EVENT).is_dir() else "the kernel has no event block_bio_queue"
+    return "" if (DIR / EVENT).is_dir() else "the kernel has no event block_bio_queue"
 
 
 def unmount() -> None:
@@ -46,10 +46,10 @@ def is_mounted() -> bool:
 
 def instances(of: int) -> list[str]:
     """The traces of the sync with that process number."""
-    return [name for name in os.listdir(FOLDER / "instances") if name.startswith("blksync.%d." % of)]
+    return [name for name in os.listdir(DIR / "instances") if name.startswith("blksync.%d." % of)]
 
 
 def leftovers() -> list[str]:
     """The traces of syncs that are dead; others may be at work on this machine."""
-    names = [name for name in os.listdir(FOLDER / "instances") if name.startswith("blksync.")]
+    names = [name for name in os.listdir(DIR / "instances") if name.startswith("blksync.")]
     return [name for name in names if not os.path.exists("/proc/" + name.split(".")[1])]

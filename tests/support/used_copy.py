@@ -36,10 +36,10 @@ Change = Callable[[tuple[Range, ...]], Sequence[Range]]
 class Pair:
     """Two disks with one partition of the same size each."""
 
-    def __init__(self, source: PartitionedDisk, target: PartitionedDisk, folder: Path) -> None:
+    def __init__(self, source: PartitionedDisk, target: PartitionedDisk, directory: Path) -> None:
         self.source, self.target = source.partition(1), target.partition(1)
         self.disk = source
-        self.folder, self.copy = folder / "source", folder / "copy"
+        self.directory, self.copy = directory / "source", directory / "copy"
 
     def mkfs(self, kind: str, options: str, *more: str) -> None:
         """Make the source's file system, and the target rubbish; skip the test where mkfs does not know the options."""
@@ -59,19 +59,19 @@ def observed(disk: PartitionedDisk, number: int = 1) -> Partition:
 
 
 @contextmanager
-def mounted(device: str, folder: Path, options: str = "defaults", may_lack: bool = False) -> Iterator[Path]:
+def mounted(device: str, directory: Path, options: str = "defaults", may_lack: bool = False) -> Iterator[Path]:
     """Mount it there. ``may_lack``: skip the test where this kernel does not know what the file system needs."""
-    folder.mkdir(exist_ok=True)
-    done = subprocess.run(["mount", "-o", options, device, str(folder)], capture_output=True, text=True, check=False)
+    directory.mkdir(exist_ok=True)
+    done = subprocess.run(["mount", "-o", options, device, str(directory)], capture_output=True, text=True, check=False)
     if done.returncode and may_lack:
         pytest.skip("this kernel does not mount it: %s" % done.stderr.strip().splitlines()[0])
     assert not done.returncode, done.stderr
     try:
-        yield folder
+        yield directory
     finally:
-        thaw(folder)
+        thaw(directory)
         # The guardian of a sync ends by itself, perhaps a moment after it.
-        wait_for(lambda: not subprocess.run(["umount", str(folder)], capture_output=True, check=False).returncode)
+        wait_for(lambda: not subprocess.run(["umount", str(directory)], capture_output=True, check=False).returncode)
 
 
 def fill_with_rubbish(path: str) -> None:
@@ -86,30 +86,30 @@ def fill_with_rubbish(path: str) -> None:
     run("blockdev", "--flushbufs", path)
 
 
-def copy_used(partition: Partition, target: str, folder: Path, change: Change = list) -> UsedBlocks:
+def copy_used(partition: Partition, target: str, directory: Path, change: Change = list) -> UsedBlocks:
     """Sync, freeze, copy what the map says, thaw. ``change`` may leave some of the ranges out."""
     with UsedMap(partition) as used_map:
         os.sync()
-        freeze(folder)
+        freeze(directory)
         try:
             used = used_map.read(BLOCK)
             with open_source(partition.path) as source, claim_target(target) as device:
                 source.drop_cache()
                 NativeEngine().copy(source, device, change(used.ranges), Monitor())
         finally:
-            thaw(folder)
+            thaw(directory)
     run("blockdev", "--flushbufs", target)
     return used
 
 
-def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[range]:
+def assert_same_map_page_by_page(partition: Partition, directory: Path) -> list[range]:
     """Fail unless the kernel tells of the same free extents however many records it is asked for at a time.
 
     Returns the bytes that each record speaks of.
     """
-    fd = os.open(folder, os.O_RDONLY)
+    fd = os.open(directory, os.O_RDONLY)
     os.sync()
-    freeze(folder)
+    freeze(directory)
     try:
 
         def ask(buffer: bytearray) -> None:
@@ -119,7 +119,7 @@ def assert_same_map_page_by_page(partition: Partition, folder: Path) -> list[ran
         maps = [getfsmap.parse_free(getfsmap.pages(ask, count), device, partition.size, 0) for count in (8192, 1, 2, 7)]
         records = [struct.unpack("=8xQ16xQ24x", page) for page in getfsmap.pages(ask, 1)]
     finally:
-        thaw(folder)
+        thaw(directory)
         os.close(fd)
     assert all(found == maps[0] for found in maps[1:])
     return [range(start, start + length) for start, length in records]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process that writes files and fsyncs each, all the time, and says which are safe.
 
-python -m tests.support.writer FOLDER
+python -m tests.support.writer DIR
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def content_of(number: int) -> bytes:
     return hashlib.sha256(b"%d" % number).digest() * (1 + number * 37 % 400)
 
 
-def main(folder: str) -> None:
-    """Write until killed; a number on standard output is a file that was fsynced together with its folder."""
+def main(directory: str) -> None:
+    """Write until killed; a number on standard output is a file that was fsynced together with its directory."""
     end_with_parent()
-    directory = os.open(folder, os.O_RDONLY)
+    directory = os.open(directory, os.O_RDONLY)
     for number in itertools.count():
-        fd = os.open(os.path.join(folder, "file-%d" % number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        fd = os.open(os.path.join(directory, "file-%d" % number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.write(fd, content_of(number))
         os.fsync(fd)
         os.close(fd)
@@ -39,16 +39,16 @@ def main(folder: str) -> None:
         print(number, flush=True)
         if number >= KEEP:
             # Append to what nobody checks, so that the file system does not fill.
-            with open(os.path.join(folder, "churn"), "w", encoding="ascii") as churn:
+            with open(os.path.join(directory, "churn"), "w", encoding="ascii") as churn:
                 churn.write("x" * (number * 4096 % 1_000_000))
-            os.unlink(os.path.join(folder, "file-%d" % number))
+            os.unlink(os.path.join(directory, "file-%d" % number))
 
 
 class Writer:
     """The test's side; a context manager that ends the process."""
 
-    def __init__(self, folder: Path) -> None:
-        argv = [sys.executable, "-m", "tests.support.writer", str(folder)]
+    def __init__(self, directory: Path) -> None:
+        argv = [sys.executable, "-m", "tests.support.writer", str(directory)]
         self._process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         self._safe: list[int] = []
 

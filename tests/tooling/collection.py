@@ -49,14 +49,14 @@ def copy_sources(tree: Path) -> None:
         if not _same(source, copy):
             copy.unlink(missing_ok=True)
             shutil.copy2(source, copy, follow_symlinks=False)
-    for folder, _folders, names in os.walk(tree, topdown=False):
-        if any(Path(folder).is_relative_to(tree / name) for name in NOT_COPIED):
+    for directory, _dirs, names in os.walk(tree, topdown=False):
+        if any(Path(directory).is_relative_to(tree / name) for name in NOT_COPIED):
             continue
         for name in names:
-            if Path(folder, name) not in keep:
-                Path(folder, name).unlink()
-        if not os.listdir(folder):
-            os.rmdir(folder)
+            if Path(directory, name) not in keep:
+                Path(directory, name).unlink()
+        if not os.listdir(directory):
+            os.rmdir(directory)
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -23,7 +23,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=BUILD, prefix="import-") as scratch:
         with locked():
             tarball = build(Path(scratch))
-        # The importer leaves its findings in the folder where it is started.
+        # The importer leaves its findings in the directory where it is started.
         command = [sys.executable, "-m", "galaxy_importer.main", tarball.name]
         return subprocess.run(command, cwd=scratch, env=environment, check=False).returncode
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every Molecule scenario of extensions/molecule (or those named as arguments), each as one test.
 
-A folder there is a scenario when it has a molecule.yml. One that needs something of the machine has an executable
+A directory there is a scenario when it has a molecule.yml. One that needs something of the machine has an executable
 "unavailable" beside that file: where the scenario cannot run, it prints the reason and succeeds.
 """
 
@@ -21,14 +21,18 @@ from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, write_junit
 SCENARIOS = ROOT / "extensions" / "molecule"
 
 
-def run_scenario(folder: Path) -> Case:
+def run_scenario(directory: Path) -> Case:
     """Run one scenario through its whole test sequence."""
-    reason = find_obstacle(folder / "unavailable")
+    reason = find_obstacle(directory / "unavailable")
     if reason:
-        return Case(folder.name, SKIPPED, reason)
+        return Case(directory.name, SKIPPED, reason)
     # Molecule finds its scenarios below extensions/ only when it starts in the collection's root.
-    run = subprocess.run(["molecule", "test", "--scenario-name", folder.name], cwd=ROOT, check=False)
-    return Case(folder.name, FAILED, f"exit status {run.returncode}") if run.returncode else Case(folder.name, PASSED)
+    run = subprocess.run(["molecule", "test", "--scenario-name", directory.name], cwd=ROOT, check=False)
+    return (
+        Case(directory.name, FAILED, f"exit status {run.returncode}")
+        if run.returncode
+        else Case(directory.name, PASSED)
+    )
 
 
 def find_obstacle(check: Path) -> str:
@@ -41,12 +45,14 @@ def find_obstacle(check: Path) -> str:
 
 def main(names: list[str]) -> int:
     """Run the scenarios and return the exit status."""
-    folders = [SCENARIOS / name for name in names] or sorted(file.parent for file in SCENARIOS.glob("*/molecule.yml"))
+    directories = [SCENARIOS / name for name in names] or sorted(
+        file.parent for file in SCENARIOS.glob("*/molecule.yml")
+    )
     cases = []
-    for folder in folders:
+    for directory in directories:
         started = time.monotonic()
-        cases.append(run_scenario(folder))
-        print(f"molecule {folder.name}: {cases[-1].outcome} in {time.monotonic() - started:.1f} s", flush=True)
+        cases.append(run_scenario(directory))
+        print(f"molecule {directory.name}: {cases[-1].outcome} in {time.monotonic() - started:.1f} s", flush=True)
     write_junit(RESULTS / "molecule.xml", "molecule", cases)
     return any(case.outcome == FAILED for case in cases)
 

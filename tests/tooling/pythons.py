@@ -15,14 +15,14 @@ MANAGED_HOST_VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
 
 def search_path() -> str:
     """Return PATH with pyenv's interpreters before its shims, which fail for versions that are not selected."""
-    return os.pathsep.join([*_pyenv_folders(), os.environ.get("PATH", os.defpath)])
+    return os.pathsep.join([*_pyenv_dirs(), os.environ.get("PATH", os.defpath)])
 
 
-def _pyenv_folders() -> list[str]:
+def _pyenv_dirs() -> list[str]:
     if not shutil.which("pyenv"):
         return []
     root = subprocess.run(["pyenv", "root"], capture_output=True, text=True, check=False).stdout.strip()
-    return [str(folder) for folder in sorted(Path(root).glob("versions/*/bin"))] if root else []
+    return [str(directory) for directory in sorted(Path(root).glob("versions/*/bin"))] if root else []
 
 
 def find_pythons() -> dict[str, str]:

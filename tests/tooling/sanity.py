@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every test of ansible-test sanity that runs on this machine, with every supported Python found here.
 
-ansible-test wants the collection below a folder ansible_collections, so it looks at the copy in SANITY_TREE. It keeps
-virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here it
-gets a home directory in build/, and in its cache the same version of pip from the package index, so that one source of
-packages is enough.
+ansible-test wants the collection below a directory ansible_collections, so it looks at the copy in SANITY_TREE. It
+keeps virtual environments in the home directory and fills them with a pip that it fetches from a host of its own; here
+it gets a home directory in build/, and in its cache the same version of pip from the package index, so that one source
+of packages is enough.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ def tool(name: str, *command: str) -> Stage:
     return Stage(name, (PYTHON, "-m", *command))
 
 
-def tests(name: str, folder: str, *options: str) -> Stage:
-    """A stage that runs pytest on a folder."""
+def tests(name: str, directory: str, *options: str) -> Stage:
+    """A stage that runs pytest on a directory."""
     results = f"--junitxml=build/results/{name}.xml"
-    return Stage(name, (PYTHON, "-m", "pytest", folder, results, *options))
+    return Stage(name, (PYTHON, "-m", "pytest", directory, results, *options))
 
 
 def mypy(name: str, version: str, *options: str) -> Stage:
@@ -54,7 +54,7 @@ CHECK_CODE = (
     mypy("mypy-core", "3.8", CORE),
     mypy("mypy-modules", "3.8", *SILENT, f"--package={PLUGINS}.modules", f"--module={ADAPTER}"),
     mypy("mypy-tests", "3.11", *SILENT, "tests", "examples/demo", "noxfile.py"),
-    # Without a cache, which would be a folder in the clone.
+    # Without a cache, which would be a directory in the clone.
     Stage("import-linter", ("env", "PYTHONPATH=plugins/module_utils", "lint-imports", "--no-cache", "--no-logo")),
     tool("architecture", "tests.tooling.architecture", "--check"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
@@ -69,7 +69,7 @@ CHECK_COLLECTION = (
     Stage("antsibull-changelog", ("antsibull-changelog", "lint")),
 )
 
-# Each process has mounts and state folders of its own (tests/support/own_mounts.py). The tests of one file of
+# Each process has mounts and state directories of its own (tests/support/own_mounts.py). The tests of one file of
 # integration share disks that take long to make; those of faults make their own or leave them as they were.
 UNIT = ("tests/unit", "--numprocesses=2")
 INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")

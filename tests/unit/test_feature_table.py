@@ -16,9 +16,9 @@ FILES = {path.name: path for path in TESTS.rglob("test_*.py")}
 def test_every_file_that_is_named_exists() -> None:
     named = re.findall(r"`((?:\w+/)*)(test_\w+\.py)", PAGE)
     assert len(named) > 15
-    for folder, name in named:
+    for directory, name in named:
         assert name in FILES, name
-        assert FILES[name].is_relative_to(TESTS / folder), (folder, name)
+        assert FILES[name].is_relative_to(TESTS / directory), (directory, name)
 
 
 def test_every_test_that_is_named_exists() -> None:

@@ -81,7 +81,7 @@ OTHER_VALUES: dict[str, Any] = {
     "block_size": 8192,
     "compare": False,
     "protected": None,
-    "eject": True,
+    "power_off": True,
 }
 
 

@@ -8,7 +8,7 @@
     python -m tests.vm unplug|plug NAME DISK
     python -m tests.vm destroy NAME
 
-A machine is kept in the cache folder under its name, and runs until it is destroyed.
+A machine is kept in the cache directory under its name, and runs until it is destroyed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from .cache import cache_folder
+from .cache import cache_dir
 from .hardware import UsbDisk
 from .host import missing
 from .inventory import write_inventory
@@ -28,31 +28,31 @@ from .machine import Machine
 from .scene import Scene
 
 
-def create(folder: Path, scene: Scene, inventory: Path | None) -> None:
+def create(directory: Path, scene: Scene, inventory: Path | None) -> None:
     """Start a machine in the scene and write its inventory."""
-    destroy(folder)
-    machine = scene.running(folder)
+    destroy(directory)
+    machine = scene.running(directory)
     if inventory:
         write_inventory(inventory, machine, scene)
 
 
-def destroy(folder: Path) -> None:
+def destroy(directory: Path) -> None:
     """End the machine, if there is one, and remove it."""
-    machine = Machine.load(folder)
+    machine = Machine.load(directory)
     if machine:
         machine.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def unplug(machine: Machine, name: str) -> None:
     """Pull a disk out and note what it was."""
     disk = machine.unplug(name)
-    (machine.folder / f"{name}.unplugged").write_text(json.dumps({**asdict(disk), "image": str(disk.image)}))
+    (machine.directory / f"{name}.unplugged").write_text(json.dumps({**asdict(disk), "image": str(disk.image)}))
 
 
 def plug(machine: Machine, name: str) -> None:
     """Plug a disk in again; udev and what it starts are not waited for."""
-    note = machine.folder / f"{name}.unplugged"
+    note = machine.directory / f"{name}.unplugged"
     machine.plug(UsbDisk.from_dict(json.loads(note.read_text())), wait=False)
     note.unlink()
 
@@ -77,16 +77,16 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     """Do what the arguments say and return the exit status."""
     arguments = parse(argv)
-    folder = cache_folder() / "machines" / arguments.name
+    directory = cache_dir() / "machines" / arguments.name
     if arguments.command == "destroy":
-        destroy(folder)
+        destroy(directory)
         return 0
     if arguments.command == "create":
         reasons = missing()
         if not reasons:
-            create(folder, Scene.parse(arguments.scene), arguments.inventory)
+            create(directory, Scene.parse(arguments.scene), arguments.inventory)
         return _say(reasons)
-    machine = Machine.load(folder)
+    machine = Machine.load(directory)
     if machine is None:
         return _say([f"there is no machine {arguments.name}"])
     if arguments.command == "ssh":

@@ -28,15 +28,15 @@ def accelerator() -> Accelerator:
         return "tcg"
     image = build_image("none")  # always the same, and one that asks for no passphrase
     key = content_key(image.content, run(QEMU, "--version"), run("uname", "-r"))
-    answer = cached("accelerator", key, lambda folder: _try_kvm(image, folder))
+    answer = cached("accelerator", key, lambda directory: _try_kvm(image, directory))
     return "kvm" if (answer / "kvm").exists() else "tcg"
 
 
-def _try_kvm(image: SystemImage, folder: Path) -> None:
-    """Boot with KVM and leave the file `kvm` in the folder if root could log in."""
-    disk = assemble(folder / "main.raw", "dos", disk_identifier(1, "dos"), 1024, main_partitions(image))
+def _try_kvm(image: SystemImage, directory: Path) -> None:
+    """Boot with KVM and leave the file `kvm` in the directory if root could log in."""
+    disk = assemble(directory / "main.raw", "dos", disk_identifier(1, "dos"), 1024, main_partitions(image))
     machine = Machine(
-        folder / "run",
+        directory / "run",
         Hardware("bios", accelerator="kvm"),
         image.key,
         [UsbDisk("main", disk, "MAINDISK0001", port=1, boot=0)],
@@ -44,10 +44,10 @@ def _try_kvm(image: SystemImage, folder: Path) -> None:
     try:
         machine.start()
         machine.wait_ssh(KVM_BOOT_LIMIT)
-        (folder / "kvm").touch()
+        (directory / "kvm").touch()
     except (CommandError, MachineDied, TimeoutError) as reason:
-        (folder / "why-not").write_text(str(reason))
+        (directory / "why-not").write_text(str(reason))
     finally:
         machine.kill()
     disk.unlink()
-    shutil.rmtree(folder / "run")
+    shutil.rmtree(directory / "run")

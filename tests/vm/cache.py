@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A folder of things that take long to build, each named by a hash of everything it is made from."""
+"""A directory of things that take long to build, each named by a hash of everything it is made from."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .host import run
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
-def cache_folder() -> Path:
-    """Return the cache folder: $BLKSYNC_VM_CACHE, else .cache/vm in the repository (ignored by Git)."""
-    folder = Path(os.environ.get("BLKSYNC_VM_CACHE") or REPOSITORY / ".cache" / "vm").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def cache_dir() -> Path:
+    """Return the cache directory: $BLKSYNC_VM_CACHE, else .cache/vm in the repository (ignored by Git)."""
+    directory = Path(os.environ.get("BLKSYNC_VM_CACHE") or REPOSITORY / ".cache" / "vm").resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def content_key(*parts: Any) -> str:
@@ -34,33 +34,33 @@ def content_key(*parts: Any) -> str:
 
 
 def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
-    """Return the folder KIND-KEY of the cache, filled by `build` if it is not there yet.
+    """Return the directory KIND-KEY of the cache, filled by `build` if it is not there yet.
 
-    `build` gets an empty folder that is renamed when it is complete, so that an interrupted build leaves nothing
-    that looks finished. Folders of the same kind and another key are outdated and removed.
+    `build` gets an empty directory that is renamed when it is complete, so that an interrupted build leaves nothing
+    that looks finished. Directories of the same kind and another key are outdated and removed.
     """
-    finished = cache_folder() / f"{kind}-{key}"
+    finished = cache_dir() / f"{kind}-{key}"
     with _locked(kind):
         if not finished.exists():
             building = finished.with_suffix(".building")
-            for interrupted in cache_folder().glob(f"{kind}-*.building"):
+            for interrupted in cache_dir().glob(f"{kind}-*.building"):
                 _remove(interrupted)
             building.mkdir()
             build(building)
-            for outdated in cache_folder().glob(f"{kind}-*"):
+            for outdated in cache_dir().glob(f"{kind}-*"):
                 if outdated != building:
                     _remove(outdated)
             building.rename(finished)
     return finished
 
 
-def _remove(folder: Path) -> None:
-    """Remove a folder; what an interrupted build left mounted in it, such as /proc, is unmounted first."""
+def _remove(directory: Path) -> None:
+    """Remove a directory; what an interrupted build left mounted in it, such as /proc, is unmounted first."""
     mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for mount_point in reversed([mount for mount in mounts if mount.startswith(f"{folder}/")]):
+    for mount_point in reversed([mount for mount in mounts if mount.startswith(f"{directory}/")]):
         run("umount", mount_point)
-    if folder.exists():
-        shutil.rmtree(folder)
+    if directory.exists():
+        shutil.rmtree(directory)
 
 
 def source_key(*names: str) -> str:
@@ -85,6 +85,6 @@ def _code(source: str) -> str:
 @contextmanager
 def _locked(kind: str) -> Iterator[None]:
     """Let one process at a time build things of one kind."""
-    with (cache_folder() / f"{kind}.lock").open("w") as lock:
+    with (cache_dir() / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

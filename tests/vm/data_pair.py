@@ -62,19 +62,19 @@ class DataPair:
 
 @contextmanager
 def plugged_pair(
-    machine: Machine, folder: Path, target_content: Callable[[bytes], bytes] | None = None
+    machine: Machine, directory: Path, target_content: Callable[[bytes], bytes] | None = None
 ) -> Iterator[DataPair]:
     """Plug a new pair in and mount the source; at the end unmount and unplug it.
 
     The target partition is empty, or what `target_content` makes of the source partition's bytes.
     """
-    content = _source_content(folder)
-    source = assemble(folder / "source.raw", "dos", SOURCE_ID, SIZE + 2, [Partition(SOURCE_START, SIZE, content)])
+    content = _source_content(directory)
+    source = assemble(directory / "source.raw", "dos", SOURCE_ID, SIZE + 2, [Partition(SOURCE_START, SIZE, content)])
     old = None
     if target_content:
-        old = folder / "old-target.img"
+        old = directory / "old-target.img"
         old.write_bytes(target_content(content.read_bytes()))
-    target = assemble(folder / "target.raw", "dos", TARGET_ID, SIZE + 4, [Partition(TARGET_START, SIZE, old)])
+    target = assemble(directory / "target.raw", "dos", TARGET_ID, SIZE + 4, [Partition(TARGET_START, SIZE, old)])
     with ExitStack() as stack:
         pair = DataPair(stack.enter_context(FaultyDisk(source)), stack.enter_context(FaultyDisk(target)))
         pair.plug(machine)
@@ -89,12 +89,12 @@ def plugged_pair(
                         machine.unplug(usb.name)
 
 
-def _source_content(folder: Path) -> Path:
+def _source_content(directory: Path) -> Path:
     """Make an ext4 of the partition's size, three quarters of it full of bytes that nothing else holds."""
-    files = folder / "files"
+    files = directory / "files"
     files.mkdir()
     for n in range(6):
         (files / f"file{n}").write_bytes(random.Random(n).randbytes(4 * MIB))
-    image = folder / "source.ext4"
+    image = directory / "source.ext4"
     run("mke2fs", "-q", "-t", "ext4", "-d", files, image, f"{SIZE}M")
     return image

@@ -46,7 +46,7 @@ class FaultyDisk:
         self.faults = list(faults)
         self.stalled = threading.Event()
         self._resumed = threading.Event()
-        self._folder = Path(tempfile.mkdtemp(prefix="disk-"))
+        self._dir = Path(tempfile.mkdtemp(prefix="disk-"))
         self._listener = socket.socket(socket.AF_UNIX)
 
     def __enter__(self) -> FaultyDisk:
@@ -66,12 +66,12 @@ class FaultyDisk:
         self._listener.close()
         self._thread.join(10)
         self.socket.unlink()
-        self._folder.rmdir()
+        self._dir.rmdir()
 
     @property
     def socket(self) -> Path:
         """Where QEMU finds it."""
-        return self._folder / "disk.nbd"
+        return self._dir / "disk.nbd"
 
     def as_usb(self, name: str, serial: str, port: int) -> UsbDisk:
         """Return the disk as a machine can have it plugged in."""

@@ -85,23 +85,23 @@ class Hardware:
 class Files:
     """The files of one running machine; the sockets live apart, since their paths must stay under 108 bytes."""
 
-    folder: Path
+    directory: Path
     sockets: Path
 
     @property
     def variables(self) -> Path:
         """UEFI variables, fresh for every machine: the removable-media path must do."""
-        return self.folder / "uefi-variables.fd"
+        return self.directory / "uefi-variables.fd"
 
     @property
     def console_log(self) -> Path:
         """Everything that the guest wrote on its serial console."""
-        return self.folder / "console.log"
+        return self.directory / "console.log"
 
     @property
     def pid(self) -> Path:
         """Process id of QEMU."""
-        return self.folder / "qemu.pid"
+        return self.directory / "qemu.pid"
 
     @property
     def qmp(self) -> Path:
@@ -125,7 +125,7 @@ def command_line(hardware: Hardware, disks: list[UsbDisk], files: Files, port: i
     argv = [
         QEMU,
         "-name",
-        files.folder.name,
+        files.directory.name,
         "-machine",
         "q35",
         "-accel",

@@ -74,5 +74,5 @@ def run(*argv: str | Path, input: str | None = None, timeout: float = 600) -> st
 
 
 def _which(name: str) -> str | None:
-    """Find a program also in the sbin folders, which an ordinary PATH may not hold."""
+    """Find a program also in the sbin directories, which an ordinary PATH may not hold."""
     return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")

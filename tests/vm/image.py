@@ -63,7 +63,7 @@ class SystemImage:
 
     @property
     def content(self) -> str:
-        """What stands for this image in the names of things made from it: the hash in its folder's name."""
+        """What stands for this image in the names of things made from it: the hash in its directory's name."""
         return f"{self.root.parent.name}-{self.unlock}"
 
 
@@ -72,9 +72,9 @@ def build_image(unlock: Unlock = "keyfile", suite: str | None = None) -> SystemI
     sources = apt_sources(suite or os.environ.get("BLKSYNC_VM_SUITE"))
     suites = sorted({line.split()[-2] for line in sources})
     made_from = [suites, PACKAGES, LEFT_OUT, PROVISION.read_text(), identities(), source_key("image.py")]
-    folder = cached("image", content_key(*made_from), lambda target: _build_all(target, suites[0], sources))
-    root = folder / ("root-plain.img" if unlock == "none" else "root-luks.img")
-    return SystemImage(folder / f"esp-{unlock}.img", root, folder / "id_ed25519", unlock)
+    directory = cached("image", content_key(*made_from), lambda target: _build_all(target, suites[0], sources))
+    root = directory / ("root-plain.img" if unlock == "none" else "root-luks.img")
+    return SystemImage(directory / f"esp-{unlock}.img", root, directory / "id_ed25519", unlock)
 
 
 def apt_sources(suite: str | None = None) -> list[str]:
@@ -110,23 +110,23 @@ def kernel_command_line(unlock: Unlock) -> str:
     return f"{root} ro console=ttyS0,115200 mitigations=off quiet"
 
 
-def _build_all(folder: Path, suite: str, sources: list[str]) -> None:
-    key = folder / "id_ed25519"
+def _build_all(directory: Path, suite: str, sources: list[str]) -> None:
+    key = directory / "id_ed25519"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", key)
-    tree = folder / "tree"
-    _bootstrap(tree, suite, sources, folder)
-    plain, luks = folder / "root-plain.img", folder / "root-luks.img"
+    tree = directory / "tree"
+    _bootstrap(tree, suite, sources, directory)
+    plain, luks = directory / "root-plain.img", directory / "root-luks.img"
     _make_root(tree, plain)
     run("cp", "--sparse=always", plain, luks)
     _encrypt(luks)
     for unlock in ("none", "keyfile", "passphrase"):
-        _make_esp(tree, folder / f"esp-{unlock}.img", kernel_command_line(unlock), folder / "boot")
+        _make_esp(tree, directory / f"esp-{unlock}.img", kernel_command_line(unlock), directory / "boot")
     shutil.rmtree(tree)
 
 
-def _bootstrap(tree: Path, suite: str, sources: list[str], folder: Path) -> None:
+def _bootstrap(tree: Path, suite: str, sources: list[str], directory: Path) -> None:
     """Make the Debian tree and provision it; the package sources are not left in it."""
-    (folder / "identities").write_text(identities())
+    (directory / "identities").write_text(identities())
     options = [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     run(
         "mmdebstrap",
@@ -137,7 +137,7 @@ def _bootstrap(tree: Path, suite: str, sources: list[str], folder: Path) -> None
         '--aptopt=Acquire::Languages "none"',
         '--aptopt=APT::Install-Recommends "false"',
         *options,
-        f"--customize-hook=copy-in {PROVISION} {folder}/identities {folder}/id_ed25519.pub /root",
+        f"--customize-hook=copy-in {PROVISION} {directory}/identities {directory}/id_ed25519.pub /root",
         '--customize-hook=chroot "$1" bash /root/provision.sh && rm "$1/root/provision.sh"',
         suite,
         tree,

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One machine: started, reached by SSH, plugged, stopped, killed. Any process can find it again by its folder."""
+"""One machine: started, reached by SSH, plugged, stopped, killed. Any process can find it again by its directory."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class MachineDied(RuntimeError):
 
 @dataclass
 class Machine:
-    """A virtual machine with USB disks. `folder` holds its state; `key` is root's private SSH key."""
+    """A virtual machine with USB disks. `directory` holds its state; `key` is root's private SSH key."""
 
-    folder: Path
+    directory: Path
     hardware: Hardware
     key: Path
     disks: list[UsbDisk] = field(default_factory=list)
@@ -43,14 +43,14 @@ class Machine:
     sockets: Path = Path()
 
     @classmethod
-    def load(cls, folder: Path) -> Machine | None:
-        """Return the machine that was started in `folder`, running or not; None where none was."""
+    def load(cls, directory: Path) -> Machine | None:
+        """Return the machine that was started in `directory`, running or not; None where none was."""
         try:
-            state = json.loads((folder / "machine.json").read_text())
+            state = json.loads((directory / "machine.json").read_text())
         except FileNotFoundError:
             return None
         return cls(
-            folder,
+            directory,
             Hardware(**state["hardware"]),
             Path(state["key"]),
             [UsbDisk.from_dict(disk) for disk in state["disks"]],
@@ -61,7 +61,7 @@ class Machine:
     @property
     def files(self) -> Files:
         """Where its sockets and logs are."""
-        return Files(self.folder, self.sockets)
+        return Files(self.directory, self.sockets)
 
     @property
     def ssh(self) -> Ssh:
@@ -74,7 +74,7 @@ class Machine:
 
     def start(self, incoming: Path | None = None, variables: Path = UEFI_VARIABLES) -> None:
         """Start QEMU, which runs on by itself; `incoming` and `variables` are those of a saved state."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(parents=True, exist_ok=True)
         self.sockets = Path(tempfile.mkdtemp(prefix="vm-"))
         self.files.console_log.unlink(missing_ok=True)
         if self.hardware.firmware == "uefi":
@@ -103,7 +103,7 @@ class Machine:
         if passphrase is not None:
             self.wait_console(PASSPHRASE_PROMPT, limit)
             self.type_on_console(f"{passphrase}\n")
-        self._wait(f"SSH into {self.folder.name}", self.ssh.answers, limit, every=0.3)
+        self._wait(f"SSH into {self.directory.name}", self.ssh.answers, limit, every=0.3)
 
     def set_clock(self) -> None:
         """Give the guest the host's time; a restored one lives in the past."""
@@ -111,7 +111,7 @@ class Machine:
 
     def wait_console(self, text: str, limit: float = BOOT_LIMIT) -> None:
         """Wait until the guest has written `text` on its serial console."""
-        self._wait(f"{text!r} on the console of {self.folder.name}", lambda: text in self.console_text(), limit)
+        self._wait(f"{text!r} on the console of {self.directory.name}", lambda: text in self.console_text(), limit)
 
     def console_text(self) -> str:
         """Return what the guest wrote on its serial console since the start."""
@@ -159,14 +159,14 @@ class Machine:
     def shut_down(self, limit: float = 90) -> None:
         """Shut the guest down in an orderly way and wait until QEMU has ended."""
         self.ssh.attempt("systemctl poweroff --no-wall")
-        wait_for(f"{self.folder.name} powered off", lambda: not self.running(), limit)
+        wait_for(f"{self.directory.name} powered off", lambda: not self.running(), limit)
         self._forget()
 
     def kill(self) -> None:
         """End QEMU at once, as a power cut does; a machine that does not run is fine."""
         if self.running():
             os.kill(int(self.files.pid.read_text()), signal.SIGKILL)
-            wait_for(f"{self.folder.name} ended", lambda: not self.running(), 30)
+            wait_for(f"{self.directory.name} ended", lambda: not self.running(), 30)
         self._forget()
 
     def _wait(self, what: str, probe: Callable[[], bool], limit: float, every: float = 0.1) -> None:
@@ -178,7 +178,7 @@ class Machine:
 
     def _must_run(self) -> bool:
         if not self.running():
-            raise MachineDied(f"{self.folder.name} ended; {self._console_end()}")
+            raise MachineDied(f"{self.directory.name} ended; {self._console_end()}")
         return True
 
     def _console_end(self) -> str:
@@ -191,7 +191,7 @@ class Machine:
             "port": self.port,
             "sockets": str(self.sockets),
         }
-        (self.folder / "machine.json").write_text(json.dumps(state, indent=1))
+        (self.directory / "machine.json").write_text(json.dumps(state, indent=1))
 
     def _forget(self) -> None:
         """Remove what only a running machine needs; the console's log and the disks stay."""

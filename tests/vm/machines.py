@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Machines:
-    """Starts machines in numbered folders below `folder`; at the end of the `with` all are ended and removed."""
+    """Starts machines in numbered directories below `directory`; at the end of the `with` all are ended and removed."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, directory: Path):
+        self.directory = directory
         self._machines: list[Machine] = []
 
     def __enter__(self) -> Machines:
@@ -32,22 +32,22 @@ class Machines:
     ) -> None:
         for machine in self._machines:
             machine.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def running(self, scene: Scene) -> Machine:
         """Return a machine that runs in the scene, restored from its saved state."""
-        return self._keep(scene.running(self._next_folder()))
+        return self._keep(scene.running(self._next_dir()))
 
     def boot(self, scene: Scene, *disks: UsbDisk) -> Machine:
         """Boot a machine from these disks and wait until root can log in."""
-        machine = self._keep(scene.cold_machine(self._next_folder(), *disks))
+        machine = self._keep(scene.cold_machine(self._next_dir(), *disks))
         machine.wait_ssh(passphrase=scene.passphrase)
         return machine
 
-    def _next_folder(self) -> Path:
-        folder = self.folder / f"machine{len(self._machines) + 1}"
-        folder.mkdir(parents=True)
-        return folder
+    def _next_dir(self) -> Path:
+        directory = self.directory / f"machine{len(self._machines) + 1}"
+        directory.mkdir(parents=True)
+        return directory
 
     def _keep(self, machine: Machine) -> Machine:
         self._machines.append(machine)

@@ -16,33 +16,33 @@ from .machine import Machine
 from .waiting import wait_for
 
 
-def save(machine: Machine, folder: Path) -> None:
-    """Keep the running machine in `folder` and end it. Its disk images must lie in that folder: they become part.
+def save(machine: Machine, directory: Path) -> None:
+    """Keep the running machine in `directory` and end it. Its disk images must lie in that directory: they become part.
 
-    The folder may be renamed afterwards: nothing in it names its own path.
+    The directory may be renamed afterwards: nothing in it names its own path.
     """
     machine.ssh.close()  # or the guest would wait for a client that is gone
     with machine.qmp() as qmp:
         qmp.execute("stop")
         qmp.execute("migrate-set-parameters", max_bandwidth=1 << 40)
-        qmp.execute("migrate", uri=f"exec:cat > {folder}/memory")
+        qmp.execute("migrate", uri=f"exec:cat > {directory}/memory")
         status = wait_for("the state written", lambda: _ended(qmp.execute("query-migrate")), 120)
         if status != "completed":
-            raise RuntimeError(f"saving {machine.folder.name}: {status}")
+            raise RuntimeError(f"saving {machine.directory.name}: {status}")
     disks = [replace(disk, image=Path(disk.image.name)) for disk in machine.disks]
-    (folder / "state.json").write_text(json.dumps({**as_json(machine.hardware, disks), "key": str(machine.key)}))
+    (directory / "state.json").write_text(json.dumps({**as_json(machine.hardware, disks), "key": str(machine.key)}))
     if machine.files.variables.exists():
-        shutil.copy(machine.files.variables, folder / "variables")
+        shutil.copy(machine.files.variables, directory / "variables")
     machine.kill()
 
 
-def restore(saved: Path, folder: Path) -> Machine:
-    """Continue the machine kept in `saved` as a new one in `folder`, on fresh overlays of its disks."""
-    folder.mkdir(parents=True, exist_ok=True)
+def restore(saved: Path, directory: Path) -> Machine:
+    """Continue the machine kept in `saved` as a new one in `directory`, on fresh overlays of its disks."""
+    directory.mkdir(parents=True, exist_ok=True)
     state = json.loads((saved / "state.json").read_text())
     disks = [UsbDisk.from_dict(disk) for disk in state["disks"]]
-    disks = [replace(disk, image=overlay(saved / disk.image, folder / f"{disk.name}.qcow2")) for disk in disks]
-    machine = Machine(folder, Hardware(**state["hardware"]), Path(state["key"]), disks)
+    disks = [replace(disk, image=overlay(saved / disk.image, directory / f"{disk.name}.qcow2")) for disk in disks]
+    machine = Machine(directory, Hardware(**state["hardware"]), Path(state["key"]), disks)
     machine.start(saved / "memory", saved / "variables")
     with machine.qmp() as qmp:
         wait_for("the state loaded", lambda: qmp.execute("query-status")["status"] != "inmigrate", 60, every=0.05)

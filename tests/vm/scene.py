@@ -55,42 +55,42 @@ class Scene:
         """What has to be typed on the console at boot, if anything."""
         return PASSPHRASE if self.unlock == "passphrase" else None
 
-    def main_disk(self, folder: Path) -> UsbDisk:
+    def main_disk(self, directory: Path) -> UsbDisk:
         """Make a main disk that boots."""
         image = assemble(
-            folder / "main.raw", self.label, self.main_id, MAIN_MIB, main_partitions(build_image(self.unlock))
+            directory / "main.raw", self.label, self.main_id, MAIN_MIB, main_partitions(build_image(self.unlock))
         )
         return UsbDisk("main", image, "MAINDISK0001", port=1, boot=0)
 
-    def empty_main_disk(self, folder: Path) -> UsbDisk:
+    def empty_main_disk(self, directory: Path) -> UsbDisk:
         """Make a new main disk: the partitions are there, and empty."""
         empty = [replace(p, content=None) for p in main_partitions(build_image(self.unlock))]
-        image = assemble(folder / "fresh.raw", self.label, self.main_id, MAIN_MIB, empty)
+        image = assemble(directory / "fresh.raw", self.label, self.main_id, MAIN_MIB, empty)
         return UsbDisk("fresh", image, "MAINDISK0003", port=3)
 
-    def backup_disk(self, folder: Path, old_copy: bool = False) -> UsbDisk:
+    def backup_disk(self, directory: Path, old_copy: bool = False) -> UsbDisk:
         """Make a backup disk: two partitions of the right sizes and a third one full of data of its own.
 
         The two are empty, or with `old_copy` as a sync before the system's first start would have left them.
         """
-        third = folder / "third.raw"
+        third = directory / "third.raw"
         third.write_bytes(third_partition_data())
         partitions = backup_partitions(third)
         if old_copy:
             copies = [p.content for p in main_partitions(build_image(self.unlock))]
             partitions[:2] = [replace(p, content=c) for p, c in zip(partitions[:2], copies, strict=True)]
-        image = assemble(folder / "backup.raw", self.label, self.backup_id, BACKUP_MIB, partitions)
+        image = assemble(directory / "backup.raw", self.label, self.backup_id, BACKUP_MIB, partitions)
         third.unlink()
         return UsbDisk("backup", image, "BACKUPDISK0002", port=2, boot=1)
 
-    def cold_machine(self, folder: Path, *disks: UsbDisk) -> Machine:
+    def cold_machine(self, directory: Path, *disks: UsbDisk) -> Machine:
         """Start a machine of this kind from its disks and return at once (`wait_ssh` comes next)."""
         image = build_image(self.unlock)
-        machine = Machine(folder, self._hardware(), image.key, list(disks))
+        machine = Machine(directory, self._hardware(), image.key, list(disks))
         machine.start()
         return machine
 
-    def running(self, folder: Path) -> Machine:
+    def running(self, directory: Path) -> Machine:
         """Return a machine in this scene within seconds, restored from a state that is made once."""
         image = build_image(self.unlock)
         made_from = [
@@ -101,21 +101,21 @@ class Scene:
             source_key("hardware.py", "disk.py", "scene.py"),
         ]
         kind = f"state-{self.firmware}-{self.label}-{self.unlock}"
-        return restore(cached(kind, content_key(*made_from), self._save_running), folder)
+        return restore(cached(kind, content_key(*made_from), self._save_running), directory)
 
     def _hardware(self) -> Hardware:
         return Hardware(self.firmware, accelerator=accelerator())
 
-    def _save_running(self, folder: Path) -> None:
+    def _save_running(self, directory: Path) -> None:
         """Boot, wait until the system has come to rest, and keep it."""
-        machine = self.cold_machine(folder / "run", self.main_disk(folder), self.backup_disk(folder))
+        machine = self.cold_machine(directory / "run", self.main_disk(directory), self.backup_disk(directory))
         try:
             machine.wait_ssh(passphrase=self.passphrase)
             machine.ssh.run("systemctl is-system-running --wait; sync")
-            save(machine, folder)
+            save(machine, directory)
         finally:
             machine.kill()
-        shutil.rmtree(folder / "run")
+        shutil.rmtree(directory / "run")
 
 
 def third_partition_data() -> bytes:

@@ -45,12 +45,12 @@ def disk_info(machine: Machine, tmp_path: Path) -> DiskInfo:
 @contextmanager
 def without_udev(machine: Machine) -> Iterator[None]:
     """Hide udev's database and links, as where it never ran."""
-    folders = ("/run/udev", "/dev/disk")
-    machine.ssh.run(" && ".join("mount -t tmpfs none %s" % folder for folder in folders))
+    directories = ("/run/udev", "/dev/disk")
+    machine.ssh.run(" && ".join("mount -t tmpfs none %s" % directory for directory in directories))
     try:
         yield
     finally:
-        machine.ssh.run("; ".join("umount %s" % folder for folder in folders))
+        machine.ssh.run("; ".join("umount %s" % directory for directory in directories))
 
 
 def test_the_disk_that_the_system_runs_from(machine: Machine, disk_info: DiskInfo) -> None:

@@ -66,9 +66,9 @@ def test_restored_machine_starts_from_the_same_point(machines: Machines) -> None
 def test_save_and_restore(machines: Machines, tmp_path: Path) -> None:
     machine = machines.running(Scene())
     machine.ssh.run("echo kept > /run/in-memory; echo kept > /root/on-disk")  # not even synced
-    save(machine, machine.folder)
+    save(machine, machine.directory)
     assert not machine.running()
-    again = restore(machine.folder, tmp_path)
+    again = restore(machine.directory, tmp_path)
     try:
         assert again.ssh.run("cat /run/in-memory /root/on-disk").split() == ["kept", "kept"]
     finally:
@@ -109,14 +109,14 @@ def test_faulty_disk(machines: Machines, tmp_path: Path) -> None:
     assert written == [9, 10]
 
 
-def test_machine_is_found_again_by_its_folder(machines: Machines) -> None:
+def test_machine_is_found_again_by_its_dir(machines: Machines) -> None:
     machine = machines.running(Scene())
-    found = Machine.load(machine.folder)
+    found = Machine.load(machine.directory)
     assert found == machine
     found.shut_down()
     assert not machine.running()
     third = backup_partitions()[2]
-    assert read_partition(machine.disk("backup").image, third, machine.folder) == third_partition_data()
+    assert read_partition(machine.disk("backup").image, third, machine.directory) == third_partition_data()
 
 
 @pytest.mark.full

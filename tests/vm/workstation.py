@@ -54,7 +54,7 @@ class Workstation:
 
     def disk_sync(self, source: str, target: str, **options: Any) -> dict[str, Any]:
         """Run the module disk_sync from here by Ansible and return its result, with `failed`."""
-        inventory = write_inventory(self.machine.folder / "inventory.yml", self.machine, self.scene)
+        inventory = write_inventory(self.machine.directory / "inventory.yml", self.machine, self.scene)
         return run_module("disk_sync", {"source": source, "target": target, **options}, inventory=inventory)
 
     def deploy_core(self) -> None:

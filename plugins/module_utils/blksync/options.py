@@ -88,7 +88,7 @@ class SyncRequest(CopyRequest):
 
     partitions: tuple[int, ...] | str = DEFAULT_PARTITIONS
     protected: tuple[object, ...] = ()
-    eject: bool = False
+    power_off: bool = False
 
     def validate(self) -> None:
         """See CopyRequest."""
@@ -100,7 +100,7 @@ class SyncRequest(CopyRequest):
 class ImageRequest(CopyRequest):
     """One sync of images or devices. ``source`` and ``target`` are paths, ``keep`` counts former generations.
 
-    ``digest_dir`` is a folder or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no
+    ``digest_dir`` is a directory or empty, ``digest_max_age`` in seconds; 0 there and in ``digest_full_every`` means no
     limit.
     """
 

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The folders that everything here shares."""
+"""The directories that everything here shares."""
 
 from __future__ import annotations
 
-RUN_FOLDER = "/run/blksync"
+RUN_DIR = "/run/blksync"
 
 
-STATE_FOLDER = "/var/lib/blksync"
+STATE_DIR = "/var/lib/blksync"
 
 
-JOB_FOLDER = "/etc/blksync"
+JOB_DIR = "/etc/blksync"

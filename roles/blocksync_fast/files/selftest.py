@@ -19,9 +19,9 @@ BLOCK = 4096
 BLOCKS = 8
 
 
-def copies(program, folder, changed):
+def copies(program, directory, changed):
     """Tell whether the program makes the target equal to a source that differs in one block."""
-    source, target = os.path.join(folder, "source"), os.path.join(folder, "target")
+    source, target = os.path.join(directory, "source"), os.path.join(directory, "target")
     blocks = [bytes([number]) * BLOCK for number in range(BLOCKS)]
     write(target, blocks)
     blocks[changed] = b"\xff" * BLOCK
@@ -48,10 +48,10 @@ def write(path, blocks):
 
 def main(program):
     """Try an ordinary change, then the one that the defect concerns."""
-    with tempfile.TemporaryDirectory(prefix="blocksync-fast-") as folder:
-        if not copies(program, folder, changed=2):
+    with tempfile.TemporaryDirectory(prefix="blocksync-fast-") as directory:
+        if not copies(program, directory, changed=2):
             sys.exit("%s did not copy a changed block" % program)
-        lost = not copies(program, folder, changed=BLOCKS - 2)
+        lost = not copies(program, directory, changed=BLOCKS - 2)
     print(json.dumps({"loses_last_run": lost}))
 
 

@@ -27,11 +27,11 @@ PAIR = ["sync", "--source", "11111111", "--target", "22222222"]
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> list[str]:
+def directories(tmp_path: Path) -> list[str]:
     tmp_path.chmod(0o755)
     (tmp_path / "etc").mkdir(mode=0o755)
     (tmp_path / "etc" / "travel.json").write_text(json.dumps(JOB))
-    return [f"--config-folder={tmp_path}/etc", f"--state-folder={tmp_path}/state"]
+    return [f"--config-dir={tmp_path}/etc", f"--state-dir={tmp_path}/state"]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def folders(tmp_path: Path) -> list[str]:
         (["sync", "--source", "11111111"], "both --source and --target"),
         (["sync", "travel", "--source", "11111111"], "--source does not go with a job"),
         (["sync", "travel", "--quiesce-timeout", "5"], "--quiesce-timeout does not go with a job"),
-        (["sync", "travel", "--eject"], "--eject does not go with a job"),
+        (["sync", "travel", "--power-off"], "--power-off does not go with a job"),
         (["sync", "travel", "--no-quiesce-fallback"], "--no-quiesce-fallback does not go with a job"),
         (["sync", "travel", "--scope", "all"], "--scope does not go with a job"),
         (["sync", "home"], "there is no such job"),
@@ -60,8 +60,10 @@ def folders(tmp_path: Path) -> list[str]:
         (["completion", "tcsh"], "invalid choice"),
     ],
 )
-def test_wrong_usage(arguments: list[str], words: str, folders: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*folders, *arguments]) == USAGE
+def test_wrong_usage(
+    arguments: list[str], words: str, directories: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*directories, *arguments]) == USAGE
     printed = capsys.readouterr()
     assert words in printed.err
     assert printed.out == ""
@@ -75,61 +77,61 @@ def test_help_shows_examples_and_exit_codes(arguments: list[str], capsys: pytest
     assert all(f"\n  {code}  " in printed for code in range(5))
 
 
-def test_check_config(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*folders, "check-config"]) == OK
+def test_check_config(directories: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*directories, "check-config"]) == OK
     assert "job travel is valid" in capsys.readouterr().out
     wrong = tmp_path / "etc" / "wrong.json"
     wrong.write_text(json.dumps({**JOB, "source": 11111111, "colour": "red"}))
-    assert main([*folders, "check-config"]) == USAGE
+    assert main([*directories, "check-config"]) == USAGE
     printed = capsys.readouterr()
     assert "job travel is valid" in printed.out
     lines = printed.err.splitlines()
     assert len(lines) == 2
     assert all(line.startswith(f"blksync: {wrong}: ") for line in lines)
-    assert main([*folders, "check-config", str(tmp_path / "etc" / "travel.json")]) == OK
-    assert main([*folders, "check-config", str(tmp_path / "none.json")]) == USAGE
+    assert main([*directories, "check-config", str(tmp_path / "etc" / "travel.json")]) == OK
+    assert main([*directories, "check-config", str(tmp_path / "none.json")]) == USAGE
 
 
-def test_check_config_takes_a_file_under_another_name(folders: list[str], tmp_path: Path) -> None:
+def test_check_config_takes_a_file_under_another_name(directories: list[str], tmp_path: Path) -> None:
     path = tmp_path / "source"
     path.write_text(json.dumps(JOB))
-    assert main([*folders, "check-config", str(path)]) == OK
+    assert main([*directories, "check-config", str(path)]) == OK
 
 
 def test_check_config_tries_out_the_engine_of_installed_jobs_only(
-    folders: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    directories: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("BLOCKSYNC_FAST", "/nowhere/blocksync-fast")
     text = json.dumps({**JOB, "engine": "blocksync_fast"})
     (tmp_path / "etc" / "travel.json").write_text(text)
-    assert main([*folders, "check-config"]) == USAGE
+    assert main([*directories, "check-config"]) == USAGE
     assert "The program blocksync-fast is not installed" in capsys.readouterr().err
     (tmp_path / "elsewhere").write_text(text)
-    assert main([*folders, "check-config", str(tmp_path / "elsewhere")]) == OK
+    assert main([*directories, "check-config", str(tmp_path / "elsewhere")]) == OK
 
 
 def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([f"--config-folder={tmp_path}/none", "status"]) == OK
+    assert main([f"--config-dir={tmp_path}/none", "status"]) == OK
     assert "There are no jobs" in capsys.readouterr().out
-    assert main([f"--config-folder={tmp_path}/none", "status", "--json"]) == OK
+    assert main([f"--config-dir={tmp_path}/none", "status", "--json"]) == OK
     assert json.loads(capsys.readouterr().out) == {"jobs": [], "invalid": []}
 
 
-def test_status_never_and_stale(folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*folders, "status"]) == OK
+def test_status_never_and_stale(directories: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*directories, "status"]) == OK
     assert "never" in capsys.readouterr().out
     (tmp_path / "etc" / "home.json").write_text(json.dumps({**JOB, "name": "home", "max_age": 60}))
-    assert main([*folders, "status", "--json"]) == STALE
+    assert main([*directories, "status", "--json"]) == STALE
     printed = json.loads(capsys.readouterr().out)
     states = {job["job"]: (job["state"], job["stale"]) for job in printed["jobs"]}
     assert states == {"home": ("never", True), "travel": ("never", False)}
 
 
 def test_status_shows_the_others_beside_an_invalid_job(
-    folders: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    directories: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "etc" / "wrong.json").write_text("{")
-    assert main([*folders, "status"]) == USAGE
+    assert main([*directories, "status"]) == USAGE
     printed = capsys.readouterr()
     assert "travel" in printed.out
     assert "wrong.json: not JSON" in printed.err
@@ -196,5 +198,5 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 def test_closed_standard_streams_do_no_harm(tmp_path: Path) -> None:
-    command = f"exec {shlex.join(COMMAND)} --config-folder={tmp_path}/none status >&- 2>&- <&-"
+    command = f"exec {shlex.join(COMMAND)} --config-dir={tmp_path}/none status >&- 2>&- <&-"
     assert subprocess.run(["sh", "-c", command], env=ENVIRONMENT, check=False).returncode == OK

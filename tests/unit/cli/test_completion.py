@@ -26,7 +26,7 @@ def test_every_command_and_option_is_known() -> None:
     assert engine.choices == ("auto", "native", "blocksync_fast")
     quiesce = next(option for option in sync.options if "--quiesce" in option.names)
     assert quiesce.choices == ("auto", "live", "freeze", "none")
-    assert {"--check", "--eject", "--no-quiesce-fallback"} <= {
+    assert {"--check", "--power-off", "--no-quiesce-fallback"} <= {
         name for option in sync.options for name in option.names if not option.takes_value
     }
 
@@ -56,7 +56,7 @@ def test_shellcheck_finds_no_error(tmp_path: Path) -> None:
     ("line", "expected"),
     [
         ("sy", "sync"),
-        ("--state-folder /x ver", "verify"),
+        ("--state-dir /x ver", "verify"),
         ("sync --ch", "--check"),
         ("sync --engine na", "native"),
         ("sync --quiesce li", "live"),

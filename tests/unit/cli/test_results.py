@@ -60,7 +60,7 @@ def report(**pair: Any) -> dict[str, Any]:
         "partitions": [{**PAIR, **pair}],
         "left_out": [],
         "bytes_written": PAIR["bytes_written"],
-        "ejected": False,
+        "powered_off": False,
     }
 
 
@@ -128,9 +128,9 @@ PARTLY = "Partition 2 is complete; partition 3 (/home, 64.0 MiB) was not copied.
     ("options", "last"),
     [
         ({}, "The backup disk is complete and can be disconnected."),
-        ({"ejected": True}, "The backup disk is powered off and can be disconnected."),
+        ({"powered_off": True}, "The backup disk is powered off and can be disconnected."),
         ({"left_out": [HOME]}, f"{PARTLY} The disk can be disconnected."),
-        ({"left_out": [HOME], "ejected": True}, f"{PARTLY} The disk is powered off and can be disconnected."),
+        ({"left_out": [HOME], "powered_off": True}, f"{PARTLY} The disk is powered off and can be disconnected."),
     ],
 )
 def test_the_whole_is_spoken_of_only_if_all_was_copied(options: dict[str, Any], last: str) -> None:

@@ -24,8 +24,8 @@ MACHINES = Path(__file__).parent / "machines"
 class FakeVanishing(RecordedSystem):
     """A recorded machine from which devices vanish while it is being looked at."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        super().__init__(folder)
+    def __init__(self, directory: Path, seed: int) -> None:
+        super().__init__(directory)
         self.chance = random.Random(seed)
 
     def text(self, path: str) -> str | None:
@@ -46,9 +46,9 @@ def test_vanishing_devices_are_left_out(name: str) -> None:
 
 
 def test_without_lsblk_and_blkid_the_structure_stays(tmp_path: Path) -> None:
-    folder = MACHINES / "md-raid1"
+    directory = MACHINES / "md-raid1"
     for name in ("sysfs.ini", "mountinfo", "swaps"):
-        (tmp_path / name).write_text((folder / name).read_text())
+        (tmp_path / name).write_text((directory / name).read_text())
     disk = observe(RecordedSystem(tmp_path)).disks[1]
     assert (disk.path, disk.model, disk.serial) == ("/dev/sda", "WDC WD40EFRX-68N", "WD-WCC7K0ABC0XY")
     assert (disk.wwn, disk.transport, disk.ptuuid) == ("0x50014ee2b0a1b2c3", "sata", None)
@@ -56,8 +56,8 @@ def test_without_lsblk_and_blkid_the_structure_stays(tmp_path: Path) -> None:
 
 
 def test_the_table_is_believed_before_udev(tmp_path: Path) -> None:
-    folder = MACHINES / "usb-bridges-luks"
-    for file in folder.iterdir():
+    directory = MACHINES / "usb-bridges-luks"
+    for file in directory.iterdir():
         (tmp_path / file.name).write_text(file.read_text())
     (tmp_path / "sectors.txt").write_text("/dev/sdb 0 512 440:33333333 510:55aa\n")
     identifiers = {disk.path: disk.ptuuid for disk in observe(RecordedSystem(tmp_path)).disks}
@@ -140,9 +140,9 @@ def test_file_names_that_are_no_utf8_survive(tmp_path: Path) -> None:
 
 
 def test_a_recording_tells_the_same_as_the_machine(tmp_path: Path) -> None:
-    folder = tmp_path / "this-machine"
-    recorder = Recorder(folder)
+    directory = tmp_path / "this-machine"
+    recorder = Recorder(directory)
     there = observe(recorder)
     recorder.save()
-    assert observe(RecordedSystem(folder)) == there
+    assert observe(RecordedSystem(directory)) == there
     record(tmp_path / "again")

@@ -149,10 +149,10 @@ def test_no_identifier(value: str) -> None:
     assert "PTUUID" in caught.value.hint
 
 
-@pytest.mark.parametrize("folder", ["by-uuid", "by-label", "by-partuuid", "by-partlabel", "by-diskseq"])
-def test_links_that_a_backup_shares_are_refused(folder: str) -> None:
+@pytest.mark.parametrize("directory", ["by-uuid", "by-label", "by-partuuid", "by-partlabel", "by-diskseq"])
+def test_links_that_a_backup_shares_are_refused(directory: str) -> None:
     with pytest.raises(InvalidRequestError, match="tell"):
-        parse_identifier("/dev/disk/%s/x" % folder)
+        parse_identifier("/dev/disk/%s/x" % directory)
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,8 @@ def known(device: Disk | Partition | Holder, hidden: tuple[str, ...]) -> str:
     return " ".join(shown)
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in MACHINES.iterdir() if folder.is_dir()))
+@pytest.mark.parametrize("name", sorted(directory.name for directory in MACHINES.iterdir() if directory.is_dir()))
 def test_machine(name: str) -> None:
-    folder = MACHINES / name
-    found = observe(RecordedSystem(folder))
-    assert outline(found) == (folder / "expected.txt").read_text(encoding="utf-8")
+    directory = MACHINES / name
+    found = observe(RecordedSystem(directory))
+    assert outline(found) == (directory / "expected.txt").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ ATA = "/sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0"
 
 
 class FakeSysfs(System):
-    """A sysfs that is a folder; no mounts, no programs, no devices."""
+    """A sysfs that is a directory; no mounts, no programs, no devices."""
 
     def __init__(self, root: Path) -> None:
         self.root = str(root)
@@ -28,8 +28,8 @@ class FakeSysfs(System):
     def text(self, path: str) -> str | None:
         return super().text(self.root + path) if path.startswith("/sys/") else ""
 
-    def names(self, folder: str) -> list[str]:
-        return super().names(self.root + folder)
+    def names(self, directory: str) -> list[str]:
+        return super().names(self.root + directory)
 
     def realpath(self, path: str) -> str:
         return super().realpath(self.root + path)[len(self.root) :]
@@ -43,22 +43,22 @@ class FakeSysfs(System):
     def read(self, path: str, devno: str, offset: int, length: int) -> bytes | None:
         return None
 
-    def add_usb(self, folder: str) -> None:
+    def add_usb(self, directory: str) -> None:
         """A USB device, hub or bridge."""
         for attribute in ("idVendor", "remove"):
-            self._write("%s/%s" % (folder, attribute), "")
+            self._write("%s/%s" % (directory, attribute), "")
 
     def add_disk(self, device: str, name: str, devno: str, scsi: bool = True) -> None:
         """A block device ``name`` of the SCSI (or other) device ``device``, with one partition."""
-        folder = "%s/block/%s" % (device, name)
+        directory = "%s/block/%s" % (device, name)
         if scsi:
             self._write(device + "/delete", "")
         for attribute, value in (("dev", devno), ("size", "2048")):
-            self._write("%s/%s" % (folder, attribute), value)
-            self._write("%s/%s1/%s" % (folder, name, attribute), value + "1")
-        self._write("%s/%s1/partition" % (folder, name), "1")
-        self._link(folder + "/device", device)
-        for path in (folder, "%s/%s1" % (folder, name)):
+            self._write("%s/%s" % (directory, attribute), value)
+            self._write("%s/%s1/%s" % (directory, name, attribute), value + "1")
+        self._write("%s/%s1/partition" % (directory, name), "1")
+        self._link(directory + "/device", device)
+        for path in (directory, "%s/%s1" % (directory, name)):
             self._link("/sys/class/block/" + path.rsplit("/", 1)[1], path)
 
     def _write(self, path: str, text: str) -> None:

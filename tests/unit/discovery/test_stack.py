@@ -58,7 +58,7 @@ def test_loop_file_behind_a_mount_of_the_same_loop_device() -> None:
     assert found.ancestry()["7:0"] == ("8:0", "7:0")
 
 
-def test_loop_file_behind_a_second_mount_on_the_same_folder() -> None:
+def test_loop_file_behind_a_second_mount_on_the_same_dir() -> None:
     found = stack(
         loop("loop0", "7:0", "/mnt/file"),
         mounts="8:1 / /mnt rw - ext4 /dev/sda1 rw\n8:17 / /mnt rw - ext4 /dev/sdb1 rw",
@@ -182,6 +182,6 @@ def test_a_mapping_on_the_whole_disk_counts_for_each_partition() -> None:
     assert found.users_of_whole("sdb1") == {}
 
 
-def test_an_overlay_of_unknown_folders_lies_nowhere() -> None:
+def test_an_overlay_of_unknown_dirs_lies_nowhere() -> None:
     found = stack(mounts="0:50 / / rw - overlay overlay rw,lowerdir=/low,upperdir=/up,workdir=/work")
     assert "0:50" not in found.written_below()

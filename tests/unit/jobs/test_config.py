@@ -49,11 +49,11 @@ LARGEST: dict[str, Any] = {
     "verify": "full",
     "allow_damaged_source": True,
     "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
-    "eject": True,
+    "power_off": True,
     "when_absent": "fail",
     "max_age": 604800,
     "notify": True,
-    "textfile_folder": "/var/lib/prometheus/node-exporter",
+    "textfile_dir": "/var/lib/prometheus/node-exporter",
 }
 
 
@@ -135,11 +135,11 @@ def test_partitions_are_read_as_everywhere(value: object, partitions: object) ->
         ({"quiesce_timeout": 0}, ["quiesce_timeout is 0"]),
         ({"quiesce_timeout": 1.5}, ["quiesce_timeout is 1.5"]),
         ({"protected": [33333333]}, ["protected[0] is the number"]),
-        ({"eject": "yes"}, ['eject is "yes"']),
+        ({"power_off": "yes"}, ['power_off is "yes"']),
         ({"when_absent": "ignore"}, ["skip, fail"]),
         ({"max_age": 0}, ["max_age is 0"]),
         ({"notify": 1}, ["notify is 1"]),
-        ({"textfile_folder": "metrics"}, ["absolute path"]),
+        ({"textfile_dir": "metrics"}, ["absolute path"]),
         ({"schedule": "weekly"}, ['unknown key "schedule"', "known: version, name, source"]),
     ],
 )
@@ -150,10 +150,10 @@ def test_one_problem_is_named(change: dict[str, Any], words: list[str]) -> None:
 
 
 def test_all_problems_are_told_together() -> None:
-    wrong = {"version": 1, "source": 1, "targets": [{"identifier": 2}, {"serial": 3}], "eject": 0, "extra": 1}
+    wrong = {"version": 1, "source": 1, "targets": [{"identifier": 2}, {"serial": 3}], "power_off": 0, "extra": 1}
     problems = problems_of(wrong)
     named = ["name is missing", "source", "targets[0].identifier", "targets[1].identifier", "targets[1].serial"]
-    for start in [*named, "eject", "unknown key"]:
+    for start in [*named, "power_off", "unknown key"]:
         assert any(problem.startswith(start) for problem in problems), (start, problems)
     assert len(problems) == 7
 
@@ -202,65 +202,65 @@ def test_a_value_that_is_taken_is_kept(key: str, value: Any) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     tmp_path.chmod(0o755)
     return tmp_path
 
 
-def put(folder: Path, name: str, mode: int = 0o644) -> Path:
-    path = folder / f"{name}.json"
+def put(directory: Path, name: str, mode: int = 0o644) -> Path:
+    path = directory / f"{name}.json"
     path.write_text(json.dumps(SMALLEST))
     path.chmod(mode)
     return path
 
 
-def load_problems(folder: Path, name: str) -> str:
+def load_problems(directory: Path, name: str) -> str:
     with pytest.raises(JobError) as caught:
-        config.load(name, str(folder))
+        config.load(name, str(directory))
     return "; ".join(caught.value.problems)
 
 
-def test_load_by_name(folder: Path) -> None:
-    put(folder, "travel")
-    assert config.load("travel", str(folder)).name == "travel"
-    assert config.names(str(folder)) == ["travel"]
-    assert config.names(str(folder / "none")) == []
+def test_load_by_name(directory: Path) -> None:
+    put(directory, "travel")
+    assert config.load("travel", str(directory)).name == "travel"
+    assert config.names(str(directory)) == ["travel"]
+    assert config.names(str(directory / "none")) == []
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_file_that_others_can_write_is_not_trusted(folder: Path, mode: int) -> None:
-    put(folder, "travel", mode=mode)
-    assert "can be written by others" in load_problems(folder, "travel")
+def test_a_file_that_others_can_write_is_not_trusted(directory: Path, mode: int) -> None:
+    put(directory, "travel", mode=mode)
+    assert "can be written by others" in load_problems(directory, "travel")
 
 
-def test_a_folder_that_others_can_write_is_not_trusted(folder: Path) -> None:
-    put(folder, "travel")
-    folder.chmod(0o777)
-    assert "can be written by others" in load_problems(folder, "travel")
+def test_a_dir_that_others_can_write_is_not_trusted(directory: Path) -> None:
+    put(directory, "travel")
+    directory.chmod(0o777)
+    assert "can be written by others" in load_problems(directory, "travel")
 
 
 @pytest.mark.needs("root")
-def test_a_file_of_somebody_else_is_not_trusted(folder: Path) -> None:
-    os.chown(put(folder, "travel"), 12345, 0)
-    assert "belongs to user 12345" in load_problems(folder, "travel")
+def test_a_file_of_somebody_else_is_not_trusted(directory: Path) -> None:
+    os.chown(put(directory, "travel"), 12345, 0)
+    assert "belongs to user 12345" in load_problems(directory, "travel")
 
 
-def test_a_job_must_have_its_files_name(folder: Path) -> None:
-    put(folder, "other")
-    assert "the file's name says 'other'" in load_problems(folder, "other")
+def test_a_job_must_have_its_files_name(directory: Path) -> None:
+    put(directory, "other")
+    assert "the file's name says 'other'" in load_problems(directory, "other")
 
 
-def test_a_missing_job_lists_those_that_are_there(folder: Path) -> None:
-    put(folder, "travel")
-    assert "jobs in %s: travel" % folder in load_problems(folder, "home")
-    assert "not a job's name" in load_problems(folder, "../travel")
+def test_a_missing_job_lists_those_that_are_there(directory: Path) -> None:
+    put(directory, "travel")
+    assert "jobs in %s: travel" % directory in load_problems(directory, "home")
+    assert "not a job's name" in load_problems(directory, "../travel")
 
 
-def test_a_file_elsewhere_is_checked_for_its_content_only(folder: Path, tmp_path: Path) -> None:
+def test_a_file_elsewhere_is_checked_for_its_content_only(directory: Path, tmp_path: Path) -> None:
     """Ansible validates a temporary file of another name before it puts it in place."""
     path = tmp_path / ".source.tmp"
     path.write_text(json.dumps(SMALLEST))
-    assert config.check_file(str(path), str(folder / "etc")).name == "travel"
+    assert config.check_file(str(path), str(directory / "etc")).name == "travel"
     path.write_bytes(b"\xff")
     with pytest.raises(JobError):
-        config.check_file(str(path), str(folder / "etc"))
+        config.check_file(str(path), str(directory / "etc"))

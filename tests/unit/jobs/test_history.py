@@ -39,12 +39,12 @@ def failure(at: float = WHEN) -> Run:
 
 
 def test_what_is_appended_is_read(tmp_path: Path) -> None:
-    folder = str(tmp_path / "new")
+    directory = str(tmp_path / "new")
     runs = [success(), failure(WHEN + 100)]
     for run in runs:
-        history.append("travel", run, folder)
-    assert history.read("travel", folder) == runs
-    assert history.read("home", folder) == []
+        history.append("travel", run, directory)
+    assert history.read("travel", directory) == runs
+    assert history.read("home", directory) == []
 
 
 def test_run_of_a_report() -> None:

@@ -23,10 +23,10 @@ USER = pwd.struct_passwd(("ann", "x", 1000, 1001, "", "/home/ann", "/bin/sh"))
 TARGET = {"target": {"model": "T7", "serial": "S6X"}}
 
 
-def make_bus(folders: Path, uid: int) -> None:
-    (folders / str(uid)).mkdir()
+def make_bus(directories: Path, uid: int) -> None:
+    (directories / str(uid)).mkdir()
     here = os.getcwd()
-    os.chdir(folders / str(uid))  # a socket's path must be short
+    os.chdir(directories / str(uid))  # a socket's path must be short
     try:
         with socket.socket(socket.AF_UNIX) as bus:
             bus.bind("bus")
@@ -34,15 +34,15 @@ def make_bus(folders: Path, uid: int) -> None:
         os.chdir(here)
 
 
-def make_program(folder: Path, name: str, lines: str) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\n{lines}\n")
-    (folder / name).chmod(0o755)
+def make_program(directory: Path, name: str, lines: str) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(f"#!/bin/sh\n{lines}\n")
+    (directory / name).chmod(0o755)
 
 
 def test_who_has_a_bus_of_their_own(tmp_path: Path) -> None:
     make_bus(tmp_path, os.geteuid())
-    make_bus(tmp_path, 54321)  # it belongs to somebody else than its folder says
+    make_bus(tmp_path, 54321)  # it belongs to somebody else than its directory says
     (tmp_path / "7").mkdir()
     (tmp_path / "8").mkdir()
     (tmp_path / "8" / "bus").write_text("")
@@ -78,27 +78,29 @@ def test_a_program_that_fails_leaves_a_debug_line(
     make_program(tmp_path / "bin", "setpriv", "echo no desktop >&2; exit 3")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
     with caplog.at_level(logging.DEBUG):
-        notify.notify_users("heading", "text", folders=str(tmp_path))
+        notify.notify_users("heading", "text", directories=str(tmp_path))
     assert "no desktop" in caplog.text
 
 
 @pytest.mark.needs("root", "setpriv")
 def test_the_real_setpriv_runs_it_as_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A notify-send that writes down who it is; the user is nobody, who cannot look into pytest's folders."""
+    """A notify-send that writes down who it is; the user is nobody, who cannot look into pytest's directories."""
     nobody = pwd.getpwnam("nobody")
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        make_bus(folder, nobody.pw_uid)
-        os.chown(folder / str(nobody.pw_uid) / "bus", nobody.pw_uid, -1)
-        (folder / "said").mkdir()
-        os.chown(folder / "said", nobody.pw_uid, -1)
-        make_program(folder / "bin", "notify-send", f'(id -u; echo "$XDG_RUNTIME_DIR"; echo "$@") > {folder}/said/it')
-        monkeypatch.setattr(notify, "USER_PATH", f"{folder}/bin:/usr/bin:/bin")
-        monkeypatch.setenv("PATH", f"{folder}/bin:/usr/bin:/bin")
-        notify.notify_users("heading", "two words", folders=name)
-        uid, runtime, arguments = (folder / "said" / "it").read_text().splitlines()
-    assert (int(uid), runtime) == (nobody.pw_uid, f"{folder}/{nobody.pw_uid}")
+        directory = Path(name)
+        directory.chmod(0o755)
+        make_bus(directory, nobody.pw_uid)
+        os.chown(directory / str(nobody.pw_uid) / "bus", nobody.pw_uid, -1)
+        (directory / "said").mkdir()
+        os.chown(directory / "said", nobody.pw_uid, -1)
+        make_program(
+            directory / "bin", "notify-send", f'(id -u; echo "$XDG_RUNTIME_DIR"; echo "$@") > {directory}/said/it'
+        )
+        monkeypatch.setattr(notify, "USER_PATH", f"{directory}/bin:/usr/bin:/bin")
+        monkeypatch.setenv("PATH", f"{directory}/bin:/usr/bin:/bin")
+        notify.notify_users("heading", "two words", directories=name)
+        uid, runtime, arguments = (directory / "said" / "it").read_text().splitlines()
+    assert (int(uid), runtime) == (nobody.pw_uid, f"{directory}/{nobody.pw_uid}")
     assert arguments.endswith("-- heading two words")
 
 

@@ -50,12 +50,12 @@ def fake_sync(monkeypatch: pytest.MonkeyPatch, answers: list[BaseException | Non
     return asked
 
 
-def carry_out(folder: Path) -> job_run.JobOutcome:
-    return job_run.carry_out(JOB, JOB.targets, str(folder), Progress(), lambda: Machine(()))
+def carry_out(directory: Path) -> job_run.JobOutcome:
+    return job_run.carry_out(JOB, JOB.targets, str(directory), Progress(), lambda: Machine(()))
 
 
-def kinds(folder: Path) -> list[str | None]:
-    return [run.error_kind for run in history.read("travel", str(folder))]
+def kinds(directory: Path) -> list[str | None]:
+    return [run.error_kind for run in history.read("travel", str(directory))]
 
 
 def test_each_target_gets_its_line_after_its_sync(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -157,5 +157,5 @@ def test_comparing_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_metrics_that_cannot_be_written_are_told(tmp_path: Path) -> None:
-    job = Job("travel", "11111111", JOB.targets, textfile_folder=str(tmp_path / "none"))
+    job = Job("travel", "11111111", JOB.targets, textfile_dir=str(tmp_path / "none"))
     assert "the metrics were not written" in publish.publish(job, [Result("22222222", {})], str(tmp_path))[0]

@@ -104,7 +104,7 @@ STEPS: dict[str, tuple[Situation, list[str]]] = {
         Situation(ROOT + "40 20 8:2 /srv/data /export rw - ext4 /dev/sda2 rw\n"),
         ["journal", "freeze /dev/sda2 / /export"],
     ),
-    "an ESP with a bind mount of a folder on itself: parents first, the whole first": (
+    "an ESP with a bind mount of a directory on itself: parents first, the whole first": (
         Situation(
             ROOT
             + "31 30 8:1 /EFI /boot/efi/copy rw shared:9 - vfat /dev/sda1 rw\n"

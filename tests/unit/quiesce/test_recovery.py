@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The channel, the state file's folder, the scope request: what needs no root."""
+"""The channel, the state file's directory, the scope request: what needs no root."""
 
 from __future__ import annotations
 
@@ -83,11 +83,11 @@ def test_the_state_file_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
     assert restore_state(str(tmp_path / "new")) == []
 
 
-def leave(folder: Path, *entries: StepRecord) -> Path:
+def leave(directory: Path, *entries: StepRecord) -> Path:
     """The state file of a run whose processes are dead."""
     dead = {"pid": 1, "start": "none"}
     record = {"label": "copying", "sync": dead, "guardian": dead, "entries": [entry.to_data() for entry in entries]}
-    file = folder / "quiesce-1.json"
+    file = directory / "quiesce-1.json"
     file.write_text(json.dumps(record))
     return file
 
@@ -123,7 +123,7 @@ def test_what_lay_on_a_device_that_is_gone_is_reported_once(tmp_path: Path, acti
     assert restore_state(str(tmp_path)) == []
 
 
-def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_dir_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BlksyncError, match="Cannot read"):
         restore_state(str(tmp_path / "file"))

@@ -31,33 +31,33 @@ MACHINE = machine(SDA, mounts=(ROOT, BOOT, ARCHIVE, RUN))
 IMAGE = Endpoint("/run/a.img", "/run/a.img", MISSING)
 
 
-def refusals(folder: str, number: int = 2, there: Machine = MACHINE) -> list[tuple[str, str]]:
+def refusals(directory: str, number: int = 2, there: Machine = MACHINE) -> list[tuple[str, str]]:
     source = there.disks[0].partition(number)
     assert source is not None
     end = Endpoint(source.path, source.path, BLOCK, source.size, source.devno)
-    request = ImageRequest(source.path, IMAGE.path, create=True, digest_dir=folder)
+    request = ImageRequest(source.path, IMAGE.path, create=True, digest_dir=directory)
     return [(refusal.code, refusal.hint) for refusal in image_plan.make(there, end, IMAGE, request).refusals]
 
 
-@pytest.mark.parametrize("folder", ["/archive/digests", "/run/digests", "/archive", "/boot/efi/digests"])
-def test_elsewhere_is_fine(folder: str) -> None:
-    assert refusals(folder) == []
+@pytest.mark.parametrize("directory", ["/archive/digests", "/run/digests", "/archive", "/boot/efi/digests"])
+def test_elsewhere_is_fine(directory: str) -> None:
+    assert refusals(directory) == []
 
 
-@pytest.mark.parametrize(("folder", "number"), [("/var/lib/digests", 2), ("/", 2), ("/boot/efi/digests", 1)])
-def test_what_is_frozen_or_unmounted_is_refused_with_what_to_do(folder: str, number: int) -> None:
-    ((code, hint),) = refusals(folder, number)
-    assert code == "digest_folder_quiesced"
+@pytest.mark.parametrize(("directory", "number"), [("/var/lib/digests", 2), ("/", 2), ("/boot/efi/digests", 1)])
+def test_what_is_frozen_or_unmounted_is_refused_with_what_to_do(directory: str, number: int) -> None:
+    ((code, hint),) = refusals(directory, number)
+    assert code == "digest_dir_quiesced"
     assert "another disk" in hint
 
 
 def test_a_source_that_is_read_without_being_quiesced_is_refused_as_well() -> None:
     read_only = mount("8:3", "/archive", options="ro", super_options="ro", mount_id=3)
     there = machine(disk("sda", 8, "11111111", partition("sda", 3, 8, mounts=(read_only,))), mounts=(read_only, RUN))
-    assert [code for code, _hint in refusals("/archive/digests", 3, there)] == ["digest_folder_on_source"]
+    assert [code for code, _hint in refusals("/archive/digests", 3, there)] == ["digest_dir_on_source"]
 
 
 def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/archive")
     assert refusals(str(tmp_path / "link")) == []
-    assert [code for code, _hint in refusals(str(tmp_path))] == ["digest_folder_quiesced"]
+    assert [code for code, _hint in refusals(str(tmp_path))] == ["digest_dir_quiesced"]

@@ -37,8 +37,8 @@ def file(path: str, inode: int = 1, size: int = SIZE) -> Endpoint:
     return Endpoint(path, path, FILE, size, inode=inode, device=99, modified=1, changed=1)
 
 
-def missing(path: str, folder: bool = True) -> Endpoint:
-    return Endpoint(path, path, MISSING, folder=folder)
+def missing(path: str, directory: bool = True) -> Endpoint:
+    return Endpoint(path, path, MISSING, directory=directory)
 
 
 def plan(source: Endpoint, target: Endpoint, **options: Any) -> Plan:
@@ -79,7 +79,7 @@ def test_fine(source: Endpoint, target: Endpoint, options: dict[str, Any]) -> No
         (SDA1, file("/data/attached.img"), {}, ["target_attached"]),
         (SDA1, Endpoint("/tmp", "/tmp", OTHER), {}, ["target_kind"]),
         (SDA1, missing("/data/a.img"), {}, ["target_missing"]),
-        (SDA1, missing("/nowhere/a.img", folder=False), {"create": True}, ["target_folder_missing"]),
+        (SDA1, missing("/nowhere/a.img", directory=False), {"create": True}, ["target_dir_missing"]),
         (SDA1, missing("/dev/sdz9"), {"create": True}, ["target_under_dev"]),
         (SDA1, file("/dev/sdz9"), {}, ["target_under_dev"]),
         (SDA1, missing("/dev/disk/by-id/usb-X"), {"create": True}, ["target_under_dev"]),
@@ -103,14 +103,14 @@ def test_fine(source: Endpoint, target: Endpoint, options: dict[str, Any]) -> No
         (SDA1, file("/data/a.img"), {"protected": ("22222222",)}, ["target_protected"]),
         (SDA1, missing("/data/a.img"), {"protected": ("22222222",), "create": True}, ["target_protected"]),
         (device("/dev/sda2", "8:2"), SDB1, {"quiesce": "none"}, ["source_in_use"]),
-        (device("/dev/sda2", "8:2"), file("/data/a.img"), {"digest_dir": "/var/digests"}, ["digest_folder_quiesced"]),
+        (device("/dev/sda2", "8:2"), file("/data/a.img"), {"digest_dir": "/var/digests"}, ["digest_dir_quiesced"]),
         (SDA1, SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),
         (file("/data/a.img"), SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),
         (
             device("/dev/sda2", "8:2"),
             device("/dev/sdb2", "9:2"),
             {"digest_dir": "/var/digests", "check": True, "keep": 1},
-            ["target_mounted", "needs_image_file", "digest_folder_quiesced", "digest_needs_image_file"],
+            ["target_mounted", "needs_image_file", "digest_dir_quiesced", "digest_needs_image_file"],
         ),
     ],
 )

@@ -186,17 +186,17 @@ def test_reasons_against_copying_the_whole(case: str) -> None:
 
 SINGLE, DUAL = Switch("/sys/1-2/remove"), Switch("/sys/1-2/remove", ("sda",))
 THIRD = (partition("sdb", 1, 9), partition("sdb", 2, 9), partition("sdb", 3, 9))
-EJECT: dict[str, tuple[Machine, tuple[str, ...]]] = {
+POWER_OFF: dict[str, tuple[Machine, tuple[str, ...]]] = {
     "nothing wrong": (main_and_backup(switch=SINGLE), ()),
-    "no switch": (main_and_backup(), ("eject_not_possible",)),
-    "the main disk sits in the same dock": (main_and_backup(switch=DUAL), ("eject_shared_device",)),
+    "no switch": (main_and_backup(), ("power_off_not_possible",)),
+    "the main disk sits in the same dock": (main_and_backup(switch=DUAL), ("power_off_shared_device",)),
     "another partition is mounted": (
         main_and_backup(switch=SINGLE, partitions=(*THIRD[:2], replace(THIRD[2], mounts=(mount("9:3", "/data"),)))),
-        ("eject_target_in_use",),
+        ("power_off_target_in_use",),
     ),
     "another partition is swap and held": (
         main_and_backup(switch=SINGLE, partitions=(*THIRD[:2], replace(THIRD[2], swap=True, holders=(crypt(),)))),
-        ("eject_target_in_use", "eject_target_in_use"),
+        ("power_off_target_in_use", "power_off_target_in_use"),
     ),
     "a synced partition is mounted: told once": (
         main_and_backup(switch=SINGLE, partitions=(replace(THIRD[0], mounts=(mount("9:1", "/mnt"),)), *THIRD[1:])),
@@ -204,18 +204,18 @@ EJECT: dict[str, tuple[Machine, tuple[str, ...]]] = {
     ),
     "together with every other reason": (
         main_and_backup(partitions=(THIRD[0], replace(THIRD[2], mounts=(mount("9:3", "/data"),)))),
-        ("partition_missing", "eject_not_possible", "eject_target_in_use"),
+        ("partition_missing", "power_off_not_possible", "power_off_target_in_use"),
     ),
 }
 
 
-@pytest.mark.parametrize("case", EJECT)
+@pytest.mark.parametrize("case", POWER_OFF)
 def test_reasons_against_powering_off(case: str) -> None:
-    situation, expected = EJECT[case]
-    assert [refusal.code for refusal in disk_plan.make(situation, replace(REQUEST, eject=True)).refusals] == list(
+    situation, expected = POWER_OFF[case]
+    assert [refusal.code for refusal in disk_plan.make(situation, replace(REQUEST, power_off=True)).refusals] == list(
         expected
     )
-    assert not any("eject" in refusal.code for refusal in disk_plan.make(situation, REQUEST).refusals)
+    assert not any("power_off" in refusal.code for refusal in disk_plan.make(situation, REQUEST).refusals)
 
 
 def test_same_disk() -> None:

@@ -107,8 +107,10 @@ class FakeSystem(System):
     def text(self, path: str) -> str | None:
         return self.files.get(path)
 
-    def names(self, folder: str) -> list[str]:
-        return sorted({path[len(folder) + 1 :].split("/")[0] for path in self.files if path.startswith(folder + "/")})
+    def names(self, directory: str) -> list[str]:
+        return sorted(
+            {path[len(directory) + 1 :].split("/")[0] for path in self.files if path.startswith(directory + "/")}
+        )
 
     def run(self, *argv: str) -> str | None:
         kind = self.kinds.get(argv[-1])

@@ -40,13 +40,13 @@ def test_a_second_copy_follows_the_sources(sources: Path, tmp_path: Path) -> Non
     collection.copy_sources(tree)
     os.utime(tree / "new", (1, 1))
     (sources / "tracked").write_text("changed")
-    (sources / "folder").mkdir()
-    (sources / "folder" / "added").write_text("")
+    (sources / "directory").mkdir()
+    (sources / "directory" / "added").write_text("")
     (sources / ".gitignore").unlink()
     (tree / "tests" / "output").mkdir(parents=True)
     (tree / "tests" / "output" / "report").write_text("")
     collection.copy_sources(tree)
-    assert names_in(tree) == {"tracked", "new", "litter", "folder/added", "tests/output/report"}
+    assert names_in(tree) == {"tracked", "new", "litter", "directory/added", "tests/output/report"}
     assert (tree / "tracked").read_text() == "changed"
     assert (tree / "new").stat().st_mtime == 1, "an unchanged file keeps its time stamp"
 

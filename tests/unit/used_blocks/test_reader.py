@@ -100,7 +100,7 @@ def test_a_loop_device_that_is_gone_is_over_no_file() -> None:
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (partition(mounts=(mount(mountpoint="/no such folder"),)), "cannot be reached at /no such folder"),
+        (partition(mounts=(mount(mountpoint="/no such directory"),)), "cannot be reached at /no such directory"),
         (partition(mounts=(mount(mountpoint="/proc"),)), "cannot be reached at /proc"),
         (partition(holders=(holder("crypt", mounts=(MOUNTED,)),)), "Cannot open /dev/no such device"),
     ],
@@ -125,7 +125,7 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
     def refuse(*_arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(reader, "_open_folder", lambda _carrier: os.open("/", os.O_RDONLY))
+    monkeypatch.setattr(reader, "_open_dir", lambda _carrier: os.open("/", os.O_RDONLY))
     monkeypatch.setattr(reader, "free_extents", refuse)
     with UsedMap(partition(mounts=(mount(),))) as told:
         assert told.reason == ""
@@ -133,15 +133,15 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
     assert (used.ranges, used.skipped, used.reason) == (whole(SIZE), 0, reason)
 
 
-def test_the_folder_is_let_go() -> None:
+def test_the_dir_is_let_go() -> None:
     opened: list[int] = []
 
-    def open_folder(_carrier: BackingDevice) -> int:
+    def open_dir(_carrier: BackingDevice) -> int:
         opened.append(os.open("/", os.O_RDONLY))
         return opened[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "_open_folder", open_folder)
+        patch.setattr(reader, "_open_dir", open_dir)
         with UsedMap(partition(mounts=(mount(),))) as told:
             os.fstat(opened[0])
         told.close()

@@ -23,7 +23,7 @@ from tests.support.ansible import PlaybookRun
 from tests.support.roles import apply_role, changed_tasks
 from tests.tooling.paths import COLLECTIONS
 from tests.vm import __main__ as vm
-from tests.vm.cache import cache_folder
+from tests.vm.cache import cache_dir
 from tests.vm.machine import Machine
 from tests.vm.waiting import wait_for
 
@@ -37,7 +37,7 @@ COPY_LIMIT = 900  # seconds for a copy under software emulation on a busy machin
 
 @pytest.fixture
 def machine() -> Machine:
-    found = Machine.load(cache_folder() / "machines" / os.environ["MOLECULE_SCENARIO_NAME"])
+    found = Machine.load(cache_dir() / "machines" / os.environ["MOLECULE_SCENARIO_NAME"])
     assert found
     return found
 

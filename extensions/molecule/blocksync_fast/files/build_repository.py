@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make in a folder what the scenario installs from: a signed apt repository, package files, programs.
+"""Make in a directory what the scenario installs from: a signed apt repository, package files, programs.
 
-python build_repository.py FOLDER
+python build_repository.py DIR
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def write_program(path: Path, version: str) -> None:
     path.chmod(0o755)
 
 
-def build_package(folder: Path, version: str) -> Path:
+def build_package(directory: Path, version: str) -> Path:
     """Build a .deb that brings the stand-in as /usr/bin/blocksync-fast."""
-    package = folder / f"{PACKAGE}_{version}-1_all.deb"
+    package = directory / f"{PACKAGE}_{version}-1_all.deb"
     with tempfile.TemporaryDirectory() as scratch:
         tree = Path(scratch, "tree")
         (tree / "DEBIAN").mkdir(parents=True)
@@ -58,46 +58,46 @@ def describe(package: Path) -> str:
     return f"{control.strip()}\nFilename: ./{package.name}\nSize: {len(content)}\nSHA256: {digest}\n"
 
 
-def write_indexes(folder: Path, packages: list[Path]) -> None:
+def write_indexes(directory: Path, packages: list[Path]) -> None:
     """Write Packages, Packages.gz and Release of a flat repository."""
     index = "\n".join(describe(package) for package in packages)
-    (folder / "Packages").write_text(index)
-    (folder / "Packages.gz").write_bytes(gzip.compress(index.encode(), mtime=0))
+    (directory / "Packages").write_text(index)
+    (directory / "Packages.gz").write_bytes(gzip.compress(index.encode(), mtime=0))
     lines = []
     for name in ("Packages", "Packages.gz"):
-        content = (folder / name).read_bytes()
+        content = (directory / name).read_bytes()
         lines.append(f" {hashlib.sha256(content).hexdigest()} {len(content)} {name}")
     date = subprocess.run(["date", "-Ru"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-    (folder / "Release").write_text(f"Origin: test\nDate: {date}\nSHA256:\n" + "\n".join(lines) + "\n")
+    (directory / "Release").write_text(f"Origin: test\nDate: {date}\nSHA256:\n" + "\n".join(lines) + "\n")
 
 
-def sign(folder: Path) -> None:
+def sign(directory: Path) -> None:
     """Sign the repository with a key made for it, and leave the public key beside."""
     with tempfile.TemporaryDirectory() as home:
         gpg = ["gpg", "--homedir", home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""]
         subprocess.run([*gpg, "--quick-generate-key", SIGNER, "ed25519", "sign", "1d"], check=True)
-        release, signed = str(folder / "Release"), str(folder / "InRelease")
+        release, signed = str(directory / "Release"), str(directory / "InRelease")
         subprocess.run([*gpg, "--yes", "--clearsign", "--output", signed, release], check=True)
-        with (folder / "key.asc").open("wb") as key:
+        with (directory / "key.asc").open("wb") as key:
             subprocess.run([*gpg, "--armor", "--export"], check=True, stdout=key)
         subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True)
 
 
-def main(folder: Path) -> None:
-    """Make everything, its checksums as JSON, and an archive of it all beside the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    packages = [build_package(folder, version) for version in VERSIONS]
+def main(directory: Path) -> None:
+    """Make everything, its checksums as JSON, and an archive of it all beside the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    packages = [build_package(directory, version) for version in VERSIONS]
     for version in VERSIONS:
-        write_program(folder / f"{PACKAGE}-{version}", version)
-    (folder / "other-architecture").write_bytes(b"\x7fELF" + os.urandom(64))
-    write_indexes(folder, packages)
-    sign(folder)
-    files = sorted(path for path in folder.iterdir() if path.name != CHECKSUMS)
-    (folder / CHECKSUMS).write_text(
+        write_program(directory / f"{PACKAGE}-{version}", version)
+    (directory / "other-architecture").write_bytes(b"\x7fELF" + os.urandom(64))
+    write_indexes(directory, packages)
+    sign(directory)
+    files = sorted(path for path in directory.iterdir() if path.name != CHECKSUMS)
+    (directory / CHECKSUMS).write_text(
         json.dumps({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     )
-    with tarfile.open(folder.with_suffix(".tar"), "w") as archive:
-        archive.add(folder, ".")
+    with tarfile.open(directory.with_suffix(".tar"), "w") as archive:
+        archive.add(directory, ".")
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import pytest
 from testinfra.host import Host
 
 from tests.support.ansible import PlaybookRun
-from tests.support.roles import apply_role, changed_tasks, ephemeral_folder
+from tests.support.roles import apply_role, changed_tasks, ephemeral_dir
 
-SUMS = json.loads((ephemeral_folder() / "repository" / "sha256.json").read_text())
+SUMS = json.loads((ephemeral_dir() / "repository" / "sha256.json").read_text())
 pytestmark = pytest.mark.timeout(1500)  # software emulation on a busy machine
 PACKAGE = "standin-blocksync-fast"
 NEWER = f"{PACKAGE}_1.0.8-1_all.deb"

@@ -85,9 +85,12 @@ def test_status_tells_of_the_run_after_plugging_in(host: Host) -> None:
 
 
 def test_nothing_is_frozen(host: Host) -> None:
-    for folder in ("/root", "/boot/efi"):
+    for directory in ("/root", "/boot/efi"):
         assert (
-            host.run(f"timeout 30 sh -c 'echo x > {folder}/probe && sync {folder}/probe && rm {folder}/probe'").rc == 0
+            host.run(
+                f"timeout 30 sh -c 'echo x > {directory}/probe && sync {directory}/probe && rm {directory}/probe'"
+            ).rc
+            == 0
         )
 
 

@@ -18,7 +18,7 @@ from ..options import (
     VERIFY_MODES,
     parse_partitions,
 )
-from ..paths import JOB_FOLDER, STATE_FOLDER
+from ..paths import JOB_DIR, STATE_DIR
 
 OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
 
@@ -52,8 +52,8 @@ def make_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version="blksync %s" % __version__)
     parser.add_argument("--debug", action="store_true", help="also say what was tried in vain, such as notifications")
-    parser.add_argument("--config-folder", metavar="FOLDER", default=JOB_FOLDER, help="job files (%(default)s)")
-    parser.add_argument("--state-folder", metavar="FOLDER", default=STATE_FOLDER, help="history (%(default)s)")
+    parser.add_argument("--config-dir", metavar="DIR", default=JOB_DIR, help="job files (%(default)s)")
+    parser.add_argument("--state-dir", metavar="DIR", default=STATE_DIR, help="history (%(default)s)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sync(commands)
     _add_status(commands)
@@ -116,14 +116,14 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
         help="copy a source whose file system has recorded errors",
     )
     group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
-    group.add_argument("--eject", action="store_true", default=None, help="power the backup disk off at the end")
+    group.add_argument("--power-off", action="store_true", default=None, help="power the backup disk off at the end")
 
 
 SYNC_EXAMPLES = """\
 examples:
   blksync sync travel
   blksync sync --source 11111111 --target serial:S6XNNS0T --check
-  blksync sync --source 11111111 --target 22222222 --verify full --eject
+  blksync sync --source 11111111 --target 22222222 --verify full --power-off
   blksync sync --source 11111111 --target 22222222 --quiesce live --scope used
 """
 
@@ -146,7 +146,9 @@ def _add_disks(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_check_config(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _add(commands, "check-config", "Check job files and report all that is wrong")
-    parser.add_argument("files", metavar="FILE", nargs="*", help="job files to check (all those in the config folder)")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="job files to check (all those in the config directory)"
+    )
 
 
 def _add_restore_state(commands: argparse._SubParsersAction[Parser]) -> None:

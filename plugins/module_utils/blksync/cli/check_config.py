@@ -16,22 +16,24 @@ from .arguments import OK, USAGE
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check the files named, or all of the config folder; print every problem.
+    """Check the files named, or all of the config directory; print every problem.
 
-    For a job of the config folder the engine is tried out too.
+    For a job of the config directory the engine is tried out too.
     """
-    folder = options.config_folder
-    files = options.files or [os.path.join(folder, name + config.SUFFIX) for name in config.names(folder)]
+    directory = options.config_dir
+    files = options.files or [os.path.join(directory, name + config.SUFFIX) for name in config.names(directory)]
     wrong = 0
     for path in files:
         try:
-            job = config.check_file(path, folder)
-            if config.is_installed(path, folder):  # the program is needed where the job runs, not where it is written
+            job = config.check_file(path, directory)
+            if config.is_installed(
+                path, directory
+            ):  # the program is needed where the job runs, not where it is written
                 choose(job.engine)
             messages.say("%s: job %s is valid" % (path, job.name))
         except (JobError, EngineError) as error:
             messages.complain(error)
             wrong += 1
     if not files:
-        messages.say("There are no jobs in %s." % folder)
+        messages.say("There are no jobs in %s." % directory)
     return USAGE if wrong else OK

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from . import messages
 from .arguments import OK, make_parser
 
-# Prints the names of the jobs; the folder is the default one, as it is in nearly every call.
+# Prints the names of the jobs; the directory is the default one, as it is in nearly every call.
 _JOBS = 'for f in /etc/blksync/*.json; do [ -e "$f" ] && f=${f##*/} && printf \'%s\\n\' "${f%.json}"; done'
 _FISH_JOBS = "(for f in /etc/blksync/*.json; string replace -r '.*/(.*)\\.json' '$1' $f; end)"
 

@@ -90,9 +90,9 @@ def left_out_lines(report: dict[str, Any]) -> list[str]:
 def ending(report: dict[str, Any]) -> str:
     """What a success means: of the whole disk only if all of it was copied."""
     if report["left_out"]:
-        off = "is powered off and " if report["ejected"] else ""
+        off = "is powered off and " if report["powered_off"] else ""
         return "%s. The disk %scan be disconnected." % (copied_text(report), off)
-    return "The backup disk is %s and can be disconnected." % ("powered off" if report["ejected"] else "complete")
+    return "The backup disk is %s and can be disconnected." % ("powered off" if report["powered_off"] else "complete")
 
 
 def pair_text(pair: dict[str, Any], check: bool) -> str:

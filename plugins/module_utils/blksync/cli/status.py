@@ -20,12 +20,12 @@ from .format import align, human_duration, local_time
 
 def run(options: argparse.Namespace) -> int:
     """Print how every job stands; STALE where a backup is too old, USAGE where a job file is invalid."""
-    known, invalid = _load_all(options.config_folder)
-    names, folder = [job.name for job in known], options.state_folder
+    known, invalid = _load_all(options.config_dir)
+    names, directory = [job.name for job in known], options.state_dir
     standings = assess_all(
         known,
-        {name: history.read(name, folder) for name in names},
-        {name: run_lock.read(name, folder) for name in names},
+        {name: history.read(name, directory) for name in names},
+        {name: run_lock.read(name, directory) for name in names},
         timers.next_runs() if known else {},
         time.time(),
     )
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     elif standings:
         messages.say("\n".join(table(standings)))
     else:
-        messages.say("There are no jobs in %s." % options.config_folder)
+        messages.say("There are no jobs in %s." % options.config_dir)
     for error in invalid:
         messages.complain(error)
     if invalid:
@@ -84,12 +84,12 @@ def _or_dash(value: float | None, shown: Callable[[float], str]) -> str:
     return "-" if value is None else shown(value)
 
 
-def _load_all(folder: str) -> tuple[list[config.Job], list[JobError]]:
+def _load_all(directory: str) -> tuple[list[config.Job], list[JobError]]:
     known: list[config.Job] = []
     invalid: list[JobError] = []
-    for name in config.names(folder):
+    for name in config.names(directory):
         try:
-            known.append(config.load(name, folder))
+            known.append(config.load(name, directory))
         except JobError as error:
             invalid.append(error)
     return known, invalid

@@ -31,7 +31,7 @@ _SETTINGS = (
     "verify",
     "allow_damaged_source",
     "protected",
-    "eject",
+    "power_off",
 )
 
 
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
                 "--%s%s does not go with a job." % ("no-" if value is False else "", name.replace("_", "-")),
                 "Change the job's file, or leave JOB out and name --source and --target.",
             )
-        return _run_job(config.load(options.job, options.config_folder), options)
+        return _run_job(config.load(options.job, options.config_dir), options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
     given.update((name, tuple(given[name])) for name in ("protected",) if name in given)
@@ -76,12 +76,12 @@ def _run_job(job: config.Job, options: argparse.Namespace) -> int:
         if options.check:
             outcome = job_run.compare(job, found.present, progress)
         else:
-            outcome = job_run.carry_out(job, found.present, options.state_folder, progress)
+            outcome = job_run.carry_out(job, found.present, options.state_dir, progress)
     results.show(outcome.results, options.check, options.json, job)
     if outcome.unrecorded:
         messages.warn("the history is incomplete: %s" % outcome.unrecorded)
     if not options.check and outcome.settled:
-        for problem in publish.publish(job, outcome.results, options.state_folder):
+        for problem in publish.publish(job, outcome.results, options.state_dir):
             messages.warn(problem)
     return exit_code(outcome.results)
 

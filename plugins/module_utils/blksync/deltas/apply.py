@@ -245,8 +245,8 @@ def _mark_path(end: Endpoint, delta: str) -> str:
     """Beside the image, so that it stays with it; for a device beside the delta."""
     if end.kind == BLOCK:
         return delta + ".unfinished"
-    folder, name = os.path.split(end.real)
-    return os.path.join(folder, ".%s.blksync-delta" % name)
+    directory, name = os.path.split(end.real)
+    return os.path.join(directory, ".%s.blksync-delta" % name)
 
 
 def _storing(path: str, action: Callable[..., None], *arguments: str) -> None:

@@ -81,8 +81,8 @@ class DeltaCreation(Guest):
         quiesce = image_plan.quiesce_for(machine, end, shape, request.quiesce)
         refusals = [*image_plan.source_refusals(machine, end), *quiesce.refusals]
         for path in (request.delta, request.digest):
-            folder = os.path.dirname(os.path.realpath(path))
-            refusals += digest_place.refusals(machine, folder, shape, quiesce)
+            directory = os.path.dirname(os.path.realpath(path))
+            refusals += digest_place.refusals(machine, directory, shape, quiesce)
         return Plan(disk, disk, (Pair(0, shape, shape, quiesce),), tuple(dict.fromkeys(refusals)))
 
     def begin(self, plan: Plan, machine: Machine) -> None:

@@ -84,17 +84,17 @@ class PairDigest:
 
 
 class DigestStore:
-    """The digests in one folder, for one run with ``engine``. Raises InvalidRequestError where the folder cannot be
-    trusted, AlgorithmError for an algorithm that is unknown, missing or weak."""
+    """The digests in one directory, for one run with ``engine``. Raises InvalidRequestError where the directory cannot
+    be trusted, AlgorithmError for an algorithm that is unknown, missing or weak."""
 
-    def __init__(self, folder: str, engine: HashingEngine, algorithm: str, trust: Trust) -> None:
-        self._folder = folder
+    def __init__(self, directory: str, engine: HashingEngine, algorithm: str, trust: Trust) -> None:
+        self._dir = directory
         self._engine = "%s %s" % (engine.name, engine.version)
         self._others = engine.algorithms()
         self._algorithm = algorithm
         self._trust = trust
         algorithms.choose(algorithm, self._others)
-        _check_folder(folder)
+        _check_dir(directory)
 
     @contextlib.contextmanager
     def opened(self, binding: DigestKey, check: bool, believe: bool = True) -> Iterator[PairDigest]:
@@ -102,7 +102,7 @@ class DigestStore:
 
         Raises StorageError where there is no room for a fresh digest.
         """
-        path = os.path.join(self._folder, binding.name + SUFFIX)
+        path = os.path.join(self._dir, binding.name + SUFFIX)
         record = _read_record(path + ".json")
         chosen = algorithms.choose(self._algorithm, self._others, record.binding.algorithm if record else "")
         binding = replace(binding, engine=self._engine, algorithm=chosen.name)
@@ -112,7 +112,7 @@ class DigestStore:
             if not check:
                 header = Header(binding.size, binding.block, int(time.time()), chosen.number)
                 with _storing(path):
-                    os.makedirs(self._folder, mode=0o700, exist_ok=True)
+                    os.makedirs(self._dir, mode=0o700, exist_ok=True)
                     fresh = files.enter_context(DigestWriter(path + ".new", header, chosen))
             checksums = DigestComparison(chosen, binding.block, known, fresh)
             yield PairDigest(path, checksums, reason, digest_record.unfinished(record, binding))
@@ -151,20 +151,22 @@ def _read_record(path: str) -> Record | None:
         return None
 
 
-def _check_folder(folder: str) -> None:
-    """A digest decides what is not copied: nobody else may be able to change it. A missing folder is made later."""
+def _check_dir(directory: str) -> None:
+    """A digest decides what is not copied: nobody else may be able to change it. A missing directory is made later."""
     try:
-        status = os.stat(folder)
+        status = os.stat(directory)
     except FileNotFoundError:
         return
     except OSError as error:
-        raise InvalidRequestError("Cannot use digest_dir %s: %s." % (folder, os.strerror(error.errno or 0))) from error
+        raise InvalidRequestError(
+            "Cannot use digest_dir %s: %s." % (directory, os.strerror(error.errno or 0))
+        ) from error
     if not stat.S_ISDIR(status.st_mode):
-        raise InvalidRequestError("digest_dir %s is not a folder." % folder)
+        raise InvalidRequestError("digest_dir %s is not a directory." % directory)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise InvalidRequestError(
-            "digest_dir %s can be written by others, who could keep changes from being copied." % folder,
-            "Give it to root alone: chown root %s; chmod 700 %s." % (folder, folder),
+            "digest_dir %s can be written by others, who could keep changes from being copied." % directory,
+            "Give it to root alone: chown root %s; chmod 700 %s." % (directory, directory),
         )
 
 
@@ -174,5 +176,7 @@ def _storing(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            path, os.strerror(error.errno or 0), "Give digest_dir a folder with room for it, or leave digest_dir out."
+            path,
+            os.strerror(error.errno or 0),
+            "Give digest_dir a directory with room for it, or leave digest_dir out.",
         ) from error

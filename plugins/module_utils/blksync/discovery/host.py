@@ -19,7 +19,7 @@ from ..system.device import allocate, device_number, open_source
 from .loops import Backing, read_backing
 
 PROGRAM_PATIENCE = 60.0  # seconds; a disk that spins up first may take many
-LINK_FOLDERS = ("/dev/disk/by-id", "/dev/disk/by-path", "/dev")
+LINK_DIRS = ("/dev/disk/by-id", "/dev/disk/by-path", "/dev")
 
 
 class System:
@@ -33,10 +33,10 @@ class System:
         except OSError:
             return None
 
-    def names(self, folder: str) -> list[str]:
-        """The sorted names in a folder; empty where there is none."""
+    def names(self, directory: str) -> list[str]:
+        """The sorted names in a directory; empty where there is none."""
         try:
-            return sorted(os.listdir(folder))
+            return sorted(os.listdir(directory))
         except OSError:
             return []
 
@@ -65,13 +65,13 @@ class System:
         return status.st_dev, status.st_ino
 
     def links(self) -> dict[str, str]:
-        """Lasting names of block devices: each symbolic link of LINK_FOLDERS to the ``"major:minor"`` behind it."""
+        """Lasting names of block devices: each symbolic link of LINK_DIRS to the ``"major:minor"`` behind it."""
         return dict(self._links())
 
     def _links(self) -> Iterator[tuple[str, str]]:
-        for folder in LINK_FOLDERS:
-            for name in self.names(folder):
-                path = "%s/%s" % (folder, name)
+        for directory in LINK_DIRS:
+            for name in self.names(directory):
+                path = "%s/%s" % (directory, name)
                 devno = self.device_number(path) if os.path.islink(path) else None
                 if devno:
                     yield path, devno

@@ -151,8 +151,8 @@ class Machine:
     numbers of btrfs and overlay mounts, which are no block device's.
     ``mounts`` are all mounts of this mount namespace, whatever they are on. ``swap_files`` are paths.
     ``below`` maps the devno of every block device and of every mount to all devnos that writing there ends on, at any
-    depth, also through overlays. ``places`` does so for files that discovery has looked at: swap files, and the folder
-    of the journal. Use both through ``places.beneath``.
+    depth, also through overlays. ``places`` does so for files that discovery has looked at: swap files, and the
+    directory of the journal. Use both through ``places.beneath``.
     """
 
     disks: tuple[Disk, ...]

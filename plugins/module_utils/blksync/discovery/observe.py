@@ -14,7 +14,7 @@ from ..partition_table.read import read_table
 from ..system.mountinfo import parse_mountinfo, parse_swaps
 from .host import System
 from .model import Disk, Holder, Machine, Partition
-from .places import JOURNAL_FOLDER
+from .places import JOURNAL_DIR
 from .power import find_switch
 from .probes import BLKID, LSBLK, Facts, merge, parse_blkid, parse_lsblk
 from .stack import Evidence, Stack
@@ -40,7 +40,7 @@ def observe(system: System | None = None) -> Machine:
         below=stack.written_below(),
         places={
             **{path: stack.beneath_file(path, system.identity(path)) for path in swap_files},
-            JOURNAL_FOLDER: stack.beneath_file(system.realpath(JOURNAL_FOLDER), system.identity(JOURNAL_FOLDER)),
+            JOURNAL_DIR: stack.beneath_file(system.realpath(JOURNAL_DIR), system.identity(JOURNAL_DIR)),
         },
     )
 
@@ -64,7 +64,7 @@ def _stack(system: System, swaps: tuple[str, ...]) -> Stack:
 
 
 def _btrfs_members(system: System) -> tuple[tuple[str, ...], ...]:
-    """The member devices of each btrfs file system; folders without "devices" (features, debug) give none."""
+    """The member devices of each btrfs file system; directories without "devices" (features, debug) give none."""
     members = (tuple(system.names("%s/%s/devices" % (BTRFS, name))) for name in system.names(BTRFS))
     return tuple(group for group in members if group)
 

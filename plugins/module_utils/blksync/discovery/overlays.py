@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""File systems that keep their files in folders of others (Documentation/filesystems/overlayfs.rst, ecryptfs.rst)."""
+"""File systems that keep their files in others' directories (Documentation/filesystems/overlayfs.rst, ecryptfs.rst)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ..system.mountinfo import Mount, unescape
 
 
 def written_layers(mount: Mount) -> tuple[str, ...]:
-    """The folders that writing to the mount ends in; empty if it is no such file system, or read-only.
+    """The directories that writing to the mount ends in; empty if it is no such file system, or read-only.
 
-    A relative folder is left out: it was named from a working directory that nobody knows any more.
+    A relative directory is left out: it was named from a working directory that nobody knows any more.
     """
     if mount.fstype == "ecryptfs":
         return _absolute(mount.source)
@@ -21,7 +21,7 @@ def written_layers(mount: Mount) -> tuple[str, ...]:
 
 
 def read_layers(mount: Mount) -> tuple[str, ...]:
-    """All folders that reading from the mount may end in."""
+    """All directories that reading from the mount may end in."""
     lower: list[str] = []
     for key, value in _options(mount):
         if key == "lowerdir":  # a list; a colon in a name has a backslash before it
@@ -39,5 +39,5 @@ def _options(mount: Mount) -> list[tuple[str, str]]:
     return [(key, unescape(value)) for key, _equals, value in options]
 
 
-def _absolute(*folders: str) -> tuple[str, ...]:
-    return tuple(folder for folder in folders if folder.startswith("/"))
+def _absolute(*directories: str) -> tuple[str, ...]:
+    return tuple(directory for directory in directories if directory.startswith("/"))

@@ -10,7 +10,7 @@ from typing import Sequence
 from ..system.mountinfo import Mount
 from .model import Machine
 
-JOURNAL_FOLDER = "/var/log/journal"
+JOURNAL_DIR = "/var/log/journal"
 
 
 def beneath(machine: Machine, path: str) -> frozenset[str]:
@@ -46,6 +46,6 @@ def mount_of(mounts: Sequence[Mount], path: str) -> Mount | None:
         passed.append(current)
 
 
-def contains(folder: str, path: str) -> bool:
-    """Whether ``path`` is ``folder`` or lies in it, by name."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
+def contains(directory: str, path: str) -> bool:
+    """Whether ``path`` is ``directory`` or lies in it, by name."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")

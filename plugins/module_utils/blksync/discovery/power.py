@@ -23,10 +23,10 @@ def find_switch(system: System, device: BlockDevice, devices: Iterable[BlockDevi
 
     Optical drives do not count as others: USB disks bring a virtual one with their software on it.
     """
-    at = device.folder
+    at = device.directory
     while at.startswith(DEVICES + "/"):
         if {"idVendor", "remove"}.issubset(system.names(at)):
-            below = (other for other in devices if other.folder.startswith(at + "/") and other.kind == "disk")
+            below = (other for other in devices if other.directory.startswith(at + "/") and other.kind == "disk")
             return Switch("%s/remove" % at, tuple(other.name for other in below if other.name != device.name))
         at = at.rpartition("/")[0]
     scsi = system.realpath("%s/%s/device" % (BLOCK, device.name))

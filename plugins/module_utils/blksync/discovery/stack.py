@@ -234,15 +234,15 @@ class Stack:
     ) -> tuple[str, ...]:
         """The devices that a mount lies on, overlays looked through by ``layers``.
 
-        A folder that lies on the overlay itself was named in another mount namespace: nothing is known of it.
+        A directory that lies on the overlay itself was named in another mount namespace: nothing is known of it.
         """
         names = self._names_of_mount(mount)
         if names:
             return names
         found: set[str] = set()
         passed = (*passed, mount.devno)
-        for folder in layers(mount):
-            lower = mount_of(self._evidence.mounts, self._evidence.realpath(folder))
+        for directory in layers(mount):
+            lower = mount_of(self._evidence.mounts, self._evidence.realpath(directory))
             if lower and lower.devno not in passed:
                 found.update(self._names_below(lower, layers, passed))
         return tuple(name for name in self.devices if name in found)

@@ -26,7 +26,7 @@ class BlockDevice:
     """One block device. Sizes and offsets are bytes; ``below`` are names of the devices that it is made of.
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
-    ``model.Holder``. ``number`` is a partition's, else 0. ``folder`` is its own in sysfs, links resolved.
+    ``model.Holder``. ``number`` is a partition's, else 0. ``directory`` is its own in sysfs, links resolved.
     A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None where the kernel does not tell it.
     """
 
@@ -51,7 +51,7 @@ class BlockDevice:
     backing_file: str | None = None
     backing: Backing | None = None
     offset: int = 0
-    folder: str = ""
+    directory: str = ""
 
 
 def read_devices(system: System) -> dict[str, BlockDevice]:
@@ -95,21 +95,21 @@ def read_device(system: System, name: str) -> BlockDevice | None:
         backing_file=system.text("%s/%s/loop/backing_file" % (BLOCK, name)),  # blanks at its ends are part of it
         backing=system.backing(path, devno) if kind == "loop" else None,
         offset=attributes.number("loop/offset"),
-        folder=real,
+        directory=real,
     )
     # A device that went away in between would look like another kind of device.
     return device if attributes.text("dev") == devno else None
 
 
 class _Attributes:
-    """The files below one device's folder in sysfs."""
+    """The files below one device's directory in sysfs."""
 
     def __init__(self, system: System, name: str) -> None:
         self.system = system
-        self.folder = "%s/%s" % (BLOCK, name)
+        self.directory = "%s/%s" % (BLOCK, name)
 
     def text(self, attribute: str) -> str | None:
-        return (self.system.text("%s/%s" % (self.folder, attribute)) or "").strip() or None
+        return (self.system.text("%s/%s" % (self.directory, attribute)) or "").strip() or None
 
     def number(self, attribute: str) -> int:
         text = self.text(attribute) or ""
@@ -118,8 +118,8 @@ class _Attributes:
     def flag(self, attribute: str) -> bool:
         return self.number(attribute) != 0
 
-    def names(self, folder: str) -> tuple[str, ...]:
-        return tuple(self.system.names("%s/%s" % (self.folder, folder)))
+    def names(self, directory: str) -> tuple[str, ...]:
+        return tuple(self.system.names("%s/%s" % (self.directory, directory)))
 
 
 def _path(name: str, dm_name: str | None) -> str:
@@ -153,7 +153,7 @@ def _serial(system: System, attributes: _Attributes, real: str) -> str | None:
 
 def _vpd_serial(attributes: _Attributes) -> str | None:
     """SCSI's vital product data page 0x80: four bytes of header, then the serial number (SPC-4, 7.8.14)."""
-    page = attributes.system.text("%s/device/vpd_pg80" % attributes.folder) or ""
+    page = attributes.system.text("%s/device/vpd_pg80" % attributes.directory) or ""
     return page[4:].strip(" \0\n") or None
 
 

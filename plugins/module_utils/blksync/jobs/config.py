@@ -18,7 +18,7 @@ from ..options import (
     DEFAULT_QUIESCE_TIMEOUT,
     SyncRequest,
 )
-from ..paths import JOB_FOLDER
+from ..paths import JOB_DIR
 from .values import NAME, VALUES, JobTarget, WrongError
 
 SUFFIX = ".json"
@@ -42,11 +42,11 @@ class Job:
     verify: str = "auto"
     allow_damaged_source: bool = False
     protected: tuple[str, ...] = ()
-    eject: bool = False
+    power_off: bool = False
     when_absent: str = "skip"
     max_age: int | None = None
     notify: bool = False
-    textfile_folder: str | None = None
+    textfile_dir: str | None = None
 
     def request(self, target: JobTarget, check: bool = False) -> SyncRequest:
         """What to ask of ``disk_sync.run`` for one of the targets."""
@@ -62,29 +62,29 @@ class Job:
             verify=self.verify,
             allow_damaged_source=self.allow_damaged_source,
             protected=self.protected,
-            eject=self.eject,
+            power_off=self.power_off,
             check=check,
         )
 
 
-def names(folder: str = JOB_FOLDER) -> list[str]:
-    """The names of all jobs, sorted; none where there is no such folder."""
+def names(directory: str = JOB_DIR) -> list[str]:
+    """The names of all jobs, sorted; none where there is no such directory."""
     try:
-        entries = os.listdir(folder)
+        entries = os.listdir(directory)
     except FileNotFoundError:
         return []
     return sorted(entry[: -len(SUFFIX)] for entry in entries if entry.endswith(SUFFIX) and not entry.startswith("."))
 
 
-def load(name: str, folder: str = JOB_FOLDER) -> Job:
+def load(name: str, directory: str = JOB_DIR) -> Job:
     """The job of that name. Raises JobError with every problem of its file."""
     if not NAME.match(name):
         raise JobError(name, ("not a job's name: a-z, 0-9, _ and - only, the first a letter or digit",))
-    path = os.path.join(folder, name + SUFFIX)
+    path = os.path.join(directory, name + SUFFIX)
     if not os.path.exists(path):
-        known = ", ".join(names(folder)) or "none"
-        raise JobError(path, ("there is no such job (jobs in %s: %s)" % (folder, known),))
-    problems = trust_problems(os.stat(folder), os.geteuid(), folder)
+        known = ", ".join(names(directory)) or "none"
+        raise JobError(path, ("there is no such job (jobs in %s: %s)" % (directory, known),))
+    problems = trust_problems(os.stat(directory), os.geteuid(), directory)
     text, file_problems = _read(path)
     job, content_problems = _parse(text)
     problems += file_problems + content_problems
@@ -95,10 +95,10 @@ def load(name: str, folder: str = JOB_FOLDER) -> Job:
     return job
 
 
-def check_file(path: str, folder: str = JOB_FOLDER) -> Job:
-    """The job in any file; one that lies in ``folder`` must also have the right name and owner. Raises JobError."""
-    if is_installed(path, folder):
-        return load(os.path.basename(path)[: -len(SUFFIX)], folder)
+def check_file(path: str, directory: str = JOB_DIR) -> Job:
+    """The job in any file; one that lies in ``directory`` must also have the right name and owner. Raises JobError."""
+    if is_installed(path, directory):
+        return load(os.path.basename(path)[: -len(SUFFIX)], directory)
     try:
         with open(path, encoding="utf-8") as file:
             return parse(file.read(), path)
@@ -106,9 +106,9 @@ def check_file(path: str, folder: str = JOB_FOLDER) -> Job:
         raise JobError(path, ("cannot be read: %s" % error,)) from error
 
 
-def is_installed(path: str, folder: str = JOB_FOLDER) -> bool:
-    """Whether the file is one of the jobs in ``folder``."""
-    return path.endswith(SUFFIX) and os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
+def is_installed(path: str, directory: str = JOB_DIR) -> bool:
+    """Whether the file is one of the jobs in ``directory``."""
+    return path.endswith(SUFFIX) and os.path.realpath(os.path.dirname(path)) == os.path.realpath(directory)
 
 
 def parse(text: str, where: str) -> Job:

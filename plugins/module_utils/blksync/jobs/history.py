@@ -17,7 +17,7 @@ from typing import Any, Iterable
 
 from .. import __version__
 from ..errors import BlksyncError
-from ..paths import STATE_FOLDER
+from ..paths import STATE_DIR
 from ..system import atomic_file
 from ..text import cleaned
 
@@ -77,10 +77,10 @@ def run_of(identifier: str, start: float, end: float, duration: float, outcome: 
     )
 
 
-def append(name: str, run: Run, folder: str = STATE_FOLDER) -> None:
+def append(name: str, run: Run, directory: str = STATE_DIR) -> None:
     """Add one line, on the medium when this returns, and drop the oldest where there are too many. Raises OSError."""
-    os.makedirs(folder, mode=0o755, exist_ok=True)
-    path = _path(name, folder)
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    path = _path(name, directory)
     atomic_file.append_line(path, to_line(run))
     with open(path, "rb") as file:
         content = file.read()
@@ -89,10 +89,10 @@ def append(name: str, run: Run, folder: str = STATE_FOLDER) -> None:
         atomic_file.replace(path, "".join(line + "\n" for line in kept))
 
 
-def read(name: str, folder: str = STATE_FOLDER) -> list[Run]:
+def read(name: str, directory: str = STATE_DIR) -> list[Run]:
     """All runs, the newest last; none for a job that never ran. A line torn by a power cut is left out."""
     try:
-        with open(_path(name, folder), "rb") as file:
+        with open(_path(name, directory), "rb") as file:
             return parse(_lines(file.read()))
     except FileNotFoundError:
         return []
@@ -140,8 +140,8 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def _path(name: str, folder: str) -> str:
-    return os.path.join(folder, name + SUFFIX)
+def _path(name: str, directory: str) -> str:
+    return os.path.join(directory, name + SUFFIX)
 
 
 def _lines(content: bytes) -> list[str]:

@@ -19,9 +19,9 @@ _DURATION = ("blksync_last_duration_seconds", "How long the last run took.")
 _WRITTEN = ("blksync_last_written_bytes", "How much the last run wrote to backup disks.")
 
 
-def write(folder: str, job: str, runs: Sequence[Run], latest: int) -> None:
+def write(directory: str, job: str, runs: Sequence[Run], latest: int) -> None:
     """Write the job's file in one step; ``latest`` is how many of ``runs`` the last run added. Raises OSError."""
-    atomic_file.replace(os.path.join(folder, "blksync_%s.prom" % job), render(job, runs, latest))
+    atomic_file.replace(os.path.join(directory, "blksync_%s.prom" % job), render(job, runs, latest))
 
 
 def render(job: str, runs: Sequence[Run], latest: int) -> str:

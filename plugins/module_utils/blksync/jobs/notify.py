@@ -17,21 +17,21 @@ import subprocess
 from ..system import programs
 from ..text import cleaned
 
-RUNTIME_FOLDERS = "/run/user"
+RUNTIME_DIRS = "/run/user"
 USER_PATH = "/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 10.0  # seconds: a desktop that hangs must not hold us up
 _log = logging.getLogger("blksync")
 
 
-def notify_users(summary: str, body: str, critical: bool = False, folders: str = RUNTIME_FOLDERS) -> None:
+def notify_users(summary: str, body: str, critical: bool = False, directories: str = RUNTIME_DIRS) -> None:
     """Show it on every desktop; what stands against it goes to the debug log."""
     missing = [program for program in ("notify-send", "setpriv") if not programs.find(program)]
     if missing:
         _log.debug("no notification: %s not found", ", ".join(missing))
         return
-    for uid in users_with_bus(folders):
+    for uid in users_with_bus(directories):
         try:
-            command = command_for(pwd.getpwuid(uid), os.path.join(folders, str(uid)), summary, body, critical)
+            command = command_for(pwd.getpwuid(uid), os.path.join(directories, str(uid)), summary, body, critical)
             done = subprocess.run(
                 command,
                 executable=programs.find(command[0]),
@@ -50,16 +50,16 @@ def notify_users(summary: str, body: str, critical: bool = False, folders: str =
             _log.debug("no notification to user %d: %s", uid, done.stderr.decode("utf-8", "replace").strip())
 
 
-def users_with_bus(folders: str = RUNTIME_FOLDERS) -> list[int]:
+def users_with_bus(directories: str = RUNTIME_DIRS) -> list[int]:
     """The user numbers that have a session bus of their own."""
     try:
-        entries = os.listdir(folders)
+        entries = os.listdir(directories)
     except OSError:
         return []
-    return sorted(int(entry) for entry in entries if entry.isdigit() and _is_bus(folders, entry))
+    return sorted(int(entry) for entry in entries if entry.isdigit() and _is_bus(directories, entry))
 
 
-def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body: str, critical: bool) -> list[str]:
+def command_for(user: pwd.struct_passwd, runtime_dir: str, summary: str, body: str, critical: bool) -> list[str]:
     """notify-send as that user and nobody else, with the environment of its session bus."""
     return [
         "setpriv",
@@ -70,8 +70,8 @@ def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body
         "-i",
         "PATH=%s" % USER_PATH,
         "HOME=%s" % user.pw_dir,
-        "XDG_RUNTIME_DIR=%s" % runtime_folder,
-        "DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus" % runtime_folder,
+        "XDG_RUNTIME_DIR=%s" % runtime_dir,
+        "DBUS_SESSION_BUS_ADDRESS=unix:path=%s/bus" % runtime_dir,
         "notify-send",
         "--app-name=blksync",
         "--icon=drive-removable-media",
@@ -82,9 +82,9 @@ def command_for(user: pwd.struct_passwd, runtime_folder: str, summary: str, body
     ]
 
 
-def _is_bus(folders: str, entry: str) -> bool:
+def _is_bus(directories: str, entry: str) -> bool:
     try:
-        status = os.lstat(os.path.join(folders, entry, "bus"))
+        status = os.lstat(os.path.join(directories, entry, "bus"))
     except OSError:
         return False
     return stat.S_ISSOCK(status.st_mode) and status.st_uid == int(entry)

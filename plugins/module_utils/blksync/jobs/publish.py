@@ -13,12 +13,12 @@ from .config import Job
 from .run import Result
 
 
-def publish(job: Job, results: Sequence[Result], folder: str) -> list[str]:
+def publish(job: Job, results: Sequence[Result], directory: str) -> list[str]:
     """Write the textfile and notify, as the job wants; returns what failed, since none of it fails the run."""
     problems = []
-    if job.textfile_folder:
+    if job.textfile_dir:
         try:
-            metrics.write(job.textfile_folder, job.name, history.read(job.name, folder), len(results))
+            metrics.write(job.textfile_dir, job.name, history.read(job.name, directory), len(results))
         except OSError as error:
             problems.append("the metrics were not written: %s" % error)
     if job.notify:

@@ -63,19 +63,19 @@ def compare(
 
 
 def carry_out(
-    job: Job, targets: Sequence[JobTarget], folder: str, progress: Progress, observe: Observe = observe_machine
+    job: Job, targets: Sequence[JobTarget], directory: str, progress: Progress, observe: Observe = observe_machine
 ) -> JobOutcome:
-    """Sync each target and add it to the history in ``folder``; a signal ends it all, another error just that target.
+    """Sync each target and add it to the history in ``directory``; a signal ends it all, another error that target.
 
-    Raises DeviceBusyError where the job runs already, OSError where ``folder`` cannot be written to begin with.
+    Raises DeviceBusyError where the job runs already, OSError where ``directory`` cannot be written to begin with.
     """
-    mark = RunningMark(job.name, folder)
+    mark = RunningMark(job.name, directory)
     left = mark.begin(time.time())
     results: list[Result] = []
     unrecorded = ""
     try:
         if left:
-            unrecorded = _record(job.name, folder, _killed(left))
+            unrecorded = _record(job.name, directory, _killed(left))
         for target in targets:
             started, clock = time.time(), time.monotonic()
             result = _one(job, target, False, progress, observe)
@@ -84,7 +84,7 @@ def carry_out(
                 return JobOutcome(tuple(results), "something is not put back yet")
             duration = time.monotonic() - clock
             run = history.run_of(target.identifier, started, time.time(), duration, result.error or result.report)
-            unrecorded = _record(job.name, folder, run) or unrecorded
+            unrecorded = _record(job.name, directory, run) or unrecorded
             if result.interrupted:
                 break
         mark.end()
@@ -101,10 +101,10 @@ def _one(job: Job, target: JobTarget, check: bool, progress: Progress, observe: 
     return Result(target.identifier, report.as_dict(), None, tuple(report.warnings), bool(report.interrupted))
 
 
-def _record(name: str, folder: str, run: history.Run) -> str:
+def _record(name: str, directory: str, run: history.Run) -> str:
     """Add to the history. A sync that succeeded does not fail for want of it: returns what went wrong, or ""."""
     try:
-        history.append(name, run, folder)
+        history.append(name, run, directory)
     except OSError as error:
         return str(error)
     return ""

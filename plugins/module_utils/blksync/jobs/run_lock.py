@@ -36,9 +36,9 @@ class RunningMark:
     Without ``end`` the mark stays behind, which is right for a run that could not put everything back.
     """
 
-    def __init__(self, name: str, folder: str) -> None:
+    def __init__(self, name: str, directory: str) -> None:
         self._name = name
-        self._path = _path(name, folder)
+        self._path = _path(name, directory)
         self._fd = -1
 
     def begin(self, now: float) -> Mark | None:
@@ -89,10 +89,10 @@ class RunningMark:
                 ) from None
 
 
-def read(name: str, folder: str) -> Mark | None:
+def read(name: str, directory: str) -> Mark | None:
     """The mark of a job, None where no run is under way and none was killed."""
     try:
-        fd = os.open(_path(name, folder), os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_path(name, directory), os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:
@@ -114,5 +114,5 @@ def _parse(content: bytes, alive: bool) -> Mark | None:
         return None
 
 
-def _path(name: str, folder: str) -> str:
-    return os.path.join(folder, name + SUFFIX)
+def _path(name: str, directory: str) -> str:
+    return os.path.join(directory, name + SUFFIX)

@@ -133,7 +133,7 @@ def _flag(key: str, value: Any) -> bool:
     return value
 
 
-def _folder(key: str, value: Any) -> str | None:
+def _dir(key: str, value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not os.path.isabs(value):
@@ -164,9 +164,9 @@ VALUES: dict[str, Callable[[str, Any], Any]] = {
     "verify": _choice(VERIFY_MODES),
     "allow_damaged_source": _flag,
     "protected": _identifiers,
-    "eject": _flag,
+    "power_off": _flag,
     "when_absent": _choice(WHEN_ABSENT),
     "max_age": _max_age,
     "notify": _flag,
-    "textfile_folder": _folder,
+    "textfile_dir": _dir,
 }

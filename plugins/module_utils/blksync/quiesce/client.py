@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Iterator, Sequence
 
 from ..errors import BlksyncError, DeviceBusyError, QuiesceError
-from ..paths import RUN_FOLDER
+from ..paths import RUN_DIR
 from ..system import libc
 from ..system.device import Device, open_source
 from ..system.mountinfo import read_mounts
@@ -110,11 +110,11 @@ class Quiescer:
     ``notes`` are sentences for the user.
     """
 
-    def __init__(self, timeout: float, label: str, folder: str = RUN_FOLDER) -> None:
+    def __init__(self, timeout: float, label: str, directory: str = RUN_DIR) -> None:
         self.timeout = timeout
         self.label = label
         self.notes: list[str] = []
-        self._folder = folder
+        self._dir = directory
         self._claims: list[Device] = []
         self._link: Link | None = None
         self._state: Quiesced | None = None
@@ -136,7 +136,7 @@ class Quiescer:
             sys.dont_write_bytecode = self._wrote_bytecode
 
     def prepare(self, plans: Sequence[QuiescePlan]) -> None:
-        """Everything slow: claims of what is idle, the guardian, memory, open folders. Raises QuiesceError."""
+        """Everything slow: claims of what is idle, the guardian, memory, open directories. Raises QuiesceError."""
         for claim in dict.fromkeys(claim for plan in plans for claim in plan.claims):
             try:
                 self._claims.append(open_source(claim.path, claim.devno, exclusive=True))
@@ -150,8 +150,8 @@ class Quiescer:
             return
         for step in steps:
             _expect_no_writers(step)
-        channel, pid, notes = guardian.start(self.label, self._folder)
-        self._link = Link(channel, pid, StateFile(self.label, os.getpid(), pid, self._folder))
+        channel, pid, notes = guardian.start(self.label, self._dir)
+        self._link = Link(channel, pid, StateFile(self.label, os.getpid(), pid, self._dir))
         self.notes += notes
         self.notes += [problem for problem in [systemd_scope.move_to_scope(pid)] if problem]
         sys.dont_write_bytecode = True

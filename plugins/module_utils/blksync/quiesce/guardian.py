@@ -22,7 +22,7 @@ from typing import Any, Sequence
 
 from ..discovery.observe import beneath_path
 from ..errors import BlksyncError, QuiesceError
-from ..paths import RUN_FOLDER
+from ..paths import RUN_DIR
 from ..system import libc
 from ..system.processes import identify
 from ..system.tracefs import is_tracing, remove_instances
@@ -41,7 +41,7 @@ TOLD_TO_END = "the guardian was told to end (SIGTERM)"
 TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
 
 
-def start(label: str, folder: str = RUN_FOLDER) -> tuple[Channel, int, list[str]]:
+def start(label: str, directory: str = RUN_DIR) -> tuple[Channel, int, list[str]]:
     """Fork the guardian. Returns the sync's end of the channel, the guardian's process number, and its notes.
 
     Raises QuiesceError. No other thread may run in the calling process.
@@ -59,7 +59,7 @@ def start(label: str, folder: str = RUN_FOLDER) -> tuple[Channel, int, list[str]
         raise _cannot_start(error) from error
     if child == 0:
         try:  # nothing of the caller's may run twice: not its handlers, not its finally clauses
-            _become(theirs, label, sync, folder)
+            _become(theirs, label, sync, directory)
         finally:
             os._exit(0)
     theirs.close()
@@ -79,13 +79,13 @@ def start(label: str, folder: str = RUN_FOLDER) -> tuple[Channel, int, list[str]
     return channel, hello["pid"], hello["notes"]
 
 
-def _become(end: socket.socket, label: str, sync: int, folder: str) -> None:
+def _become(end: socket.socket, label: str, sync: int, directory: str) -> None:
     """In the process that start() forked: leave its session and be the guardian, or tell why that cannot be."""
     try:
         os.setsid()
         if os.fork():
             return
-        guardian = _Guardian(end, label, sync, folder)
+        guardian = _Guardian(end, label, sync, directory)
     except Exception as error:  # noqa: BLE001  # the sync cannot know it otherwise
         with contextlib.suppress(ChannelClosedError):
             Channel(end).send(_failed(_cannot_start(error)))
@@ -105,12 +105,12 @@ def _failed(error: BlksyncError) -> dict[str, Any]:
 class _Guardian:
     """The process itself. ``run`` returns when the sync is over and everything is put back."""
 
-    def __init__(self, end: socket.socket, label: str, sync: int, folder: str) -> None:
+    def __init__(self, end: socket.socket, label: str, sync: int, directory: str) -> None:
         self.notes: list[str] = []
         self._wake = _settle(end.fileno())
         self.notes += [problem for problem in [_lock()] if problem]
         self.channel = Channel(end)
-        self.state = StateFile(label, sync, os.getpid(), folder)
+        self.state = StateFile(label, sync, os.getpid(), directory)
         self.execution = Execution(self._record, unwanted=self._unwanted)
         self.sync = identify(sync)
         self._steps: dict[Step, Step] = {}

@@ -49,14 +49,14 @@ class Identity:
 
 def observe(devno: str, path: str = "", sysfs: str = SYSFS) -> Identity | None:
     """The device that has the number now, None where there is none. ``path`` is the node that leads to it, if any."""
-    folder = os.path.join(sysfs, devno)
-    if not devno or not os.path.isdir(folder):
+    directory = os.path.join(sysfs, devno)
+    if not devno or not os.path.isdir(directory):
         return None
     return Identity(
-        # A partition lies in the folder of its disk, which has the number.
-        diskseq=_number(os.path.join(folder, "diskseq")) or _number(os.path.join(folder, "..", "diskseq")),
-        start=_number(os.path.join(folder, "start")) * SECTOR,
-        size=_number(os.path.join(folder, "size")) * SECTOR,
+        # A partition lies in the directory of its disk, which has the number.
+        diskseq=_number(os.path.join(directory, "diskseq")) or _number(os.path.join(directory, "..", "diskseq")),
+        start=_number(os.path.join(directory, "start")) * SECTOR,
+        size=_number(os.path.join(directory, "size")) * SECTOR,
         uuid=_read_uuid(path, devno) if path else "",
     )
 

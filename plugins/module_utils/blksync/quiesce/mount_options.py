@@ -87,5 +87,5 @@ def command(mount: Mount, device: str) -> str:
     asked = " -o %s" % ",".join(options) if options else ""
     mountpoint = shlex.quote(mount.mountpoint)
     if mount.root != "/":
-        return "mount --bind FOLDER%s %s, where FOLDER has %s mounted" % (shlex.quote(mount.root), mountpoint, device)
+        return "mount --bind DIR%s %s, where DIR has %s mounted" % (shlex.quote(mount.root), mountpoint, device)
     return "mount -t %s%s %s %s" % (mount.fstype, asked, device, mountpoint)

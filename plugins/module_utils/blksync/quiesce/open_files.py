@@ -81,7 +81,7 @@ def _open_files(pid: int) -> Iterator[int]:
 
 
 def _opened_through(pid: int, link: str) -> int:
-    """The mount that a process's working folder, root or program lies on; O_PATH does not touch the file system."""
+    """The mount that a process's working directory, root or program lies on; O_PATH does not touch the file system."""
     try:
         fd = os.open("/proc/%d/%s" % (pid, link), os.O_PATH | os.O_CLOEXEC)
     except OSError:

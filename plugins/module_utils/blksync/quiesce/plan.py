@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Collection, Iterator, Sequence
 
 from ..discovery.model import Disk, Holder, Machine, Partition
-from ..discovery.places import JOURNAL_FOLDER, beneath
+from ..discovery.places import JOURNAL_DIR, beneath
 from ..errors import Refusal
 from ..system.mountinfo import Mount
 from .step import FREEZE, JOURNAL, UNMOUNT, Step
@@ -150,7 +150,7 @@ def _file_systems(machine: Machine, carriers: list[_Carrier]) -> Iterator[_FileS
             seen.add(devno)
             mounts = {mount.mount_id: mount for mount in carrier.mounts if mount.devno == devno}
             mounts.update((mount.mount_id, mount) for mount in machine.mounts if mount.devno == devno)
-            # Parents first, then the whole before its folders, which are bound from it.
+            # Parents first, then the whole before its directories, which are bound from it.
             order = sorted(mounts.values(), key=lambda m: (_ancestors(mounts, m), len(m.root), m.mount_id))
             yield _FileSystem(carrier, tuple(order))
 
@@ -199,7 +199,7 @@ def _order(step: Step, depth: dict[str, int]) -> tuple[bool, bool, int, int]:
 
 
 def _holds_journal(machine: Machine, steps: list[Step]) -> bool:
-    return is_stopped(steps, beneath(machine, JOURNAL_FOLDER))
+    return is_stopped(steps, beneath(machine, JOURNAL_DIR))
 
 
 def is_stopped(steps: Sequence[Step], devices: Collection[str]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Sequence
 
 from ..errors import BlksyncError
-from ..paths import RUN_FOLDER
+from ..paths import RUN_DIR
 from ..system.processes import identify, is_alive, status
 from ..system.tracefs import remove_instances
 from .actions.freeze_process import NAME as FREEZER
@@ -28,11 +28,11 @@ POLL = 0.05
 class StateFile:
     """The file of one guardian. Writing it is never worth failing for: ``problem`` says why it is not there.
 
-    ``usable`` is False while the folder lies on what is about to be frozen: then nothing is written.
+    ``usable`` is False while the directory lies on what is about to be frozen: then nothing is written.
     """
 
-    def __init__(self, label: str, sync: int, guardian: int, folder: str = RUN_FOLDER) -> None:
-        self.path = os.path.join(folder, "%s%d%s" % (PREFIX, guardian, SUFFIX))
+    def __init__(self, label: str, sync: int, guardian: int, directory: str = RUN_DIR) -> None:
+        self.path = os.path.join(directory, "%s%d%s" % (PREFIX, guardian, SUFFIX))
         session = int((status(guardian) or "0000")[3])
         self._head = {"label": label, "sync": identify(sync), "guardian": identify(guardian), "session": session}
         self.problem = ""
@@ -73,7 +73,7 @@ class RestoredRun:
     failures: list[Failure] = field(default_factory=list)
 
 
-def restore_state(folder: str = RUN_FOLDER, patience: float = PATIENCE) -> list[RestoredRun]:
+def restore_state(directory: str = RUN_DIR, patience: float = PATIENCE) -> list[RestoredRun]:
     """Put back what dead runs left, as their state files say, and end their traces of writes. Runs that live are
     waited for, then left alone.
 
@@ -82,7 +82,7 @@ def restore_state(folder: str = RUN_FOLDER, patience: float = PATIENCE) -> list[
     remove_instances()
     runs: list[RestoredRun] = []
     broken: list[str] = []
-    for path in _files(folder):
+    for path in _files(directory):
         try:
             run = _restore_one(path, patience)
         except (OSError, ValueError, KeyError, TypeError):
@@ -145,11 +145,13 @@ def _name(pid: int) -> str:
         return ""
 
 
-def _files(folder: str) -> list[str]:
+def _files(directory: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise BlksyncError("Cannot read %s: %s." % (folder, os.strerror(error.errno or 0)), "Run as root.") from error
-    return [os.path.join(folder, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]
+        raise BlksyncError(
+            "Cannot read %s: %s." % (directory, os.strerror(error.errno or 0)), "Run as root."
+        ) from error
+    return [os.path.join(directory, name) for name in names if name.startswith(PREFIX) and name.endswith(SUFFIX)]

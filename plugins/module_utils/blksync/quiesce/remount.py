@@ -78,34 +78,34 @@ def gone(step: Step, how: str) -> DeviceGoneError:
 
 @contextlib.contextmanager
 def mounted_aside(step: Step) -> Iterator[str]:
-    """A folder where the file system of a step is mounted for this moment, though it is mounted nowhere else.
+    """A directory where the file system of a step is mounted for this moment, though it is mounted nowhere else.
 
     A superblock that is frozen stays in memory, and mounting its device gives that very superblock (sget_fc() in
     fs/super.c). Mounting it read-only is refused as busy, as long as it is there and writable; so what is mounted
     read-only was unmounted long ago, and nothing is written to it. Raises OSError or RestoreError.
     """
     node = find_node(step, step.mounts[0].source)
-    folder = tempfile.mkdtemp(prefix="blksync-", dir="/run")
+    directory = tempfile.mkdtemp(prefix="blksync-", dir="/run")
     try:
-        _mount_aside(step, node, folder)
+        _mount_aside(step, node, directory)
         try:
-            yield folder
+            yield directory
         finally:
-            libc.unmount(folder)
+            libc.unmount(directory)
     finally:
-        os.rmdir(folder)
+        os.rmdir(directory)
 
 
-def _mount_aside(step: Step, node: str, folder: str) -> None:
+def _mount_aside(step: Step, node: str, directory: str) -> None:
     wanted = step.mounts[0]
     try:
         try:
-            libc.mount(node, folder, wanted.fstype, libc.MS_RDONLY, _AS_IT_IS.get(wanted.fstype, ""))
+            libc.mount(node, directory, wanted.fstype, libc.MS_RDONLY, _AS_IT_IS.get(wanted.fstype, ""))
         except OSError as error:
             if error.errno != errno.EBUSY:
                 raise
-            libc.mount(node, folder, wanted.fstype, superblock_flags(wanted), data(wanted))
-        libc.mount(None, folder, None, libc.MS_PRIVATE)
+            libc.mount(node, directory, wanted.fstype, superblock_flags(wanted), data(wanted))
+        libc.mount(None, directory, None, libc.MS_PRIVATE)
     except OSError as error:
         raise RestoreError(
             "Cannot thaw the file system of %s, which is mounted nowhere: it cannot be mounted (%s)."
@@ -132,7 +132,7 @@ def _mount_one(step: Step, wanted: Mount, index: int) -> bool:
         elif wanted.root == "/":
             _mount_device(step, wanted, node, wanted.mountpoint)
         else:
-            _mount_folder(step, wanted, node)
+            _mount_dir(step, wanted, node)
     except OSError as error:
         raise RestoreError(
             "Cannot mount %s at %s again: %s." % (node, wanted.mountpoint, os.strerror(error.errno or 0)),
@@ -161,18 +161,18 @@ def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str) -> None
         raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
 
 
-def _mount_folder(step: Step, wanted: Mount, node: str) -> None:
-    """Bind a folder of the file system from a mount of the whole that is there only for this moment."""
-    folder = tempfile.mkdtemp(prefix="blksync-", dir="/run")
+def _mount_dir(step: Step, wanted: Mount, node: str) -> None:
+    """Bind a directory of the file system from a mount of the whole that is there only for this moment."""
+    directory = tempfile.mkdtemp(prefix="blksync-", dir="/run")
     try:
-        _mount_device(step, wanted, node, folder)
+        _mount_device(step, wanted, node, directory)
         try:
-            libc.mount(None, folder, None, libc.MS_PRIVATE)
-            _bind(folder + wanted.root, wanted)
+            libc.mount(None, directory, None, libc.MS_PRIVATE)
+            _bind(directory + wanted.root, wanted)
         finally:
-            libc.unmount(folder)
+            libc.unmount(directory)
     finally:
-        os.rmdir(folder)
+        os.rmdir(directory)
 
 
 def _bind(source: str, wanted: Mount) -> None:

@@ -82,8 +82,8 @@ def _counted(device: Partition | Holder, content: Content, system: System) -> st
     Facts: Documentation/ABI/testing/sysfs-fs-ext4 (errors_count); fs/btrfs/sysfs.c (error_stats).
     """
     if content.uuid:
-        folder = "/sys/fs/btrfs/%s/devinfo" % content.uuid
-        stats = (system.text("%s/%s/error_stats" % (folder, name)) for name in system.names(folder))
+        directory = "/sys/fs/btrfs/%s/devinfo" % content.uuid
+        stats = (system.text("%s/%s/error_stats" % (directory, name)) for name in system.names(directory))
         told = [counted for counted in (btrfs.parse_stats(text or "") for text in stats) if counted]
         return "the kernel has counted %s" % ", ".join(told) if told else ""
     count = system.text("/sys/fs/ext4/%s/errors_count" % device.name) if device.mounts else None

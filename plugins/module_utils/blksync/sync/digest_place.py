@@ -15,19 +15,20 @@ from ..quiesce.plan import QuiescePlan, is_stopped
 HINT = "Keep digests and deltas on another file system, which is not read: another partition, another disk."
 
 
-def refusals(machine: Machine, folder: str, source: Partition, quiesce: QuiescePlan) -> Iterator[Refusal]:
-    """Reasons against ``folder``, a real path, where ``source`` is read."""
-    mount = mount_of(machine.mounts, folder)
-    devices = beneath(machine, folder)
+def refusals(machine: Machine, directory: str, source: Partition, quiesce: QuiescePlan) -> Iterator[Refusal]:
+    """Reasons against ``directory``, a real path, where ``source`` is read."""
+    mount = mount_of(machine.mounts, directory)
+    devices = beneath(machine, directory)
     if mount is None:
         return
     if is_stopped(quiesce.steps, devices):
         yield Refusal(
-            "digest_folder_quiesced",
-            "The folder %s lies on %s, which is frozen or unmounted while it is read." % (folder, mount.mountpoint),
+            "digest_dir_quiesced",
+            "The directory %s lies on %s, which is frozen or unmounted while it is read."
+            % (directory, mount.mountpoint),
             HINT,
         )
     elif source.devno in devices or any(other.devno in devices for other in source.all_mounts()):
         yield Refusal(
-            "digest_folder_on_source", "The folder %s lies on %s, which is read." % (folder, source.path), HINT
+            "digest_dir_on_source", "The directory %s lies on %s, which is read." % (directory, source.path), HINT
         )

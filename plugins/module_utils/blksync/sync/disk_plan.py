@@ -17,10 +17,10 @@ from . import coverage
 from .plan import Pair, Plan, _type_warnings
 from .refusals import (
     disk_refusals,
-    eject_refusals,
     empty_disk_refusals,
     overlap_refusals,
     pair_refusals,
+    power_off_refusals,
     stale_table_refusals,
     type_refusals,
 )
@@ -59,8 +59,8 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                     warnings += _type_warnings(target, ours, theirs)
                 pairs.append(Pair(number, ours, theirs, quiesce))
         refusals += coverage.system_refusals(machine, source, numbers)
-    if target and request.eject:
-        refusals += eject_refusals(target, numbers)
+    if target and request.power_off:
+        refusals += power_off_refusals(target, numbers)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
 
 

@@ -39,13 +39,13 @@ def run(request: SyncRequest, progress: Progress | None = None, observe: Observe
     session.run(guest, observe)
     report = guest.sync_report
     report.interrupted = guest.interrupted
-    if request.eject and not request.check:
+    if request.power_off and not request.check:
         try:
             power_off.power_off(report.plan.target_disk, observe())
         except BlksyncError as error:
             error.report = report.as_dict()
             raise
-        report.ejected = True
+        report.powered_off = True
     return report
 
 

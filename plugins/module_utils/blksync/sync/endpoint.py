@@ -21,7 +21,7 @@ class Endpoint:
     """One end of a copy, as it was when it was looked at.
 
     ``real`` is the path without symbolic links; ``devno`` is the block device itself. ``inode`` and the times
-    (nanoseconds) are a file's. ``folder``: whether the folder that it lies in exists.
+    (nanoseconds) are a file's. ``directory``: whether the directory that it lies in exists.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Endpoint:
     device: int = 0
     modified: int = 0
     changed: int = 0
-    folder: bool = True
+    directory: bool = True
 
     def content(self) -> Facts:
         """What changes when anybody writes to an image file."""
@@ -48,7 +48,7 @@ def look(path: str) -> Endpoint:
     except FileNotFoundError:
         if os.path.exists(path):  # a link of /proc, to a file that was removed or lies in another mount namespace
             raise InvalidRequestError("%s leads to a file without a name." % path, "Name the file itself.") from None
-        return Endpoint(path, real, MISSING, folder=os.path.isdir(os.path.dirname(real)))
+        return Endpoint(path, real, MISSING, directory=os.path.isdir(os.path.dirname(real)))
     except OSError as error:
         raise InvalidRequestError("Cannot look at %s: %s." % (path, os.strerror(error.errno or 0))) from error
     if not _is_same(path, status):

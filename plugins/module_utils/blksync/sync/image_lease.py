@@ -67,10 +67,10 @@ class ImageLease:
                 fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
-def _await_tick(folder: str, changed: int) -> bool:
+def _await_tick(directory: str, changed: int) -> bool:
     """Wait until a change in that file system gets another time than ``changed`` (nanoseconds). False where a change
     through a memory mapping gets no time at all, as in a tmpfs."""
-    with tempfile.TemporaryFile(dir=folder) as clock, tempfile.TemporaryFile(dir=folder) as scratch:
+    with tempfile.TemporaryFile(dir=directory) as clock, tempfile.TemporaryFile(dir=directory) as scratch:
         os.ftruncate(scratch.fileno(), mmap.PAGESIZE)
         with mmap.mmap(scratch.fileno(), mmap.PAGESIZE) as mapped:
             mapped[0] += 1  # reads first: where nothing watches mappings, that alone makes the page writable

@@ -123,8 +123,8 @@ def target_refusals(
             )
     elif target.kind == endpoint.MISSING and not create:
         yield Refusal("target_missing", "There is no %s." % target.path, "Set create to true if it shall be made.")
-    elif target.kind == endpoint.MISSING and not target.folder:
-        yield Refusal("target_folder_missing", "The folder of %s does not exist." % target.path, "Make it first.")
+    elif target.kind == endpoint.MISSING and not target.directory:
+        yield Refusal("target_dir_missing", "The directory of %s does not exist." % target.path, "Make it first.")
     if target.kind == endpoint.BLOCK:
         yield from _device_refusals(machine, target, disk, shape)
     for loop in _attached(machine, target):
@@ -179,11 +179,11 @@ def _option_refusals(target: Endpoint, punch_zeros: bool, keep: int) -> Iterator
                 yield Refusal("needs_image_file", "%s is for image files, and %s is a device." % (option, target.path))
 
 
-def _digest_refusals(machine: Machine, folder: str, pair: Pair, target: Endpoint) -> Iterator[Refusal]:
-    """Reasons against keeping a digest of ``target`` in ``folder``, which may be empty for none."""
-    if not folder:
+def _digest_refusals(machine: Machine, directory: str, pair: Pair, target: Endpoint) -> Iterator[Refusal]:
+    """Reasons against keeping a digest of ``target`` in ``directory``, which may be empty for none."""
+    if not directory:
         return
-    yield from digest_place.refusals(machine, os.path.realpath(folder), pair.source, pair.quiesce)
+    yield from digest_place.refusals(machine, os.path.realpath(directory), pair.source, pair.quiesce)
     mount = mount_of(machine.mounts, target.real)
     if mount and "lazytime" in mount.super_options.split(","):
         yield Refusal(

@@ -34,8 +34,8 @@ class ImageFile:
         self.path = end.real
         self.created = end.kind != FILE
         self._size, self._keep, self._punch = size, keep, punch
-        folder, name = os.path.split(self.path)
-        self._staged = os.path.join(folder, ".%s.blksync-new" % name) if self.created or keep else ""
+        directory, name = os.path.split(self.path)
+        self._staged = os.path.join(directory, ".%s.blksync-new" % name) if self.created or keep else ""
 
     def open(self) -> Device:
         """The image open for reading and writing. Raises InvalidRequestError, StorageError, DeviceBusyError.

@@ -23,7 +23,7 @@ def power_off(target: Disk, now: Machine) -> None:
     if not found:
         raise _not_powered_off(target, "it is no longer there")
     disk = found[0]
-    reasons = [refusal.message.rstrip(".") for refusal in refusals.eject_refusals(disk)]
+    reasons = [refusal.message.rstrip(".") for refusal in refusals.power_off_refusals(disk)]
     if reasons or disk.switch is None:
         raise _not_powered_off(disk, "; ".join(reasons))
     try:

@@ -110,7 +110,7 @@ def type_refusals(target: Disk, ours: Partition, theirs: Partition) -> Iterator[
         )
 
 
-def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusal]:
+def power_off_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusal]:
     """Reasons against powering the target off, its switch and its uses.
 
     Where ``checked`` is given, uses of the disk itself and of the partitions of these numbers are left out: those
@@ -118,16 +118,16 @@ def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusa
     """
     if target.switch is None:
         yield Refusal(
-            "eject_not_possible",
+            "power_off_not_possible",
             "Target disk %s cannot be powered off by software." % target.describe(),
-            "Leave eject out for this disk.",
+            "Leave power_off out for this disk.",
         )
     elif target.switch.others:
         yield Refusal(
-            "eject_shared_device",
+            "power_off_shared_device",
             "Target disk %s shares its USB device with %s, which would be powered off as well."
             % (target.describe(), ", ".join(target.switch.others)),
-            "Leave eject out for this disk.",
+            "Leave power_off out for this disk.",
         )
     devices: list[Disk | Partition] = [] if checked else [target]
     devices += [partition for partition in target.partitions if partition.number not in checked]
@@ -135,7 +135,7 @@ def eject_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Refusa
         for use in in_use(
             "Target disk" if device is target else "Target partition", device.path, device.mounts, device.swap, device
         ):
-            yield Refusal("eject_target_in_use", use.message, use.hint)
+            yield Refusal("power_off_target_in_use", use.message, use.hint)
 
 
 def stale_table_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:

@@ -104,7 +104,7 @@ class SyncReport:
     engine_version: str
     check: bool
     pairs: list[PairReport] = field(default_factory=list)
-    ejected: bool = False
+    powered_off: bool = False
     created: bool = False
     interrupted: str = ""  # a signal that came when nothing was left to end
     warnings: list[str] = field(default_factory=list)
@@ -129,14 +129,14 @@ class SyncReport:
             "partitions": [pair.as_dict() for pair in self.pairs],
             "left_out": self.left_out,
             "bytes_written": sum(pair.bytes_written for pair in self.pairs),
-            "ejected": self.ejected,
+            "powered_off": self.powered_off,
         }
 
     def as_image_dict(self) -> dict[str, Any]:
         """The documented result of image_sync: what belongs to whole disks left out."""
         result = dict(self.as_dict(), created=self.created)
         result["partitions"] = [dict(pair.as_dict(), digest=pair.digest) for pair in self.pairs]
-        del result["ejected"], result["left_out"]
+        del result["powered_off"], result["left_out"]
         return result
 
     def diff(self) -> dict[str, str]:

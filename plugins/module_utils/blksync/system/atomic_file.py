@@ -14,7 +14,7 @@ READABLE = 0o644
 
 def replace(path: str, text: str) -> None:
     """Put a new file in place of the old one in one step. Raises OSError."""
-    # The dot keeps readers of whole folders (node_exporter's textfile collector) from taking it for a file of theirs.
+    # The dot keeps readers of whole directories (node_exporter's textfile collector) from reading it as one of theirs.
     temporary = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
     try:
@@ -26,13 +26,13 @@ def replace(path: str, text: str) -> None:
     except OSError:
         os.unlink(temporary)
         raise
-    sync_folder(path)
+    sync_dir(path)
 
 
 def move(source: str, target: str) -> None:
     """Rename a file whose content is on the medium already, in one step that survives as well. Raises OSError."""
     os.replace(source, target)
-    sync_folder(target)
+    sync_dir(target)
 
 
 def remove(path: str) -> None:
@@ -58,7 +58,7 @@ def append_line(path: str, line: str) -> None:
     finally:
         os.close(fd)
     if not size:
-        sync_folder(path)
+        sync_dir(path)
 
 
 def _write(fd: int, text: str) -> None:
@@ -68,8 +68,8 @@ def _write(fd: int, text: str) -> None:
     os.fsync(fd)
 
 
-def sync_folder(path: str) -> None:
-    """A new name is only on the medium once its folder is."""
+def sync_dir(path: str) -> None:
+    """A new name is only on the medium once its directory is."""
     fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -12,7 +12,7 @@ import os
 from typing import Iterator
 
 from ..errors import DeviceBusyError
-from ..paths import RUN_FOLDER
+from ..paths import RUN_DIR
 from ..text import printable
 
 
@@ -30,7 +30,7 @@ def hold(devno: str, path: str, what: str, purpose: str) -> contextlib.AbstractC
 def hold_file(path: str, purpose: str) -> Iterator[None]:
     """Hold an image file by its real path, in the same way; the file need not be there.
 
-    Both the file and its name in its folder are held, each by device and inode: a hard link or a bind mount gives
+    Both the file and its name in its directory are held, each by device and inode: a hard link or a bind mount gives
     either of them another path.
     """
     with contextlib.ExitStack() as held:
@@ -40,8 +40,8 @@ def hold_file(path: str, purpose: str) -> Iterator[None]:
 
 
 def _names_of(path: str) -> Iterator[str]:
-    folder, name = os.path.split(path)
-    for place, last in ((folder, os.fsencode(name)), (path, b"")):
+    directory, name = os.path.split(path)
+    for place, last in ((directory, os.fsencode(name)), (path, b"")):
         with contextlib.suppress(FileNotFoundError):
             status = os.stat(place)
             key = b"%d %d %s" % (status.st_dev, status.st_ino, last)
@@ -50,9 +50,9 @@ def _names_of(path: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def _hold(name: str, short: str, what: str, purpose: str) -> Iterator[None]:
-    path = os.path.join(RUN_FOLDER, name + ".lock")
+    path = os.path.join(RUN_DIR, name + ".lock")
     try:
-        os.makedirs(RUN_FOLDER, mode=0o700, exist_ok=True)
+        os.makedirs(RUN_DIR, mode=0o700, exist_ok=True)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise DeviceBusyError(

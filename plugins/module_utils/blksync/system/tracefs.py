@@ -34,16 +34,16 @@ def is_tracing(process: dict[str, Any]) -> bool:
 def remove_instances() -> None:
     """Remove the traces of runs that are dead. Whatever cannot be removed is left to the next run."""
     with contextlib.suppress(BlksyncError, OSError):
-        folder = os.path.join(find_tracefs(), "instances")
-        for name, process in _ours(folder):
+        directory = os.path.join(find_tracefs(), "instances")
+        for name, process in _ours(directory):
             if not is_alive(process):
                 with contextlib.suppress(OSError):
-                    os.rmdir(os.path.join(folder, name))
+                    os.rmdir(os.path.join(directory, name))
 
 
-def _ours(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _ours(directory: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and process of every instance of ours."""
-    for name in os.listdir(folder):
+    for name in os.listdir(directory):
         parts = name[len(PREFIX) :].split(".")
         if name.startswith(PREFIX) and len(parts) == 2 and parts[0].isdigit():
             yield name, {"pid": int(parts[0]), "start": parts[1]}

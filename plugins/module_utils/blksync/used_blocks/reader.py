@@ -22,7 +22,7 @@ from .ranges import GAP, UsedBlocks, everything, used_blocks
 class UsedMap:
     """The used blocks of one partition; a context manager.
 
-    What it needs it opens at once (a folder of the file system, and the LUKS header, which it reads), so that in
+    What it needs it opens at once (a directory of the file system, and the LUKS header, which it reads), so that in
     ``read`` nothing is left but an ioctl and arithmetic: nothing in there waits for a frozen file system. Until it is
     closed the file system cannot be unmounted. ``reason`` is why nothing can be told, empty where something can.
     """
@@ -76,7 +76,7 @@ class UsedMap:
         if carrier.mapping:
             self._shift = _payload(self._partition, carrier.mapping)
             self._size -= self._shift
-        self._fd = _open_folder(carrier)
+        self._fd = _open_dir(carrier)
 
     def _refusal(self, error: OSError) -> str:
         if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
@@ -95,7 +95,7 @@ def _payload(partition: Partition, mapping: str) -> int:
         return payload_offset(read, read_mapping(mapping), partition.size)
 
 
-def _open_folder(carrier: BackingDevice) -> int:
+def _open_dir(carrier: BackingDevice) -> int:
     """A descriptor of one of the file system's mountpoints. Raises UntoldError where others cover them all."""
     ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (carrier.devno, carrier.fstype)}
     for mount in carrier.mounts:

@@ -50,8 +50,8 @@ class Recorder(Monitor):
 class Pair:
     """Two image files of random content, open as the engine gets them."""
 
-    def __init__(self, folder: Path, size: int = SIZE) -> None:
-        self.source_path, self.target_path = folder / "source.img", folder / "target.img"
+    def __init__(self, directory: Path, size: int = SIZE) -> None:
+        self.source_path, self.target_path = directory / "source.img", directory / "target.img"
         self.source_path.write_bytes(os.urandom(size))
         self.target_path.write_bytes(os.urandom(size))
         self.size = size
@@ -74,8 +74,8 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
         yield made
 
 
-def engine_of(folder: Path, body: str, version: str = "1.0.7") -> BlocksyncFastEngine:
-    return BlocksyncFastEngine(str(FakeProgram(folder, body).path), version)
+def engine_of(directory: Path, body: str, version: str = "1.0.7") -> BlocksyncFastEngine:
+    return BlocksyncFastEngine(str(FakeProgram(directory, body).path), version)
 
 
 def summary(blocks: int, size: int | None = None, total: int = BLOCKS, size_total: int = SIZE) -> str:
@@ -211,8 +211,8 @@ def test_what_the_program_inherits(tmp_path: Path, pair: Pair, monkeypatch: pyte
         os.set_inheritable(other.fileno(), True)
         engine = engine_of(tmp_path, body + COPY + summary(8))
         pair.copy(engine)
-    locale, folder, stdin, stdout, stderr, *others = facts.read_text().split()
-    assert (locale, folder, stdin, stdout[:5], stderr[:5]) == ("C", "/", "/dev/null", "pipe:", "pipe:")
+    locale, directory, stdin, stdout, stderr, *others = facts.read_text().split()
+    assert (locale, directory, stdin, stdout[:5], stderr[:5]) == ("C", "/", "/dev/null", "pipe:", "pipe:")
     others.remove(engine.path)  # the shell reads its script
     assert sorted(link for link in others if not link.startswith("pipe:")) == [
         str(pair.source_path),

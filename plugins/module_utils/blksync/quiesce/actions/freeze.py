@@ -131,8 +131,8 @@ class Freeze(Action):
         if self.fd < 0:
             expect_same(self.step)
             if not any(map(self.step.is_of, read_mounts())):
-                with mounted_aside(self.step) as folder:
-                    _thaw_folder(folder)
+                with mounted_aside(self.step) as directory:
+                    _thaw_dir(directory)
                 return
             self._open()
         ioctl(self.fd, FITHAW)
@@ -149,7 +149,7 @@ class Freeze(Action):
         )
 
     def close(self) -> None:
-        """Close the folder."""
+        """Close the directory."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
@@ -161,8 +161,8 @@ class Freeze(Action):
         return "fsfreeze --unfreeze %s" % self.step.mountpoints[0]
 
 
-def _thaw_folder(folder: str) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+def _thaw_dir(directory: str) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         ioctl(fd, FITHAW)
     finally:
