@@ -15,6 +15,7 @@ Its packages are layers; each imports only from those below it:
 ``engines``               what compares and copies blocks: ``native`` and ``blocksync_fast``
 ``live``                  what is written to a source while it is copied
 ``quiesce``               freezing or unmounting a source, and putting it back whatever happens
+``records``               what is known of each backup disk, and the history of all runs
 ``digests``               checksums kept from run to run
 ``superblocks``           what superblocks say: errors, sector sizes, parts on other devices
 ``used_blocks``           which blocks a file system uses

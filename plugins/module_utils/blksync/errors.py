@@ -62,6 +62,12 @@ class RefusedError(BlksyncError):
         self.refusals = refusals
 
 
+class RecordError(BlksyncError):
+    """What is known of a backup disk cannot be read or written."""
+
+    kind = "record_error"
+
+
 class DeviceBusyError(BlksyncError):
     """A device could not be claimed or locked: something else uses it."""
 

@@ -15,7 +15,7 @@ from typing import Iterator
 
 from ..errors import BlksyncError
 from ..system import programs
-from ..system.device import allocate, device_number, open_source
+from ..system.device import device_number, open_source
 from .loops import Backing, read_backing
 
 PROGRAM_PATIENCE = 60.0  # seconds; a disk that spins up first may take many
@@ -102,8 +102,6 @@ class System:
         """``length`` bytes of a block device at ``offset`` (both whole logical sectors), or None."""
         try:
             with open_source(path, devno) as device:
-                buffer = allocate(length)
-                device.read(buffer, offset)
-                return bytes(buffer)
+                return device.read_bytes(offset, length)
         except (BlksyncError, OSError):
             return None

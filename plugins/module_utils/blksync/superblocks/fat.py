@@ -73,6 +73,14 @@ def _clusters(boot: bytes, sector: int) -> int:
     return int(data) // boot[13]
 
 
+def tables_end(boot: bytes) -> int:
+    """Where the allocation tables end, in bytes from the start of the volume; 0 if ``boot`` is no FAT boot sector."""
+    if len(boot) < LENGTH or boot[510:512] != b"\x55\xaa" or not _plausible(boot):
+        return 0
+    sectors = _reserved(boot) + boot[16] * (field(boot, "<H", 22) or field(boot, "<I", 36))
+    return int(sectors * field(boot, "<H", 11))
+
+
 def parse_exfat(kind: str, read: Read) -> Content | None:
     """See parse_vfat."""
     boot = read(0, LENGTH)

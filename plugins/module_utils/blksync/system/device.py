@@ -92,6 +92,12 @@ class Device:
         if not self.direct:  # one pass over a disk must not push everything else out of the page cache
             os.posix_fadvise(self.fd, offset, len(buffer), os.POSIX_FADV_DONTNEED)
 
+    def read_bytes(self, offset: int, length: int) -> bytes:
+        """A copy of ``length`` bytes at ``offset``, both whole logical sectors; raises what read() does."""
+        buffer = allocate(length)
+        self.read(buffer, offset)
+        return bytes(buffer)
+
     def write(self, buffer: memoryview, offset: int) -> None:
         """Write all of ``buffer`` at ``offset``; raises DeviceWriteError, and DirectIOError as read() does.
 
