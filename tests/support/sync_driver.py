@@ -6,7 +6,7 @@
     python -m tests.support.sync_driver '{"source": "11111111", ..., "hold_at": "advanced:1"}'
 
 ``hold_at`` names a step and a pair's number: the process then waits for a line on standard input. That is how a test
-kills or disturbs a sync at a known point without guessing times.
+kills or disturbs a sync at a known point without guessing times. With ``state_dir`` the run is in the records there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
 from blksync.errors import BlksyncError  # noqa: E402
 from blksync.options import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
+from blksync.records.run import Origin  # noqa: E402
 from blksync.sync import disk_sync, image_sync  # noqa: E402
+from blksync.sync.bookkeeping import Bookkeeping  # noqa: E402
 from blksync.sync.monitor import Progress  # noqa: E402
 from blksync.sync.plan import Pair  # noqa: E402
 
@@ -61,13 +63,15 @@ def main() -> int:
     end_with_parent()
     options = json.loads(sys.argv[1])
     hold_at = options.pop("hold_at", "")
+    state_dir = options.pop("state_dir", "")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     of_images = options.pop("request", "") == ImageRequest.__name__
+    books = Bookkeeping(Origin("command"), "sync", str(options["target"]), state_dir) if state_dir else None
     try:
         if of_images:
-            result = image_sync.run(ImageRequest(**options), Told(hold_at)).as_image_dict()
+            result = image_sync.run(ImageRequest(**options), Told(hold_at), books=books).as_image_dict()
         else:
-            report = disk_sync.run(SyncRequest(**options), Told(hold_at))
+            report = disk_sync.run(SyncRequest(**options), Told(hold_at), books=books)
             result = dict(report.as_dict(), warnings=report.warnings)
     except BlksyncError as error:
         print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": error.report}), flush=True)
@@ -80,7 +84,7 @@ class Driven:
     """The test's side: a running sync, its steps as they come, and its end."""
 
     def __init__(self, request: type[CopyRequest] = SyncRequest, /, **options: Any) -> None:
-        assert set(options) <= {field.name for field in fields(request)} | {"hold_at"}
+        assert set(options) <= {field.name for field in fields(request)} | {"hold_at", "state_dir"}
         options["request"] = request.__name__
         argv = [sys.executable, "-m", "tests.support.sync_driver", json.dumps(options)]
         self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -30,6 +30,7 @@ from ..options import DeltaRequest
 from ..quiesce.client import Quiescer
 from ..ranges import whole
 from ..sync import endpoint, image_plan, image_sync, image_target, session
+from ..sync.bookkeeping import Achieved, Bookkeeping
 from ..sync.endpoint import BLOCK, MISSING, Endpoint
 from ..sync.image_target import ImageFile
 from ..sync.plan import Plan
@@ -42,14 +43,14 @@ from .create import read_manifest
 from .manifest import Manifest, Survey
 
 
-def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, Any]:
+def run(request: DeltaRequest, observe: Observe = observe_machine, books: Bookkeeping | None = None) -> dict[str, Any]:
     """The documented result of image_delta with state "applied". Raises BlksyncError."""
     request.validate()
     begun = time.monotonic()
     with DeltaReader(request.delta) as delta:
         manifest = read_manifest(request.delta)
         manifests.check(manifest, request.delta, delta.header, delta.length, delta.fingerprint())
-        guest = DeltaApplication(request, delta, manifest)
+        guest = DeltaApplication(request, delta, manifest, books)
         session.run(guest, observe)
         return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
 
@@ -63,20 +64,26 @@ class DeltaApplication(Guest):
     _target: Device
     _cancellation: Cancellation
 
-    def __init__(self, request: DeltaRequest, delta: DeltaReader, manifest: Manifest) -> None:
-        super().__init__(request.check, request.quiesce_timeout)
+    def __init__(
+        self, request: DeltaRequest, delta: DeltaReader, manifest: Manifest, books: Bookkeeping | None
+    ) -> None:
+        super().__init__(request.check, request.quiesce_timeout, books)
         self.purpose = "applying %s" % request.delta
         self._request, self._delta, self._manifest = request, delta, manifest
         self._algorithm: Algorithm = algorithms.choose(manifest.algorithm)
         self._image: ImageFile | None = None
         self._nodes: list[Device] = []
         self._needed = False
+        self._writing = False
+        self._bytes_written = 0
         self.survey = Survey("", "")
 
     def make_plan(self, machine: Machine) -> Plan:
         """See Guest: a plan without pairs, as nothing is read but the delta."""
         request, manifest = self._request, self._manifest
+        self._machine = machine
         self._end = end = endpoint.look(request.image)
+        self.written = image_sync.locked_disks(machine, [end])
         disk, shape = image_plan.locate(machine, end)
         refusals = [
             *image_plan.target_refusals(machine, end, disk, shape, request.create),
@@ -100,7 +107,6 @@ class DeltaApplication(Guest):
 
     def begin(self, plan: Plan, machine: Machine) -> None:
         """See Guest."""
-        self._machine = machine
         self._mark = _mark_path(self._end, self._delta.path)
 
     def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
@@ -116,6 +122,10 @@ class DeltaApplication(Guest):
         """See Guest."""
         image_path = "" if self._end.kind == BLOCK else self._end.real
         return image_sync.locked_disks(self._machine, [self._end]), image_path
+
+    def achieved(self) -> Achieved:
+        """See Guest."""
+        return Achieved(wrote=self._writing, changed=self._writing, bytes_written=self._bytes_written)
 
     def claim(self, held: ExitStack) -> None:
         """See Guest."""
@@ -189,10 +199,12 @@ class DeltaApplication(Guest):
         return {"image": self._end.real, "delta": self._manifest.sha256}
 
     def _write(self, target: Device) -> None:
+        self._writing = True
         for offset, data, found in self._blocks(target):
             if found != data:
                 found[:] = data
                 target.write(found, offset)
+                self._bytes_written += len(found)
 
     def _verify(self, target: Device) -> None:
         for offset, data, found in self._blocks(target):

@@ -16,10 +16,12 @@ from ..engines.choice import choose
 from ..errors import BlksyncError
 from ..options import SyncRequest
 from ..quiesce.client import Quiescer
+from ..records import signature
 from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
 from . import disk_plan, power_off, session
+from .bookkeeping import Achieved, Bookkeeping, achieved_by
 from .context import PairContext
 from .copy_run import CopyRun
 from .monitor import Progress
@@ -29,13 +31,18 @@ from .result import PairReport, SyncReport
 from .session import Guest, Observe
 
 
-def run(request: SyncRequest, progress: Progress | None = None, observe: Observe = observe_machine) -> SyncReport:
+def run(
+    request: SyncRequest,
+    progress: Progress | None = None,
+    observe: Observe = observe_machine,
+    books: Bookkeeping | None = None,
+) -> SyncReport:
     """Make the target's partitions equal to the source's, or in check mode say exactly what that would write.
 
-    Raises BlksyncError; its ``report`` says how far the run came.
+    Raises BlksyncError; its ``report`` says how far the run came. Without ``books`` the run is in no record.
     """
     request.validate()
-    guest = DiskSync(request, progress or Progress())
+    guest = DiskSync(request, progress or Progress(), books)
     session.run(guest, observe)
     report = guest.sync_report
     report.interrupted = guest.interrupted
@@ -55,16 +62,18 @@ class DiskSync(Guest):
     sync_report: SyncReport
     _engine: Engine
 
-    def __init__(self, request: SyncRequest, progress: Progress) -> None:
-        super().__init__(request.check, request.quiesce_timeout)
+    def __init__(self, request: SyncRequest, progress: Progress, books: Bookkeeping | None) -> None:
+        super().__init__(request.check, request.quiesce_timeout, books)
         self.request = request
         self.progress = progress
         self._devices: list[tuple[Device, Device]] = []  # source and target of every pair
         self._nodes: list[Device] = []
+        self._signatures: dict[str, str] = {}
 
     def make_plan(self, machine: Machine) -> Plan:
         """See Guest. Raises InvalidRequestError for an identifier that cannot be one."""
         plan = disk_plan.make(machine, self.request)
+        self.written = (plan.target,) if plan.target else ()
         return session.examined(plan, self.request.allow_damaged_source)
 
     def begin(self, plan: Plan, machine: Machine) -> None:
@@ -122,7 +131,15 @@ class DiskSync(Guest):
             self.progress.pair_finished(copy.pair, copy.total.blocks_changed, copy.total.bytes_written)
 
     def commit(self) -> None:
-        """See Guest. The target is real already."""
+        """See Guest. The target is real already; what it looks like is remembered."""
+        for pair, (_source, target) in zip(self.sync_report.plan.pairs, self._devices):
+            taken = signature.take(target.read_bytes, target.size)
+            if taken:
+                self._signatures[str(pair.number)] = taken
+
+    def achieved(self) -> Achieved:
+        """See Guest."""
+        return achieved_by(self.sync_report, completes=True, signatures=self._signatures)
 
     def report(self) -> dict[str, Any]:
         """See Guest."""

@@ -21,6 +21,7 @@ from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
 from . import endpoint, image_plan, image_target, session
+from .bookkeeping import Achieved, Bookkeeping, achieved_by
 from .context import PairContext
 from .copy_run import CopyRun
 from .endpoint import BLOCK, MISSING, Endpoint
@@ -33,13 +34,18 @@ from .result import PairReport, SyncReport
 from .session import Guest, Observe
 
 
-def run(request: ImageRequest, progress: Progress | None = None, observe: Observe = observe_machine) -> SyncReport:
+def run(
+    request: ImageRequest,
+    progress: Progress | None = None,
+    observe: Observe = observe_machine,
+    books: Bookkeeping | None = None,
+) -> SyncReport:
     """Make the target equal to the source, or in check mode say exactly what that would write.
 
     Raises BlksyncError; its ``report`` says how far the run came.
     """
     request.validate()
-    guest = ImageSync(request, progress or Progress())
+    guest = ImageSync(request, progress or Progress(), books)
     session.run(guest, observe)
     guest.sync_report.interrupted = guest.interrupted
     return guest.sync_report
@@ -57,8 +63,8 @@ class ImageSync(Guest):
     _entry: PairReport
     _total: Outcome
 
-    def __init__(self, request: ImageRequest, progress: Progress) -> None:
-        super().__init__(request.check, request.quiesce_timeout)
+    def __init__(self, request: ImageRequest, progress: Progress, books: Bookkeeping | None) -> None:
+        super().__init__(request.check, request.quiesce_timeout, books)
         self.request = request
         self.progress = progress
         self.purpose = "copying %s to %s" % (request.source, request.target)
@@ -71,6 +77,8 @@ class ImageSync(Guest):
     def make_plan(self, machine: Machine) -> Plan:
         """See Guest."""
         self._ends = (endpoint.look(str(self.request.source)), endpoint.look(str(self.request.target)))
+        self._machine = machine
+        self.written = locked_disks(machine, self._ends[1:])
         plan = image_plan.make(machine, *self._ends, self.request)
         return session.examined(plan, self.request.allow_damaged_source)
 
@@ -78,7 +86,6 @@ class ImageSync(Guest):
         """See Guest. Raises EngineError, and what a store of digests raises."""
         request = self.request
         source, target = self._ends
-        self._machine = machine
         self._engine = choose("native" if request.punch_zeros else request.engine)
         self.sync_report = SyncReport(
             plan, self._engine.name, self._engine.version, request.check, warnings=self.warnings
@@ -104,6 +111,10 @@ class ImageSync(Guest):
     def locks(self) -> tuple[Sequence[Disk], str]:
         """See Guest: all disks below the ends that are devices."""
         return locked_disks(self._machine, self._ends), self._ends[1].real if self._image else ""
+
+    def achieved(self) -> Achieved:
+        """See Guest."""
+        return achieved_by(self.sync_report)
 
     def claim(self, held: ExitStack) -> None:
         """See Guest."""

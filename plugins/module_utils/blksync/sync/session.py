@@ -24,6 +24,7 @@ from ..quiesce.runner import Failure, restore_error
 from ..system import locks as disk_lock
 from ..system.signals import Cancellation
 from . import superblock_refusals
+from .bookkeeping import Achieved, Bookkeeping
 from .plan import Plan
 
 Observe = Callable[[], Machine]
@@ -34,14 +35,18 @@ class Guest(ABC):
 
     ``check``: nothing is written, quiesced or locked. ``timeout``: for how many seconds sources may be quiesced.
     ``purpose`` is what the run is for, for whoever is locked out. ``warnings`` are sentences for the user.
+    ``books`` are the run's entries in the records, None if it keeps none; ``written`` are the disks that the run writes
+    to, as planned last, none for an image file.
     """
 
     purpose = ""
 
-    def __init__(self, check: bool, timeout: float) -> None:
+    def __init__(self, check: bool, timeout: float, books: Bookkeeping | None = None) -> None:
         self.check = check
         self.timeout = timeout
+        self.books = None if check else books
         self.warnings: list[str] = []
+        self.written: Sequence[Disk] = ()
         self.interrupted = ""  # a signal that came when nothing was left to end
 
     @abstractmethod
@@ -59,6 +64,10 @@ class Guest(ABC):
     @abstractmethod
     def locks(self) -> tuple[Sequence[Disk], str]:
         """The disks, and the real path of an image file or "", that no other run may work on meanwhile."""
+
+    def achieved(self) -> Achieved:
+        """What the run did to these disks since ``begin``."""
+        return Achieved()
 
     @abstractmethod
     def claim(self, held: ExitStack) -> None:
@@ -85,13 +94,15 @@ def run(guest: Guest, observe: Observe) -> None:
     """Raises BlksyncError; its ``report`` says how far the run came."""
     leftovers = [] if guest.check else put_back_leftovers()
     machine = observe()
-    plan = guest.make_plan(machine)
-    if plan.refusals:
-        raise RefusedError(plan.refusals)
-    guest.warnings += plan.warnings
-    guest.begin(plan, machine)
-    guest.warnings += concerning(leftovers, machine, guest.locks()[0])
+    begun = False
     try:
+        plan = guest.make_plan(machine)
+        if plan.refusals:
+            raise RefusedError(plan.refusals)
+        guest.warnings += plan.warnings
+        guest.begin(plan, machine)
+        guest.warnings += concerning(leftovers, machine, guest.locks()[0])
+        begun = True
         with Cancellation() as cancellation:
             if guest.check:
                 with ExitStack() as opened:
@@ -100,7 +111,9 @@ def run(guest: Guest, observe: Observe) -> None:
                 _carry_out(guest, plan, observe, cancellation)
         guest.interrupted = cancellation.reason
     except BlksyncError as error:
-        error.report = guest.report()
+        _write_down(guest, guest.achieved() if begun else Achieved(), error)
+        if begun:
+            error.report = guest.report()
         raise
 
 
@@ -118,16 +131,34 @@ def _carry_out(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancell
             held.enter_context(disk_lock.hold_file(image, guest.purpose))
         for disk in sorted(disks, key=lambda disk: disk.devno):
             held.enter_context(disk_lock.hold(disk.devno, disk.path, disk.describe(), guest.purpose))
-        planned = guest.essence(plan)
-        guest.claim(held)
-        _expect_unchanged(guest, planned, guest.make_plan(observe()))
-        quiescer = held.enter_context(Quiescer(timeout=guest.timeout, label=guest.purpose))
+        try:
+            _work(guest, plan, observe, held, cancellation)
+        except BlksyncError as error:
+            _write_down(guest, guest.achieved(), error)  # as long as the disks are locked
+            raise
+        _write_down(guest, guest.achieved())
+
+
+def _work(guest: Guest, plan: Plan, observe: Observe, held: ExitStack, cancellation: Cancellation) -> None:
+    """With all disks locked: to the end, and everything put back."""
+    planned = guest.essence(plan)
+    guest.claim(held)
+    _expect_unchanged(guest, planned, guest.make_plan(observe()))
+    if guest.books:
+        guest.books.begin(guest.written)
+    with Quiescer(timeout=guest.timeout, label=guest.purpose) as quiescer:
         quiescer.prepare([pair.quiesce for pair in plan.pairs])
         try:
             guest.work(quiescer, cancellation)
         finally:
             guest.warnings += quiescer.notes
         guest.commit()
+
+
+def _write_down(guest: Guest, achieved: Achieved, error: BlksyncError | None = None) -> None:
+    """What came of the run, once everything is put back; of several calls the first one counts."""
+    if guest.books:
+        guest.warnings += guest.books.end(guest.written, achieved, error)
 
 
 def _expect_unchanged(guest: Guest, planned: object, now: Plan) -> None:

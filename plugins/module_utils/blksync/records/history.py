@@ -1,0 +1,63 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""All runs of every door, one JSON object a line in /var/lib/blksync/history.jsonl, the newest last."""
+
+from __future__ import annotations
+
+import os
+from typing import Iterable
+
+from ..errors import RecordError
+from ..paths import STATE_DIR
+from ..system import atomic_file
+from .run import Run, from_line, to_line
+
+NAME = "history.jsonl"
+LONGEST = 5000  # lines; then the older half goes. What must not be forgotten is in the records
+LARGEST = 4 * 1024 * 1024  # bytes; likewise
+
+
+def append(run: Run, directory: str = "") -> None:
+    """Add one line, on the medium when this returns, and drop the oldest if there are too many. Raises RecordError."""
+    path = _path(directory)
+    try:
+        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+        atomic_file.append_line(path, to_line(run))
+        with open(path, "rb") as file:
+            content = file.read()
+        if content.count(b"\n") > LONGEST or len(content) > LARGEST:
+            atomic_file.replace(path, newer(content).decode("utf-8", "replace"))
+    except OSError as error:
+        raise RecordError(
+            "The run cannot be added to the history %s: %s." % (path, os.strerror(error.errno or 0)),
+            "Make room there, or mount it for writing.",
+        ) from error
+
+
+def read(directory: str = "") -> list[Run]:
+    """All runs, the newest last. A line that a power cut tore is left out. Raises RecordError."""
+    path = _path(directory)
+    try:
+        with open(path, "rb") as file:
+            return parse(file.read().decode("utf-8", "replace").splitlines())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError("The history %s cannot be read: %s." % (path, os.strerror(error.errno or 0))) from error
+
+
+def parse(lines: Iterable[str]) -> list[Run]:
+    """The runs in those lines that are whole."""
+    runs = (from_line(line) for line in lines)
+    return [run for run in runs if run]
+
+
+def newer(content: bytes) -> bytes:
+    """The newer half of the lines."""
+    lines = content.splitlines(keepends=True)
+    return b"".join(lines[len(lines) // 2 :])
+
+
+def _path(directory: str) -> str:
+    return os.path.join(directory or STATE_DIR, NAME)

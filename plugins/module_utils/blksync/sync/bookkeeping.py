@@ -1,0 +1,126 @@
+# Copyright (c) 2026, blksync.backup contributors
+# BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A run's entries in the records: before its first write, and after everything is put back.
+
+The record of a disk may lie on a file system that the run freezes. So nothing is written in between, and nothing at
+all if something could not be put back: the record then still says "incomplete".
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping, Sequence
+
+from ..discovery.model import Disk
+from ..errors import BlksyncError, RecordError, RestoreError
+from ..records import disk_record, history, store
+from ..records.disk_record import DiskRecord
+from ..records.run import Origin, Run
+from .result import SyncReport, left_out_text
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """What a run did to a disk so far.
+
+    ``wrote``: bytes may differ from before. ``completes``: the run's success makes the disk a complete backup, which
+    then looks as ``signatures`` say (see records.signature). The rest is as in records.run.Run.
+    """
+
+    wrote: bool = False
+    completes: bool = False
+    changed: bool = False
+    bytes_written: int = 0
+    frozen_seconds: float = 0.0
+    partitions: tuple[dict[str, Any], ...] = ()
+    left_out: tuple[str, ...] = ()
+    signatures: Mapping[str, str] = field(default_factory=dict)
+
+
+def achieved_by(report: SyncReport, completes: bool = False, signatures: Mapping[str, str] | None = None) -> Achieved:
+    """What a sync did to its target, as its report has it."""
+    data = [pair.as_dict() for pair in report.pairs]
+    kept = ("number", "blocks_changed", "bytes_written", "complete")
+    return Achieved(
+        wrote=report.changed,
+        completes=completes,
+        changed=report.changed,
+        bytes_written=sum(pair.bytes_written for pair in report.pairs),
+        frozen_seconds=sum(entry["frozen_seconds"] for entry in data),
+        partitions=tuple({key: entry[key] for key in kept} for entry in data),
+        left_out=tuple(left_out_text(entry) for entry in report.left_out) if completes else (),
+        signatures=signatures or {},
+    )
+
+
+class Bookkeeping:
+    """The entries of one run. ``operation``, ``identifier`` and ``source`` are those of Run."""
+
+    def __init__(self, origin: Origin, operation: str, identifier: str, directory: str = "") -> None:
+        self._directory = directory
+        self._clock = time.monotonic()
+        self._run = Run(start=time.time(), operation=operation, identifier=identifier, door=origin.door, job=origin.job)
+        self._begun: list[tuple[Disk, DiskRecord]] = []
+        self._ended = False
+
+    def begin(self, disks: Sequence[Disk]) -> None:
+        """Mark the disks, which are locked and will be written, as incomplete. Raises RecordError."""
+        for disk in disks:
+            key = disk_record.key_of(disk)
+            if key is None:
+                continue
+            known = store.load(key, self._directory)
+            if known and known.last_attempt and known.last_attempt.end is None:
+                history.append(killed(known.last_attempt), self._directory)
+            record = disk_record.begun(known, disk, _on(self._run, disk))
+            store.save(record, self._directory)
+            self._begun.append((disk, record))
+
+    def end(self, disks: Sequence[Disk], achieved: Achieved, error: BlksyncError | None) -> list[str]:
+        """Write what came of the run on ``disks``: to the history, and to the records of those that were begun.
+
+        Returns sentences on what could not be written; the copy is what it is. Of several calls the first one counts.
+        """
+        if self._ended or isinstance(error, RestoreError):
+            return []
+        self._ended = True
+        run = replace(
+            self._run,
+            end=time.time(),
+            duration=round(time.monotonic() - self._clock, 3),
+            wrote=achieved.wrote,
+            changed=achieved.changed,
+            bytes_written=achieved.bytes_written,
+            frozen_seconds=round(achieved.frozen_seconds, 3),
+            partitions=achieved.partitions,
+            left_out=achieved.left_out,
+            error_kind=error.kind if error else None,
+            error_message=str(error) if error else None,
+        )
+        problems: list[str] = []
+        begun = {disk.devno: record for disk, record in self._begun}
+        for each, record in [(_on(run, disk), begun.get(disk.devno)) for disk in disks] or [(run, None)]:
+            try:
+                # Only who holds the lock of a disk may write its record: another run may be at work on it.
+                if record:
+                    ended = disk_record.ended(record, each, achieved.signatures, achieved.completes)
+                    store.save(ended, self._directory)
+                history.append(each, self._directory)
+            except RecordError as problem:
+                problems.append(str(problem))
+        return problems
+
+
+def killed(run: Run) -> Run:
+    """A run that left no end, as the history has it."""
+    return replace(
+        run,
+        error_kind="interrupted",
+        error_message="The run did not come to its end: it was killed, or the machine stopped.",
+    )
+
+
+def _on(run: Run, disk: Disk) -> Run:
+    return replace(run, ptuuid=disk.ptuuid, serial=disk.serial, wwn=disk.wwn, model=disk.model)

@@ -1,0 +1,178 @@
+# Copyright (c) 2026, blksync.backup contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the records say of real disks, whatever ends a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from blksync.options import ImageRequest
+from blksync.records import history, store
+from blksync.records.disk_record import COMPLETE, INCOMPLETE, UNKNOWN, DiskRecord
+from tests.support.blocks import fill
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
+from tests.support.sync_driver import Driven
+
+pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
+SIZES = (4 * MIB // SECTOR, 16 * MIB // SECTOR)
+SOURCE, TARGET = identifiers()
+Disks = tuple[PartitionedDisk, PartitionedDisk]
+
+
+@pytest.fixture
+def disks() -> Iterator[Disks]:
+    with PartitionedDisk(SOURCE, SIZES) as source, PartitionedDisk(TARGET, SIZES, gap=4096) as target:
+        for number in (1, 2):
+            fill(source.partition(number))
+        yield source, target
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def driven(state: Path, **options: Any) -> Driven:
+    return Driven(**{"source": SOURCE, "target": TARGET, "engine": "native", "state_dir": str(state), **options})
+
+
+def sync(state: Path, **options: Any) -> dict[str, Any]:
+    with driven(state, **options) as run:
+        return run.end()
+
+
+def record(state: Path) -> DiskRecord | None:
+    found = store.load_all(str(state))
+    assert not found.problems
+    records = [record for record in found.records if record.key.ptuuid == TARGET]
+    return records[0] if records else None
+
+
+def runs(state: Path) -> list[tuple[str | None, bool]]:
+    return [(run.error_kind, run.wrote) for run in history.read(str(state))]
+
+
+def test_success_makes_a_disk_complete_and_is_in_the_history(disks: Disks, state: Path) -> None:
+    assert sync(state)["changed"]
+    found = record(state)
+    assert found
+    assert (found.state, found.model, found.size) == (COMPLETE, "", os.path.getsize(disks[1].file))
+    assert sorted(found.signatures or {}) == ["1", "2"]
+    (run,) = history.read(str(state))
+    assert run == found.last_success == found.last_attempt
+    assert (run.succeeded, run.wrote, run.identifier, run.ptuuid) == (True, True, TARGET, TARGET)
+    assert [pair["complete"] for pair in run.partitions] == [True, True]
+    assert not sync(state)["changed"]
+    assert runs(state) == [(None, True), (None, False)]
+
+
+def test_check_mode_writes_no_record(disks: Disks, state: Path) -> None:
+    sync(state, check=True)
+    assert not state.exists()
+
+
+@pytest.mark.parametrize("before", [COMPLETE, None])
+@pytest.mark.parametrize("step", ["started:1", "advanced:1", "advanced:2", "verifying:2"])
+def test_killed_run_leaves_the_disk_incomplete(disks: Disks, state: Path, before: str | None, step: str) -> None:
+    if before:
+        sync(state)
+        fill(disks[0].partition(1), 0, 4096)
+        fill(disks[0].partition(2), 0, 4096)
+    with driven(state, hold_at=step) as run:
+        run.wait_for("holding")
+        found = record(state)
+        assert found
+        assert (found.state, found.last_attempt and found.last_attempt.end) == (INCOMPLETE, None)
+        run.process.send_signal(signal.SIGKILL)
+        run.process.wait()
+    found = record(state)
+    assert found
+    assert found.state == INCOMPLETE
+    assert bool(found.last_success) is bool(before)
+    assert "interrupted" not in [kind for kind, _wrote in runs(state)]
+    sync(state)
+    assert [kind for kind, _wrote in runs(state)][-2:] == ["interrupted", None]
+    found = record(state)
+    assert found
+    assert found.state == COMPLETE
+
+
+def test_cancelled_run_that_wrote_leaves_the_disk_incomplete(disks: Disks, state: Path) -> None:
+    sync(state)
+    fill(disks[0].partition(1), 0, 4096)
+    with driven(state, hold_at="advanced:2") as run:
+        run.wait_for("holding")
+        run.process.send_signal(signal.SIGTERM)
+        run.go_on()
+        assert run.end()["kind"] == "cancelled"
+    found = record(state)
+    assert found
+    assert (found.state, found.signatures) == (INCOMPLETE, None)
+    assert runs(state)[-1] == ("cancelled", True)
+
+
+def test_cancelled_run_that_wrote_nothing_changes_no_state(disks: Disks, state: Path) -> None:
+    sync(state)
+    with driven(state, hold_at="started:1") as run:
+        run.wait_for("holding")
+        run.process.send_signal(signal.SIGTERM)
+        run.go_on()
+        assert run.end()["kind"] == "cancelled"
+    found = record(state)
+    assert found
+    assert runs(state)[-1][0] == "cancelled"
+    assert found.state == (INCOMPLETE if runs(state)[-1][1] else COMPLETE)
+
+
+def test_refused_run_is_in_the_history_and_changes_no_state(disks: Disks, state: Path) -> None:
+    sync(state)
+    before = record(state)
+    assert sync(state, protected=[TARGET])["kind"] == "refused"
+    assert record(state) == before
+    assert runs(state)[-1] == ("refused", False)
+
+
+def test_run_that_finds_no_disk_is_in_the_history(state: Path) -> None:
+    with driven(state, source="00000001", target="00000002") as run:
+        assert run.end()["kind"] == "refused"
+    (found,) = history.read(str(state))
+    assert (found.identifier, found.ptuuid, found.error_kind) == ("00000002", None, "refused")
+
+
+def test_record_that_cannot_be_written_ends_the_run_before_the_first_write(disks: Disks, state: Path) -> None:
+    state.mkdir()
+    (state / "disks").write_text("", encoding="ascii")
+    written = disks[1].bytes_written()
+    failed = sync(state)
+    assert failed["kind"] == "record_error"
+    assert str(state / "disks") in failed["msg"]
+    assert disks[1].bytes_written() == written
+
+
+def test_image_on_a_partition_makes_the_disk_unknown(disks: Disks, state: Path) -> None:
+    sync(state)
+    fill(disks[0].partition(1), 0, 4096)
+    options = {"source": disks[0].partition(1), "target": disks[1].partition(1), "state_dir": str(state)}
+    for expected in (UNKNOWN, UNKNOWN):
+        with Driven(ImageRequest, **options) as run:
+            assert run.end()["step"] == "done"
+        found = record(state)
+        assert found
+        assert found.state == expected
+
+
+def test_image_that_changes_nothing_leaves_the_disk_complete(disks: Disks, state: Path) -> None:
+    sync(state)
+    options = {"source": disks[0].partition(1), "target": disks[1].partition(1), "state_dir": str(state)}
+    with Driven(ImageRequest, **options) as run:
+        assert not run.end()["changed"]
+    found = record(state)
+    assert found
+    assert found.state == COMPLETE
