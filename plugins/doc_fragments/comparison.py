@@ -20,6 +20,19 @@ options:
     type: str
     choices: [auto, native, blocksync_fast]
     default: auto
+  scope:
+    description:
+      - Which blocks of the source are compared and copied.
+      - V(all) is every block, free space included.
+      - V(used) does not copy the free space of a mounted ext4 or xfs file system that lies on the source itself or in
+        LUKS. Everything that the file system uses is copied, and everything outside it (such as the LUKS header). Any
+        other source is copied whole, and RV(partitions[].scope) says why.
+      - With V(used) the free space of the target keeps its old bytes, so deleted files may still be found on the
+        backup. With LUKS the encrypted backup shows which blocks are in use.
+      - V(used) is refused with O(engine=blocksync_fast).
+    type: str
+    choices: [all, used]
+    default: all
   verify:
     description:
       - How much is read back from the target before success is reported.

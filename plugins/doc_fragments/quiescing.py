@@ -23,6 +23,7 @@ options:
     description:
       - The number of seconds that sources may be frozen or unmounted at most. It is one limit for all sources of the
         task together. Past it everything is put back and the task fails, because the copy is then inconsistent.
+        The largest value is 604800, a week.
       - A first copy writes everything. At 100 MB/s the default is enough for 360 GB; give a larger disk more time, or
         make the first copy while the source is not in use.
     type: int

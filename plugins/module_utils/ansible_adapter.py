@@ -1,67 +1,43 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The only bridge between Ansible and the core: a result goes to exit_json, an error of the core to fail_json."""
+"""The only bridge between Ansible and the core: a request is made of the parameters, a result goes to exit_json, an
+error of the core to fail_json."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Callable
+from typing import Any, Callable, Type, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .blksync.errors import BlksyncError, RefusedError
+from .blksync.options import Request
+from .blksync.options.kinds import Option, options_of
 from .blksync.text import cleaned, printable
 
-# Every module that copies has these (see doc_fragments/comparison.py); the core's requests have them by the same names.
-COMPARISON = {
-    "engine": {"type": "str", "choices": ["auto", "native", "blocksync_fast"], "default": "auto"},
-    "verify": {"type": "str", "choices": ["auto", "full"], "default": "auto"},
-    "allow_damaged_source": {"type": "bool", "default": False},
-    "block_size": {
-        "type": "int",
-        "choices": [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576],
-        "default": 4096,
-    },
-    "compare": {"type": "bool", "default": True},
-}
-
-# Every module that keeps digests has these (see doc_fragments/digests.py).
-DIGESTS = {
-    "digest_dir": {"type": "path"},
-    "digest_max_age": {"type": "int", "default": 2592000},
-    "digest_full_every": {"type": "int", "default": 100},
-    "algorithm": {
-        "type": "str",
-        "choices": [
-            "auto",
-            "XXH128",
-            "BLAKE2B_256",
-            "BLAKE2B_384",
-            "BLAKE2B_512",
-            "BLAKE2S_256",
-            "SHA256",
-            "SHA384",
-            "SHA512",
-            "SHA3_256",
-            "SHA3_384",
-            "SHA3_512",
-        ],
-        "default": "auto",
-    },
-}
-
-# Every module that reads a source which may be in use has these (see doc_fragments/quiescing.py),
-# and disk_sync more values.
-QUIESCING = {
-    "quiesce": {"type": "str", "choices": ["auto", "freeze", "none"], "default": "auto"},
-    "quiesce_timeout": {"type": "int", "default": 3600},
-}
+AnyRequest = TypeVar("AnyRequest", bound=Request)
 
 
-def comparison_options(module: AnsibleModule) -> dict[str, Any]:
-    """The options of COMPARISON as a request takes them."""
-    return {name: module.params[name] for name in COMPARISON}
+def argument_spec(table: type) -> dict[str, dict[str, Any]]:
+    """The options of a request, as AnsibleModule takes them."""
+    return {name: _specified(option) for name, option in options_of(table).items()}
+
+
+def request_of(table: Type[AnyRequest], module: AnsibleModule) -> AnyRequest:
+    """What the user asked for. Raises InvalidRequestError."""
+    return table.of(module.params, module.check_mode)
+
+
+def _specified(option: Option) -> dict[str, Any]:
+    specified: dict[str, Any] = {"type": option.kind.ansible}
+    if option.choices:
+        specified["choices"] = list(option.choices)
+    if option.required:
+        specified["required"] = True
+    elif not option.empty:
+        specified["default"] = list(option.default) if isinstance(option.default, tuple) else option.default
+    return specified
 
 
 def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]]) -> None:

@@ -71,19 +71,6 @@ options:
       - V(true) freezes it for the whole copy instead; V(false) fails the task.
     type: bool
     default: true
-  scope:
-    description:
-      - Which blocks of the partitions are compared and copied.
-      - V(all) is every block, free space included.
-      - V(used) does not copy the free space of a mounted ext4 or xfs file system that lies on the partition itself or
-        in LUKS. Everything that the file system uses is copied, and everything outside it (such as the LUKS header).
-        Any other partition is copied whole, and RV(partitions[].scope) says why.
-      - With V(used) the free space of the target keeps its old bytes, so deleted files may still be found on the
-        backup. With LUKS the encrypted backup shows which blocks are in use.
-      - V(used) is refused with O(engine=blocksync_fast).
-    type: str
-    choices: [all, used]
-    default: all
   protected:
     description:
       - A list of disks that are never written, named by the same identifiers as O(target). The task is refused if
@@ -374,55 +361,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
-    COMPARISON,
-    QUIESCING,
-    comparison_options,
+    argument_spec,
+    request_of,
     run_core,
 )
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import SyncRequest, parse_partitions
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import SyncRequest
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import disk_sync
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
-    options = module.params
-    report = disk_sync.run(
-        SyncRequest(
-            source=options["source"],
-            target=options["target"],
-            partitions=parse_partitions(options["partitions"]),
-            quiesce=options["quiesce"],
-            quiesce_timeout=options["quiesce_timeout"],
-            quiesce_fallback=options["quiesce_fallback"],
-            scope=options["scope"],
-            protected=identifiers.parse_identifiers(options["protected"], "protected"),
-            power_off=options["power_off"],
-            check=module.check_mode,
-            **comparison_options(module),
-        )
-    )
+    report = disk_sync.run(request_of(SyncRequest, module))
     return dict(report.as_dict(), diff=report.diff(), warnings=report.warnings)
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            # raw: Ansible would turn a number into a string without a word, and 01234567 is octal in YAML.
-            "source": {"type": "raw", "required": True},
-            "target": {"type": "raw", "required": True},
-            # raw: a list of int would take true for 1 and 1.0 for 1.
-            "partitions": {"type": "raw", "default": [1, 2]},
-            "scope": {"type": "str", "choices": ["all", "used"], "default": "all"},
-            "protected": {"type": "raw"},
-            "power_off": {"type": "bool", "default": False},
-            **COMPARISON,
-            **QUIESCING,
-            "quiesce": {"type": "str", "choices": ["auto", "live", "freeze", "none"], "default": "auto"},
-            "quiesce_fallback": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=argument_spec(SyncRequest), supports_check_mode=True)
     run_core(module, synced)
 
 

@@ -215,32 +215,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
-    COMPARISON,
-    DIGESTS,
-    QUIESCING,
+    argument_spec,
+    request_of,
     run_core,
 )
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import DeltaRequest
 
 
 def worked(module: AnsibleModule) -> dict[str, Any]:
     """The result of one run, as exit_json takes it."""
-    options = module.params
-    wanted = DeltaRequest(
-        image=options["image"],
-        delta=options["delta"],
-        digest=options["digest"] or "",
-        algorithm=options["algorithm"],
-        block_size=options["block_size"],
-        quiesce=options["quiesce"],
-        quiesce_timeout=options["quiesce_timeout"],
-        create=options["create"],
-        protected=identifiers.parse_identifiers(options["protected"], "protected"),
-        check=module.check_mode,
-    )
-    result: dict[str, Any] = (create if options["state"] == "created" else apply).run(wanted)
+    run = create.run if module.params["state"] == "created" else apply.run
+    result: dict[str, Any] = run(request_of(DeltaRequest, module))
     return result
 
 
@@ -248,14 +234,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["created", "applied"], "required": True},
-            "image": {"type": "path", "required": True},
-            "delta": {"type": "path", "required": True},
-            "digest": {"type": "path"},
-            "algorithm": DIGESTS["algorithm"],
-            "block_size": COMPARISON["block_size"],
-            "create": {"type": "bool", "default": False},
-            "protected": {"type": "raw"},
-            **QUIESCING,
+            **argument_spec(DeltaRequest),
         },
         required_if=[("state", "created", ["digest"])],
         supports_check_mode=True,

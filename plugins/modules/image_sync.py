@@ -95,6 +95,13 @@ EXAMPLES = r"""
     source: /srv/images/system.img
     target: /dev/mapper/vg-system
 
+- name: Keep an image of what a mounted file system uses; its free space becomes holes
+  blksync.backup.image_sync:
+    source: /dev/mapper/vg-home
+    target: /srv/images/home.img
+    create: true
+    scope: used
+
 - name: Keep a sparse copy of a virtual machine's disk, with a digest beside it
   blksync.backup.image_sync:
     source: /var/lib/machines/web.raw
@@ -150,6 +157,11 @@ partitions:
   type: list
   elements: dict
   contains:
+    scope:
+      description:
+        - Which blocks were compared and copied (C(mode)), and why the whole source was copied in spite of
+          O(scope=used) (C(reason), empty otherwise).
+      type: dict
     digest:
       description:
         - The image's digest, C(null) without O(digest_dir).
@@ -190,56 +202,22 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import (
-    COMPARISON,
-    DIGESTS,
-    QUIESCING,
-    comparison_options,
+    argument_spec,
+    request_of,
     run_core,
 )
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import identifiers
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import ImageRequest
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import image_sync
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
-    options = module.params
-    report = image_sync.run(
-        ImageRequest(
-            source=options["source"],
-            target=options["target"],
-            create=options["create"],
-            punch_zeros=options["punch_zeros"],
-            keep=options["keep"],
-            protected=identifiers.parse_identifiers(options["protected"], "protected"),
-            quiesce=options["quiesce"],
-            quiesce_timeout=options["quiesce_timeout"],
-            check=module.check_mode,
-            digest_dir=options["digest_dir"] or "",
-            digest_max_age=options["digest_max_age"],
-            digest_full_every=options["digest_full_every"],
-            algorithm=options["algorithm"],
-            **comparison_options(module),
-        )
-    )
+    report = image_sync.run(request_of(ImageRequest, module))
     return dict(report.as_image_dict(), diff=report.diff(), warnings=report.warnings)
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "source": {"type": "path", "required": True},
-            "target": {"type": "path", "required": True},
-            "create": {"type": "bool", "default": False},
-            "punch_zeros": {"type": "bool", "default": False},
-            "keep": {"type": "int", "default": 0},
-            "protected": {"type": "raw"},
-            **QUIESCING,
-            **COMPARISON,
-            **DIGESTS,
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=argument_spec(ImageRequest), supports_check_mode=True)
     run_core(module, synced)
 
 

@@ -107,6 +107,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"partitions": 3}, "refused", "has no partition 3"),
     ({"protected": [TARGET]}, "refused", "listed in protected"),
     ({"power_off": True}, "refused", "cannot be powered off"),
+    ({"quiesce_timeout": 0}, "invalid_request", "at least 1"),
+    ({"quiesce_timeout": 604801}, "invalid_request", "at most 604800"),
+    ({"scope": "used", "engine": "blocksync_fast"}, "invalid_request", "whole partitions only"),
+    ({"partitions": [0], "target": "the big one"}, "invalid_request", "'the big one' is no disk identifier"),
+    ({"partitions": [0], "target": "the big one"}, "invalid_request", "partition numbers start at 1"),
 ]
 
 

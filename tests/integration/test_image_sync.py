@@ -301,3 +301,46 @@ def test_the_module_copies_a_device_that_is_in_use_and_puts_it_back(tmp_path: Pa
             assert (restored / "file").read_bytes() == noise(MIB)
         finally:
             run("umount", str(restored))
+
+
+@pytest.mark.needs("loop-devices")
+def test_the_module_copies_only_what_a_file_system_uses(tmp_path: Path) -> None:
+    mountpoint, image_path, restored = tmp_path / "mounted", tmp_path / "image.img", tmp_path / "restored"
+    mountpoint.mkdir()
+    restored.mkdir()
+    with LoopDevice(64 * MIB) as device:
+        run("mkfs.ext4", "-q", device.path)
+        run("mount", device.path, str(mountpoint))
+        try:
+            (mountpoint / "file").write_bytes(noise(MIB))
+            options = {"source": device.path, "target": str(image_path), "create": True, "scope": "used"}
+            made = run_module("image_sync", options)
+            (pair,) = made["partitions"]
+            assert pair["scope"] == {"mode": "used", "reason": ""}, made
+            assert pair["bytes_skipped"] > 32 * MIB
+        finally:
+            run("umount", str(mountpoint))
+        not_mounted = run_module("image_sync", options)
+        assert not_mounted["partitions"][0]["scope"]["mode"] == "all", not_mounted
+        assert "not mounted" in not_mounted["partitions"][0]["scope"]["reason"]
+    run("e2fsck", "-fp", str(image_path))
+    run("mount", "-o", "ro,loop", str(image_path), str(restored))
+    try:
+        assert (restored / "file").read_bytes() == noise(MIB)
+    finally:
+        run("umount", str(restored))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"source": "image", "keep": -1}, ["an absolute path", "keep is -1; give at least 0"]),
+        ({"scope": "used", "engine": "blocksync_fast"}, ["whole partitions only"]),
+        ({"protected": [11111111]}, ["protected[0] is the number 11111111", "quote it"]),
+        ({"quiesce": "live"}, ["auto, freeze, none"]),
+    ],
+)
+def test_the_module_says_all_that_is_wrong(options: dict[str, Any], words: list[str], tmp_path: Path) -> None:
+    failed = run_module("image_sync", {"source": "/dev/null", "target": str(tmp_path / "image"), **options})
+    assert all(word in failed["msg"] for word in words), failed
+    assert not list(tmp_path.iterdir())

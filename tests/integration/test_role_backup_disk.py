@@ -28,7 +28,7 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
     told = "\n".join(run.result("Stop if anything is wrong")["msg"])
     for complaint in (
         "Two jobs have the name travel",
-        'Job travel: source is the number 11111111; quote it: "11111111"',
+        "Job travel: source is the number 11111111; an identifier is text, so quote it",
         "/dev/sdb is a name that the kernel may give to another disk",
         "max_age is long",
         "bell is no name of a unit",

@@ -5,17 +5,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-
-from blksync.jobs.config import Job
-from blksync.jobs.values import WHEN_ABSENT
-from blksync.options import DISK_QUIESCE_MODES, ENGINES, SCOPES, VERIFY_MODES
 
 ROLES = sorted((Path(__file__).resolve().parents[2] / "roles").iterdir())
 
@@ -59,21 +54,3 @@ def test_variables_in_tasks_and_templates_have_their_source(role: Path) -> None:
     for path, text in texts.items():
         used = set(re.findall(rf"(?<![\w/.-])((?:__)?{role.name}_\w+)", text))
         assert used <= defined, path
-
-
-def test_choices_of_a_job_are_those_of_its_file() -> None:
-    role = next(role for role in ROLES if role.name == "backup_disk")
-    keys = options(role)["backup_disk_jobs"]["options"]
-    assert {name: tuple(key["choices"]) for name, key in keys.items() if "choices" in key} == {
-        "engine": ENGINES,
-        "quiesce": DISK_QUIESCE_MODES,
-        "scope": SCOPES,
-        "verify": VERIFY_MODES,
-        "when_absent": WHEN_ABSENT,
-    }
-
-
-def test_everything_that_a_job_file_may_say_can_be_said_in_backup_disk_jobs() -> None:
-    role = next(role for role in ROLES if role.name == "backup_disk")
-    keys = {field.name for field in dataclasses.fields(Job)} - {"targets"}
-    assert keys | {"target"} <= set(options(role)["backup_disk_jobs"]["options"])

@@ -20,12 +20,13 @@ Its packages are layers; each imports only from those below it:
 ``superblocks``           what superblocks say: errors, sector sizes, parts on other devices
 ``used_blocks``           which blocks a file system uses
 ``formats``               blocksync-fast's files, byte for byte
+``options``               every option with its kind, default and limits, and the requests that they make
 ``discovery``             the machine as plain data, and where it comes from
 ``partition_table``       what a partition table on the medium says
 ``system``                what the operating system offers, whatever a disk means
 ========================  ============================================================================
 
-Below them all: ``options``, ``errors``, ``paths``, ``ranges``, ``text``.
+Below them all: ``errors``, ``paths``, ``ranges``, ``text``.
 """
 
 from __future__ import annotations

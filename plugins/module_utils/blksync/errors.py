@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Sequence
 
 from .text import printable
 
@@ -34,9 +34,13 @@ class BlksyncError(Exception):
 
 
 class InvalidRequestError(BlksyncError):
-    """An option's value makes no sense; nothing has been looked at yet."""
+    """Values of options make no sense; nothing has been touched yet. ``problems`` holds each as a sentence or two."""
 
     kind = "invalid_request"
+
+    def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems) or (str(self),)
 
 
 class DiskNotFoundError(BlksyncError):
@@ -189,9 +193,8 @@ class JobError(InvalidRequestError):
     kind = "invalid_job"
 
     def __init__(self, where: str, problems: tuple[str, ...]) -> None:
-        super().__init__("%s: %s" % (where, "; ".join(problems)))
+        super().__init__("%s: %s" % (where, "; ".join(problems)), problems=problems)
         self.where = where
-        self.problems = problems
 
 
 class LiveDoubtError(BlksyncError):

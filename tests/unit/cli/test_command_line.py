@@ -44,6 +44,7 @@ def directories(tmp_path: Path) -> list[str]:
         (["sync", "travel", "--source", "11111111"], "--source does not go with a job"),
         (["sync", "travel", "--quiesce-timeout", "5"], "--quiesce-timeout does not go with a job"),
         (["sync", "travel", "--power-off"], "--power-off does not go with a job"),
+        (["sync", "travel", "--no-compare", "--verify", "full"], "--verify and --no-compare do not go with a job"),
         (["sync", "travel", "--no-quiesce-fallback"], "--no-quiesce-fallback does not go with a job"),
         (["sync", "travel", "--scope", "all"], "--scope does not go with a job"),
         (["sync", "home"], "there is no such job"),
@@ -55,7 +56,13 @@ def directories(tmp_path: Path) -> list[str]:
         ([*PAIR, "--engine", "dd"], "invalid choice"),
         ([*PAIR, "--scope", "some"], "invalid choice"),
         ([*PAIR, "--scope", "used", "--engine", "blocksync_fast"], "whole partitions only"),
-        ([*PAIR, "--quiesce-timeout", "0"], "at least 1 second"),
+        ([*PAIR, "--quiesce-timeout", "0"], "at least 1"),
+        ([*PAIR, "--quiesce-timeout", "long"], 'quiesce_timeout is "long"; give a whole number'),
+        ([*PAIR, "--quiesce-timeout", "9" * 5000], "give a whole number"),
+        ([*PAIR, "--block-size", "5000"], "invalid choice"),
+        ([*PAIR, "--block-size", "4k"], "invalid choice"),
+        ([*PAIR, "--compare"], "unrecognized arguments"),
+        ([*PAIR, "--protected", "the big one"], "protected[0]: 'the big one' is no disk identifier"),
         ([*PAIR, "--target", "the big one"], "is no disk identifier"),
         (["completion", "tcsh"], "invalid choice"),
     ],
@@ -67,6 +74,12 @@ def test_wrong_usage(
     printed = capsys.readouterr()
     assert words in printed.err
     assert printed.out == ""
+
+
+def test_all_that_is_wrong_is_told_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*PAIR, "--partitions", "x", "--scope", "used", "--engine", "blocksync_fast"]) == USAGE
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:21] for line in lines] == ["blksync: partitions h", "blksync: blocksync-fa"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sync", "--help"], ["status", "--help"], ["verify", "--help"]])
@@ -86,7 +99,7 @@ def test_check_config(directories: list[str], tmp_path: Path, capsys: pytest.Cap
     printed = capsys.readouterr()
     assert "job travel is valid" in printed.out
     lines = printed.err.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3  # also the name, which is not that of the file
     assert all(line.startswith(f"blksync: {wrong}: ") for line in lines)
     assert main([*directories, "check-config", str(tmp_path / "etc" / "travel.json")]) == OK
     assert main([*directories, "check-config", str(tmp_path / "none.json")]) == USAGE

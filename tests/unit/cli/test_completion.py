@@ -26,7 +26,9 @@ def test_every_command_and_option_is_known() -> None:
     assert engine.choices == ("auto", "native", "blocksync_fast")
     quiesce = next(option for option in sync.options if "--quiesce" in option.names)
     assert quiesce.choices == ("auto", "live", "freeze", "none")
-    assert {"--check", "--power-off", "--no-quiesce-fallback"} <= {
+    size = next(option for option in sync.options if "--block-size" in option.names)
+    assert size.choices[:2] == ("4096", "8192")
+    assert {"--check", "--power-off", "--no-quiesce-fallback", "--no-compare"} <= {
         name for option in sync.options for name in option.names if not option.takes_value
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +19,8 @@ from blksync.errors import JobError
 from blksync.jobs import config
 from blksync.jobs.config import Job
 from blksync.jobs.values import JobTarget
-from blksync.options import (
-    DEFAULT_QUIESCE_TIMEOUT,
-    DISK_QUIESCE_MODES,
-    ENGINES,
-    EVERY,
-    SCOPES,
-    VERIFY_MODES,
-    parse_partitions,
-)
+from blksync.options import ENGINES, SCOPES, SyncRequest
+from blksync.options.kinds import options_of
 
 SMALLEST: dict[str, Any] = {
     "version": 1,
@@ -48,6 +41,8 @@ LARGEST: dict[str, Any] = {
     "scope": "used",
     "verify": "full",
     "allow_damaged_source": True,
+    "block_size": 65536,
+    "compare": False,
     "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
     "power_off": True,
     "when_absent": "fail",
@@ -61,6 +56,15 @@ def parse(content: Any) -> Job:
     return config.parse(json.dumps(content), "test.json")
 
 
+def as_written(job: Job) -> dict[str, Any]:
+    """The job as JSON has it, with every key but the version."""
+    content = asdict(job)
+    sync = content.pop("sync")
+    del sync["target"], sync["check"]
+    written: dict[str, Any] = json.loads(json.dumps({**content, **sync}))
+    return written
+
+
 def problems_of(content: Any) -> list[str]:
     with pytest.raises(JobError) as caught:
         config.parse(content if isinstance(content, str) else json.dumps(content), "test.json")
@@ -69,27 +73,24 @@ def problems_of(content: Any) -> list[str]:
 
 
 def test_smallest_job_has_the_documented_defaults() -> None:
-    assert parse(SMALLEST) == Job("travel", "11111111", (JobTarget("22222222"),))
-    assert parse(SMALLEST).quiesce_timeout == DEFAULT_QUIESCE_TIMEOUT
+    assert parse(SMALLEST) == Job(SyncRequest("11111111", "22222222"), "travel", (JobTarget("22222222"),))
     assert parse(SMALLEST).when_absent == "skip"
 
 
 def test_every_key_is_taken() -> None:
-    job = parse(LARGEST)
-    written = json.loads(json.dumps(asdict(job)))
+    written = as_written(parse(LARGEST))
     written["targets"][1].pop("serial")
-    assert written == {key: value for key, value in LARGEST.items() if key != "version"}
-    assert set(LARGEST) == {"version"} | {field.name for field in fields(Job)}
+    assert {"version": 1, **written} == LARGEST
+    assert set(LARGEST) == set(config.keys())
+    defaults = as_written(parse(SMALLEST))
+    assert [key for key, value in written.items() if value == defaults[key]] == ["name"]
 
 
 def test_request_says_what_the_job_says() -> None:
     job = parse(LARGEST)
     request = job.request(job.targets[1], check=True)
     request.validate()
-    assert (request.source, request.target, request.check) == (job.source, "serial:ABC", True)
-    for field in fields(request):
-        if hasattr(job, field.name) and field.name != "source":
-            assert getattr(request, field.name) == getattr(job, field.name), field.name
+    assert request == replace(job.sync, target="serial:ABC", check=True)
 
 
 @pytest.mark.parametrize(("value", "partitions"), [("all", "all"), ("1,2", (1, 2)), (["3"], (3,)), (4, (4,))])
@@ -109,8 +110,8 @@ def test_partitions_are_read_as_everywhere(value: object, partitions: object) ->
         ({"name": "a/b"}, ['name is "a/b"']),
         ({"name": "a\n"}, ["name is"]),
         ({"name": "a" * 65}, ["at most 64"]),
-        ({"source": 11111111}, ['source is the number 11111111; quote it: "11111111"']),
-        ({"source": ""}, ["source is"]),
+        ({"source": 11111111}, ["source is the number 11111111", 'source: "11111111"']),
+        ({"source": ""}, ["source: '' is no disk identifier"]),
         ({"source": "the big one"}, ["source: 'the big one' is no disk identifier"]),
         ({"source": "/dev/disk/by-uuid/1-2"}, ["does not tell disks apart"]),
         ({"targets": []}, ["targets is empty"]),
@@ -120,27 +121,36 @@ def test_partitions_are_read_as_everywhere(value: object, partitions: object) ->
         ({"targets": [{"identifier": "22222222", "serial": 7}]}, ["targets[0].serial is 7"]),
         ({"targets": [{"identifier": "22222222", "size": 7}]}, ['targets[0]: unknown key "size"']),
         ({"targets": [{"identifier": "22222222"}] * 2}, ["names a disk twice"]),
+        ({"targets": [{"identifier": "0xAAAAAAAA"}, {"identifier": "aaaaaaaa"}]}, ["names a disk twice"]),
+        ({"targets": [{"identifier": "22222222", "serial": ""}]}, ["targets[0].serial is"]),
+        ({"targets": [{"identifier": "22222222"}, {"identifier": "0x11111111"}]}, ["targets[1] is the source"]),
+        ({"targets": [{"identifier": "11111111", "serial": "S"}]}, ['is the source, "11111111"']),
         ({"partitions": []}, ["partitions is empty"]),
         ({"partitions": [1, True]}, ["partitions holds true"]),
         ({"partitions": ["1", "x"]}, ['partitions holds "x"']),
         ({"partitions": None}, ["partitions holds null"]),
         ({"partitions": [2, 2]}, ["names 2 more than once"]),
         ({"engine": "dd"}, ['engine is "dd"', ", ".join(ENGINES)]),
-        ({"quiesce": "halt"}, [", ".join(DISK_QUIESCE_MODES)]),
+        ({"quiesce": "halt"}, ["auto, live, freeze, none"]),
         ({"quiesce": ["auto"]}, ["choose one of"]),
         ({"quiesce_fallback": "no"}, ['quiesce_fallback is "no"', "true or false"]),
         ({"scope": "some"}, ['scope is "some"', ", ".join(SCOPES)]),
         ({"scope": "used", "engine": "blocksync_fast"}, ["whole partitions only"]),
-        ({"verify": None}, [", ".join(VERIFY_MODES)]),
+        ({"verify": None}, ["auto, full"]),
         ({"quiesce_timeout": 0}, ["quiesce_timeout is 0"]),
         ({"quiesce_timeout": 1.5}, ["quiesce_timeout is 1.5"]),
         ({"protected": [33333333]}, ["protected[0] is the number"]),
         ({"power_off": "yes"}, ['power_off is "yes"']),
+        ({"block_size": "4096"}, ['block_size is "4096"', "4096, 8192"]),
+        ({"compare": 0}, ["compare is 0", "true or false"]),
+        ({"quiesce_timeout": 10**30}, ["at most 604800"]),
+        ({"target": "22222222"}, ['unknown key "target"']),
         ({"when_absent": "ignore"}, ["skip, fail"]),
         ({"max_age": 0}, ["max_age is 0"]),
+        ({"max_age": ""}, ['max_age is ""']),
         ({"notify": 1}, ["notify is 1"]),
         ({"textfile_dir": "metrics"}, ["absolute path"]),
-        ({"schedule": "weekly"}, ['unknown key "schedule"', "known: version, name, source"]),
+        ({"schedule": "weekly"}, ['unknown key "schedule"', "known: version, name, targets"]),
     ],
 )
 def test_one_problem_is_named(change: dict[str, Any], words: list[str]) -> None:
@@ -164,8 +174,26 @@ def test_what_is_no_object_is_refused(text: str) -> None:
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:
-    twice = '{"version": 1, "source": "11111111", "source": "22222222"}'
-    assert problems_of(twice) == ['key "source" stands twice']
+    text = json.dumps({**SMALLEST, "twice": 0}).replace('"twice": 0', '"source": "33333333"')
+    assert problems_of(text) == ['key "source" stands twice']
+    inner = json.dumps(SMALLEST).replace('"22222222"', '"22222222", "identifier": "33333333"')
+    assert problems_of(inner) == ['key "identifier" stands twice']
+
+
+def test_no_problem_hides_another() -> None:
+    """Neither a doubled key, nor another version, nor values that do not go together, nor an unknown key."""
+    wrong = {**SMALLEST, "version": 2, "scope": "used", "engine": "blocksync_fast", "verify": 1, "colour": "red"}
+    wrong["targets"] = [{"identifier": "22222222"}, {"identifier": "11111111", "size": 1}]
+    text = json.dumps({**wrong, "twice": 0}).replace('"twice": 0', '"verify": "none"')
+    problems = problems_of(text)
+    starts = ["key", "version is 2", "targets[1]: unknown", 'verify is "none"', "blocksync-fast copies"]
+    starts += ["targets[1] is the source", "unknown key"]
+    assert len(problems) == len(starts)
+    assert all(problem.startswith(start) for start, problem in zip(starts, problems, strict=True)), problems
+
+
+def test_what_is_nested_without_end_is_refused() -> None:
+    assert "not JSON" in problems_of("[" * 100_000)[0]
 
 
 JSON = st.recursive(
@@ -192,13 +220,12 @@ def test_a_value_that_is_taken_is_kept(key: str, value: Any) -> None:
         job = parse({**LARGEST, key: value})
     except JobError:
         return
-    expected = value
     if key == "targets":
-        expected = [{"serial": None, **target} for target in value]
-    elif key == "partitions":
-        numbers = parse_partitions(value)  # one number is a list of one, and text may hold numbers
-        expected = numbers if numbers == EVERY else list(numbers)
-    assert json.loads(json.dumps(asdict(job)))[key] == expected
+        expected: Any = [{"serial": None, **target} for target in value]
+    else:  # one partition or disk is a list of one, and a text may hold the numbers of partitions
+        read = {**options_of(SyncRequest), **options_of(Job)}[key].read(key, value)
+        expected = list(read) if isinstance(read, tuple) else value
+    assert as_written(job)[key] == expected
 
 
 @pytest.fixture
@@ -248,6 +275,12 @@ def test_a_file_of_somebody_else_is_not_trusted(directory: Path) -> None:
 def test_a_job_must_have_its_files_name(directory: Path) -> None:
     put(directory, "other")
     assert "the file's name says 'other'" in load_problems(directory, "other")
+
+
+def test_a_wrong_name_is_told_with_everything_else(directory: Path) -> None:
+    put(directory, "other", mode=0o666).write_text(json.dumps({**SMALLEST, "version": 2, "notify": 1}))
+    problems = load_problems(directory, "other")
+    assert all(words in problems for words in ("the file's name", "version is 2", "notify is 1", "by others"))
 
 
 def test_a_missing_job_lists_those_that_are_there(directory: Path) -> None:

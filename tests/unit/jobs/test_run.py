@@ -17,10 +17,12 @@ from blksync.jobs import run as job_run
 from blksync.jobs.config import Job
 from blksync.jobs.run import Result
 from blksync.jobs.values import JobTarget
+from blksync.options import SyncRequest
 from blksync.sync import disk_sync
 from blksync.sync.monitor import Progress
 
-JOB = Job("travel", "11111111", (JobTarget("22222222"), JobTarget("33333333")))
+SYNC = SyncRequest("11111111", "22222222")
+JOB = Job(SYNC, "travel", (JobTarget("22222222"), JobTarget("33333333")))
 
 
 class FakeReport:
@@ -157,5 +159,5 @@ def test_comparing_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_metrics_that_cannot_be_written_are_told(tmp_path: Path) -> None:
-    job = Job("travel", "11111111", JOB.targets, textfile_dir=str(tmp_path / "none"))
+    job = Job(SYNC, "travel", JOB.targets, textfile_dir=str(tmp_path / "none"))
     assert "the metrics were not written" in publish.publish(job, [Result("22222222", {})], str(tmp_path))[0]

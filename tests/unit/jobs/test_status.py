@@ -16,6 +16,7 @@ from blksync.jobs.history import Run
 from blksync.jobs.run_lock import Mark
 from blksync.jobs.status import Standing, assess, assess_all
 from blksync.jobs.values import JobTarget
+from blksync.options import SyncRequest
 
 DAY = 86400
 NOW = 1_700_000_000.0
@@ -31,7 +32,7 @@ def _universal_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def job(max_age: int | None = None, name: str = "travel") -> Job:
-    return Job(name, "11111111", (JobTarget("22222222"),), max_age=max_age)
+    return Job(SyncRequest("11111111", "22222222"), name, (JobTarget("22222222"),), max_age=max_age)
 
 
 def success(age: float) -> Run:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from blksync.discovery.model import Holder
-from blksync.errors import InvalidRequestError
 from blksync.options import ImageRequest
 from blksync.sync import image_plan
 from blksync.sync.endpoint import BLOCK, FILE, MISSING, OTHER, Endpoint
@@ -131,21 +130,3 @@ def test_the_kernels_own_names_work_with_a_warning() -> None:
     by_id = Endpoint("/dev/disk/by-id/usb-x-part1", "/dev/sdb1", BLOCK, SIZE, "9:1")
     assert plan(file("/data/a.img"), by_id).warnings == ()
     assert plan(file("/data/a.img"), by_id).pairs[0].target == SDB.partitions[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"source": "a.img"}, "absolute"),
-        ({"target": 5}, "absolute"),
-        ({"keep": -1}, "keep"),
-        ({"punch_zeros": True, "engine": "blocksync_fast"}, "punch"),
-        ({"engine": "dd"}, "native"),
-        ({"digest_dir": "digests"}, "absolute"),
-        ({"digest_max_age": -1}, "no limit"),
-        ({"digest_full_every": -1}, "no limit"),
-    ],
-)
-def test_requests_without_sense(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidRequestError, match=words):
-        ImageRequest(**{"source": "/a", "target": "/b", **options}).validate()

@@ -6,18 +6,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from .. import __version__
-from ..errors import InvalidRequestError
-from ..options import (
-    DEFAULT_PARTITIONS,
-    DEFAULT_QUIESCE_TIMEOUT,
-    DISK_QUIESCE_MODES,
-    ENGINES,
-    SCOPES,
-    VERIFY_MODES,
-    parse_partitions,
-)
+from ..options import SyncRequest
+from ..options.kinds import DISKS, FLAG, Option, options_of
 from ..paths import JOB_DIR, STATE_DIR
 
 OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
@@ -82,41 +75,28 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--check", action="store_true", help="only say what would be written; touch nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     group = parser.add_argument_group("instead of a job")
-    group.add_argument(
-        "--source", metavar="DISK", help="the main disk: PTUUID, serial:..., wwn:..., /dev/disk/by-id/..."
-    )
-    group.add_argument("--target", metavar="DISK", help="the backup disk, which is written")
-    group.add_argument(
-        "--partitions",
-        metavar="N,N|all",
-        type=_partitions,
-        help="partitions to sync: numbers, or all of the source (%s)" % ",".join(map(str, DEFAULT_PARTITIONS)),
-    )
-    group.add_argument("--engine", choices=ENGINES, help="what compares and copies (auto, which is native)")
-    group.add_argument("--quiesce", choices=DISK_QUIESCE_MODES, help="how a source in use is made to hold still (auto)")
-    group.add_argument(
-        "--quiesce-timeout",
-        metavar="SECONDS",
-        type=int,
-        help="longest time that a partition may be frozen (%d)" % DEFAULT_QUIESCE_TIMEOUT,
-    )
-    group.add_argument(
-        "--no-quiesce-fallback",
-        dest="quiesce_fallback",
-        action="store_false",
-        default=None,
-        help="with --quiesce live: fail rather than freeze for the whole copy",
-    )
-    group.add_argument("--scope", choices=SCOPES, help="used: only blocks that a mounted file system uses (all)")
-    group.add_argument("--verify", choices=VERIFY_MODES, help="full: read every byte of the target back (auto)")
-    group.add_argument(
-        "--allow-damaged-source",
-        action="store_true",
-        default=None,
-        help="copy a source whose file system has recorded errors",
-    )
-    group.add_argument("--protected", metavar="DISK", action="append", help="a disk never to write; may be repeated")
-    group.add_argument("--power-off", action="store_true", default=None, help="power the backup disk off at the end")
+    for name, option in options_of(SyncRequest).items():
+        group.add_argument(flag(name, option), dest=name, default=None, **_taken(option))
+
+
+def flag(name: str, option: Option) -> str:
+    """How an option is written on the command line."""
+    return "--%s%s" % ("no-" if option.default is True else "", name.replace("_", "-"))
+
+
+def _taken(option: Option) -> dict[str, Any]:
+    """What argparse must know of an option. Whether a value makes sense is checked later, for all options together."""
+    if option.kind is FLAG:
+        return {"action": "store_false" if option.default else "store_true", "help": option.help}
+    if option.kind is DISKS:
+        return {"action": "append", "metavar": option.metavar, "help": option.help}
+    text = option.help if option.required else "%s (%s)" % (option.help, _written(option.default))
+    metavar = option.metavar or None
+    return {"type": option.kind.from_text, "choices": option.choices or None, "metavar": metavar, "help": text}
+
+
+def _written(default: object) -> str:
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
 SYNC_EXAMPLES = """\
@@ -158,11 +138,3 @@ def _add_restore_state(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _add(commands, "completion", "Print the completion script of a shell")
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
-
-
-def _partitions(text: str) -> tuple[int, ...] | str:
-    """See parse_partitions. Raises ArgumentTypeError, whose message argparse shows."""
-    try:
-        return parse_partitions(text)
-    except InvalidRequestError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
             if config.is_installed(
                 path, directory
             ):  # the program is needed where the job runs, not where it is written
-                choose(job.engine)
+                choose(job.sync.engine)
             messages.say("%s: job %s is valid" % (path, job.name))
         except (JobError, EngineError) as error:
             messages.complain(error)

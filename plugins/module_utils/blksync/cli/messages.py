@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from ..errors import BlksyncError, JobError, RefusedError
+from ..errors import BlksyncError, InvalidRequestError, JobError, RefusedError
 from ..text import cleaned
 
 
@@ -49,6 +49,8 @@ def lines(error: BlksyncError) -> list[str]:
         return found
     if isinstance(error, JobError):
         return ["%s: %s" % (error.where, problem) for problem in error.problems]
+    if isinstance(error, InvalidRequestError) and len(error.problems) > 1:
+        return list(error.problems)
     return [error.message, *_hint(error.hint)]
 
 

@@ -13,47 +13,31 @@ from ..jobs import config, publish, targets
 from ..jobs import run as job_run
 from ..jobs.run import Result
 from ..options import SyncRequest
+from ..options.kinds import options_of
 from ..sync import disk_sync
 from . import messages, results
-from .arguments import ERROR, OK, TARGET_ABSENT, USAGE
+from .arguments import ERROR, OK, TARGET_ABSENT, USAGE, flag
 from .progress_bar import watch
-
-# What a job's file says; on the command line they go with --source and --target only.
-_SETTINGS = (
-    "source",
-    "target",
-    "partitions",
-    "engine",
-    "quiesce",
-    "quiesce_timeout",
-    "quiesce_fallback",
-    "scope",
-    "verify",
-    "allow_damaged_source",
-    "protected",
-    "power_off",
-)
 
 
 def run(options: argparse.Namespace) -> int:
     """Sync by job or by options."""
-    given = {name: getattr(options, name) for name in _SETTINGS if getattr(options, name) is not None}
+    known = options_of(SyncRequest)
+    given = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
     if options.job:
         if given:
-            name, value = next(iter(given.items()))
+            flags = " and ".join(flag(name, known[name]) for name in given)
             raise InvalidRequestError(
-                "--%s%s does not go with a job." % ("no-" if value is False else "", name.replace("_", "-")),
+                "%s %s not go with a job." % (flags, "does" if len(given) == 1 else "do"),
                 "Change the job's file, or leave JOB out and name --source and --target.",
             )
         return _run_job(config.load(options.job, options.config_dir), options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
-    given.update((name, tuple(given[name])) for name in ("protected",) if name in given)
-    return _run_once(SyncRequest(check=options.check, **given), options)
+    return _run_once(SyncRequest.of(given, options.check), options)
 
 
 def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
-    request.validate()
     identifier = str(request.target)
     with watch() as progress:
         try:

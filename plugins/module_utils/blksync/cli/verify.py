@@ -65,7 +65,7 @@ def _tell(result: Result, in_use: frozenset[int]) -> None:
 
 def _in_use(machine: Machine, job: config.Job) -> frozenset[int]:
     """The source partitions that something may write to right now."""
-    partitions = [partition for disk in identifiers.matches(machine, job.source) for partition in disk.partitions]
+    partitions = [partition for disk in identifiers.matches(machine, job.sync.source) for partition in disk.partitions]
     return frozenset(
         partition.number for partition in partitions if any(not mount.read_only for mount in partition.all_mounts())
     )

@@ -26,7 +26,8 @@ from ..formats.algorithms import Algorithm
 from ..formats.delta_file import DeltaReader, DeltaWriter
 from ..formats.digest_file import DigestReader, DigestWriter
 from ..formats.header import Header
-from ..options import DeltaRequest, check_path
+from ..options import DeltaRequest
+from ..options.kinds import check_path
 from ..quiesce import stillness
 from ..quiesce.client import Quiescer
 from ..sync import digest_place, endpoint, image_plan, image_sync, session

@@ -155,7 +155,7 @@ def _no_text(value: object, option: str) -> tuple[str, str]:
     """Message and hint for a value that YAML did not leave as text."""
     if value is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return "%s: expected text, got %s." % (option, type(value).__name__), FORMS
-    message = "%s: YAML has turned the identifier into the number %r; quote it." % (option, value)
+    message = "%s is the number %r; an identifier is text, so quote it." % (option, value)
     written = _as_written(value) if isinstance(value, int) else []
     quoted = " or ".join('%s: "%s"' % (option, text) for text in written)
     return message, "As it was written: %s." % quoted if quoted else FORMS

@@ -8,18 +8,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Mapping
 
 from ..errors import InvalidRequestError, JobError
-from ..options import (
-    ALL,
-    DEFAULT_PARTITIONS,
-    DEFAULT_QUIESCE_TIMEOUT,
-    SyncRequest,
-)
+from ..options import SyncRequest
+from ..options.kinds import FLAG, NUMBER, PATH, TEXT, option, options_of, read_all, required
 from ..paths import JOB_DIR
-from .values import NAME, VALUES, JobTarget, WrongError
+from .values import JOB_NAME, JOB_TARGETS, NAME, WHEN_ABSENT, JobTarget, own_backup, unknown
 
 SUFFIX = ".json"
 FORMAT = 1
@@ -28,43 +24,30 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 @dataclass(frozen=True)
 class Job:
-    """One job file. ``quiesce_timeout`` and ``max_age`` are seconds; ``max_age`` None means never stale."""
+    """One job file. ``sync`` is what to ask for, with the first of the targets.
 
-    name: str
-    source: str
-    targets: tuple[JobTarget, ...]
-    partitions: tuple[int, ...] | str = DEFAULT_PARTITIONS
-    engine: str = "auto"
-    quiesce: str = "auto"
-    quiesce_timeout: int = DEFAULT_QUIESCE_TIMEOUT
-    quiesce_fallback: bool = True
-    scope: str = ALL
-    verify: str = "auto"
-    allow_damaged_source: bool = False
-    protected: tuple[str, ...] = ()
-    power_off: bool = False
-    when_absent: str = "skip"
-    max_age: int | None = None
-    notify: bool = False
-    textfile_dir: str | None = None
+    ``max_age`` is in seconds; None means never stale.
+    """
+
+    sync: SyncRequest
+    name: str = field(metadata=required(JOB_NAME))
+    targets: tuple[JobTarget, ...] = field(metadata=required(JOB_TARGETS))
+    when_absent: str = option(TEXT, "skip", choices=WHEN_ABSENT)
+    max_age: int | None = option(NUMBER, None, minimum=1)
+    notify: bool = option(FLAG, False)
+    textfile_dir: str | None = option(PATH, None)
 
     def request(self, target: JobTarget, check: bool = False) -> SyncRequest:
         """What to ask of ``disk_sync.run`` for one of the targets."""
-        return SyncRequest(
-            source=self.source,
-            target=target.identifier,
-            partitions=self.partitions,
-            engine=self.engine,
-            quiesce=self.quiesce,
-            quiesce_timeout=self.quiesce_timeout,
-            quiesce_fallback=self.quiesce_fallback,
-            scope=self.scope,
-            verify=self.verify,
-            allow_damaged_source=self.allow_damaged_source,
-            protected=self.protected,
-            power_off=self.power_off,
-            check=check,
-        )
+        return replace(self.sync, target=target.identifier, check=check)
+
+
+def keys() -> tuple[str, ...]:
+    """Every key that a job file may have: a job has ``targets`` for the ``target`` of a SyncRequest."""
+    return (
+        "version",
+        *dict.fromkeys(name for table in (Job, SyncRequest) for name in options_of(table) if name != "target"),
+    )
 
 
 def names(directory: str = JOB_DIR) -> list[str]:
@@ -86,10 +69,8 @@ def load(name: str, directory: str = JOB_DIR) -> Job:
         raise JobError(path, ("there is no such job (jobs in %s: %s)" % (directory, known),))
     problems = trust_problems(os.stat(directory), os.geteuid(), directory)
     text, file_problems = _read(path)
-    job, content_problems = _parse(text)
+    job, content_problems = _parse(text, name)
     problems += file_problems + content_problems
-    if job and job.name != name:
-        problems.append("name is %r, but the file's name says %r" % (job.name, name))
     if problems or job is None:
         raise JobError(path, tuple(problems))
     return job
@@ -139,46 +120,38 @@ def _read(path: str) -> tuple[str, list[str]]:
         raise JobError(path, ("cannot be read: %s" % error,)) from error
 
 
-def _parse(text: str) -> tuple[Job | None, list[str]]:
-    """The job, or None and all problems."""
+def _parse(text: str, file_name: str = "") -> tuple[Job | None, list[str]]:
+    """The job, or None and all problems. ``file_name``, if given, is the name that the job must have."""
+    twice: list[str] = []
+
+    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _value in pairs]
+        twice.extend(sorted({name for name in names if names.count(name) > 1}))
+        return dict(pairs)
+
     try:
-        content = json.loads(text, object_pairs_hook=_object)
-    except ValueError as error:
+        content = json.loads(text, object_pairs_hook=as_object)
+    except (ValueError, RecursionError) as error:
         return None, ["not JSON: %s" % error]
-    except WrongError as error:
-        return None, [str(problem) for problem in error.args]
     if not isinstance(content, dict):
         return None, ["not a JSON object"]
-    content = dict(content)
+    problems = ["key %s stands twice" % json.dumps(name) for name in twice]
     version = content.pop("version", None)
     if version != FORMAT or isinstance(version, bool):
-        return None, ["version is %s; this blksync reads version %d" % (json.dumps(version), FORMAT)]
-    problems = ["%s is missing" % key for key in ("name", "source", "targets") if key not in content]
-    values: dict[str, Any] = {}
-    for key, value in content.items():
-        if key not in VALUES:
-            problems.append("unknown key %s (known: %s)" % (json.dumps(key), ", ".join(["version", *VALUES])))
-            continue
-        try:
-            values[key] = VALUES[key](key, value)
-        except WrongError as error:
-            problems += error.args
-    return (None, problems) if problems else _consistent(Job(**values))
+        problems.append("version is %s; this blksync reads version %d" % (json.dumps(version), FORMAT))
+    job, errors = _job(content)
+    problems += [problem for error in errors for problem in error.problems]
+    name = content.get("name")
+    if file_name and isinstance(name, str) and name != file_name:
+        problems.append("name is %r, but the file's name says %r" % (name, file_name))
+    return (None, problems) if problems else (job, [])
 
 
-def _consistent(job: Job) -> tuple[Job | None, list[str]]:
-    """The job, or None and the problem that its values, each of which is fine, do not go together."""
-    try:
-        job.request(job.targets[0]).validate()
-    except InvalidRequestError as error:
-        return None, [str(error)]
-    return job, []
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of two equal keys neither is meant."""
-    keys = [key for key, _value in pairs]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
-    if twice:
-        raise WrongError(*("key %s stands twice" % json.dumps(key) for key in twice))
-    return dict(pairs)
+def _job(content: Mapping[str, Any]) -> tuple[Job | None, list[InvalidRequestError]]:
+    """The job of a file's content, without its version, or None and everything that is wrong."""
+    own, errors = read_all(options_of(Job), content)
+    sync, more = SyncRequest.read(content, later=("target",))
+    errors += [*more, *own_backup(content.get("source"), content.get("targets")), *unknown(keys(), content)]
+    if errors:
+        return None, errors
+    return Job(replace(sync, target=own["targets"][0].identifier), **own), []

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Sequence
 
 from ..discovery.model import Disk, Machine, Partition
 from ..errors import Refusal
-from ..options import EVERY
+from ..options.partitions import EVERY
 from .partition_types import is_esp
 from .refusals import is_extended
 

@@ -11,7 +11,8 @@ from ..discovery.identifiers import matches, parse_identifier, select
 from ..discovery.model import Disk, Machine, Partition
 from ..errors import DiskAmbiguousError, DiskNotFoundError, Refusal
 from ..live import eligibility
-from ..options import EVERY, LIVE, CopyRequest, SyncRequest
+from ..options import SyncRequest
+from ..options.partitions import EVERY
 from ..quiesce.plan import QuiescePlan, steps_for
 from . import coverage
 from .plan import Pair, Plan, _type_warnings
@@ -64,9 +65,9 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))
 
 
-def live_refusals(partition: Partition, quiesce: QuiescePlan, request: CopyRequest) -> Iterator[Refusal]:
+def live_refusals(partition: Partition, quiesce: QuiescePlan, request: SyncRequest) -> Iterator[Refusal]:
     """Why a source in use cannot be copied live where the user wants nothing else."""
-    if request.quiesce == LIVE and not request.quiesce_fallback and eligibility.applies(quiesce):
+    if request.live_only and eligibility.applies(quiesce):
         reason = eligibility.obstacle(partition, quiesce)
         if reason:
             yield Refusal(

@@ -15,7 +15,7 @@ from ..errors import BlksyncError, LiveDoubtError, QuiesceError
 from ..live import eligibility
 from ..live.convergence import Convergence
 from ..live.dirty_tracker import DirtyTracker
-from ..options import ALL, LIVE, USED
+from ..options import ALL, USED
 from ..quiesce import stillness
 from ..quiesce.client import Quiesced
 from ..quiesce.step import FROZEN, add_up
@@ -111,8 +111,7 @@ class PairCopy:
             return
         self.live = False
         self.entry.live.fallback = doubt.message
-        request = self.context.request
-        if request.quiesce == LIVE and not request.quiesce_fallback:
+        if self.context.request.live_only:
             raise QuiesceError(
                 "%s cannot be copied while it is in use: %s." % (self.pair.source.path, doubt.message),
                 doubt.hint or "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
