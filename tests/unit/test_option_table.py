@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from blksync.cli.arguments import flag, make_parser
+from blksync.install.command import InstallRequest
 from blksync.jobs import config
 from blksync.jobs.config import Job
 from blksync.jobs.values import JobTarget
@@ -30,7 +31,12 @@ from blksync.options.kinds import DISKS, FLAG, Option, options_of
 from tests.tooling.paths import ROOT
 
 COLLECTION = "ansible_collections.blksync.backup"
-REQUESTS: dict[str, type] = {"disk_sync": SyncRequest, "image_sync": ImageRequest, "image_delta": DeltaRequest}
+REQUESTS: dict[str, type] = {
+    "command": InstallRequest,
+    "disk_sync": SyncRequest,
+    "image_sync": ImageRequest,
+    "image_delta": DeltaRequest,
+}
 SYNC, JOB = options_of(SyncRequest), options_of(Job)
 MODULES = pytest.mark.parametrize("name", REQUESTS)
 

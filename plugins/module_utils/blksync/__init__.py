@@ -1,29 +1,30 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The core of blksync.backup: everything that observes, decides, copies and protects.
+"""The core of blksync.backup: it observes the machine, plans, refuses, copies and verifies.
 
-Standard library only, no Ansible import: the Ansible modules and the ``blksync`` command run this same code.
+It uses only the standard library and no Ansible. The Ansible modules and the ``blksync`` command run this code.
 
 Its packages are layers; each imports only from those below it:
 
 ========================  ============================================================================
 ``cli``                   the ``blksync`` command, one file a subcommand
-``jobs``                  job files, their runs, the history, and what others are told of a run
-``deltas``                deltas of an image, made and applied
+``jobs``                  job files, their runs, the history, metrics and notifications
+``deltas``                creates and applies deltas of an image
 ``sync``                  the story of a sync: plan, refuse, lock, quiesce, copy, verify, report
-``engines``               what compares and copies blocks: ``native`` and ``blocksync_fast``
-``live``                  what is written to a source while it is copied
-``quiesce``               freezing or unmounting a source, and putting it back whatever happens
-``records``               what is known of each backup disk, and the history of all runs
+``engines``               compare and copy blocks: ``native`` and ``blocksync_fast``
+``live``                  tracks the writes to a source while it is copied
+``quiesce``               freezes or unmounts a source, and restores it in every case
+``records``               keeps a record of each backup disk, and the history of all runs
 ``digests``               checksums kept from run to run
-``superblocks``           what superblocks say: errors, sector sizes, parts on other devices
+``superblocks``           reads superblocks: errors, sector sizes, parts on other devices
 ``used_blocks``           which blocks a file system uses
-``formats``               blocksync-fast's files, byte for byte
-``options``               every option with its kind, default and limits, and the requests that they make
-``discovery``             the machine as plain data, and where it comes from
-``partition_table``       what a partition table on the medium says
-``system``                what the operating system offers, whatever a disk means
+``formats``               the file formats of blocksync-fast
+``install``               installs and removes the ``blksync`` command on a host
+``options``               declares every option with its kind, default and limits, and the requests
+``discovery``             reads the disks of the machine and their users into plain data
+``partition_table``       reads the partition table on the medium
+``system``                devices, locks, processes and system calls
 ========================  ============================================================================
 
 Below them all: ``errors``, ``paths``, ``ranges``, ``text``.

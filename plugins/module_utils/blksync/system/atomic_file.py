@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Small files that survive a power cut: whole or not there, never half."""
+"""Writes small files that are complete or absent after a power cut, never half written."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from typing import BinaryIO
 READABLE = 0o644
 
 
-def replace(path: str, text: str) -> None:
-    """Put a new file in place of the old one in one step. Raises OSError."""
+def replace(path: str, content: str | bytes, mode: int | None = None) -> None:
+    """Put a new file in place of the old one in one step.
+
+    ``mode`` holds its permission bits; without it they are READABLE, less what the umask takes away. Raises OSError.
+    """
+    data = content if isinstance(content, bytes) else content.encode("utf-8")
     # The dot keeps readers of whole directories (node_exporter's textfile collector) from reading it as one of theirs.
     temporary = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
     try:
         try:
-            _write(fd, text)
+            if mode is not None:
+                os.fchmod(fd, mode)
+            _write(fd, data)
         finally:
             os.close(fd)
         os.replace(temporary, path)
@@ -54,15 +60,14 @@ def append_line(path: str, line: str) -> None:
         size = os.fstat(fd).st_size
         # A torn last line must not swallow this one.
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        _write(fd, "%s%s\n" % ("\n" if torn else "", line))
+        _write(fd, ("%s%s\n" % ("\n" if torn else "", line)).encode("utf-8"))
     finally:
         os.close(fd)
     if not size:
         sync_dir(path)
 
 
-def _write(fd: int, text: str) -> None:
-    data = text.encode("utf-8")
+def _write(fd: int, data: bytes) -> None:
     while data:
         data = data[os.write(fd, data) :]
     os.fsync(fd)

@@ -1,10 +1,12 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which process is which, and what it does at the moment (proc(5))."""
+"""Identifies processes and reads their state (proc(5))."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from typing import Any
 
 
@@ -30,6 +32,18 @@ def status(pid: int) -> list[str]:
             return file.read().rpartition(")")[2].split()
     except OSError:
         return []
+
+
+def is_running(script: str) -> bool:
+    """Whether a process runs this script, started by its complete path as shells and systemd do it.
+
+    The path stands in the command line as soon as the process exists: behind the interpreter and its options.
+    """
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open("/proc/%s/cmdline" % pid, "rb") as file:
+            if os.fsencode(script) in file.read().split(b"\0")[1:4]:
+                return True
+    return False
 
 
 def _start_time(pid: int) -> str:
