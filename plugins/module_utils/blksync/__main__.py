@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""``python3 -m blksync``: the same as the command ``blksync``."""
+"""Runs the command ``blksync`` as ``python3 -m blksync``."""
 
 from __future__ import annotations
 

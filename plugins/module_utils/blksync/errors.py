@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The one family of exceptions: each says what is wrong and what the user should do."""
+"""The exceptions of the core. Each says what is wrong and what the user should do."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Text for people and programs outside. Names, labels and serial numbers on this machine may hold any byte.
+"""Makes text printable. Names, labels and serial numbers may hold any byte.
 
 The core keeps such values as they were read (undecodable bytes as surrogates, PEP 383) and compares them so. Where a
 value leaves the core, these functions make it text that every JSON reader, terminal and log takes.

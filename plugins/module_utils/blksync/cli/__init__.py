@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync`` command: the second door into the core, for terminals and for systemd."""
+"""The ``blksync`` command, which runs the core from a terminal or from systemd."""
 
 from __future__ import annotations
 

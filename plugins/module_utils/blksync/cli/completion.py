@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync completion`` command: completion scripts made from the command line's own definition."""
+"""The ``blksync completion`` command: makes completion scripts from the definition of the command line."""
 
 from __future__ import annotations
 

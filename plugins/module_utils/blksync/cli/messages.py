@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the command prints: results to standard output, errors to standard error, one reason a line.
+"""Prints results to standard output and errors to standard error, one reason a line.
 
-All text and JSON of the command passes here and is made printable (``text``).
+All text and JSON of the command is printed here, and made printable first (``text``).
 
-A reader that has gone away (``blksync disks | head -1``) is no error, and never changes the exit code.
+A reader that has ended (``blksync disks | head -1``) is no error and does not change the exit code.
 """
 
 from __future__ import annotations

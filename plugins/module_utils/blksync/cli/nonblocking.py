@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Writing to whatever standard error is without ever waiting for it: the file system behind it may be frozen by us."""
+"""Writes to standard error without waiting, because the file system behind it may be frozen by this sync."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Progress for people: a bar on a terminal, elsewhere a line every now and then."""
+"""Shows progress: a bar on a terminal, elsewhere one line every ten seconds."""
 
 from __future__ import annotations
 

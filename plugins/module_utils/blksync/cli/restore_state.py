@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync restore-state`` command: for the day when a sync and its guardian are both dead."""
+"""The ``blksync restore-state`` command: restores after a sync and its guardian were both killed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How the outcome of a sync or a comparison is printed, for people or as JSON."""
+"""Prints the result of a sync or a comparison, as text or as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync verify`` command: a check run, told as a comparison."""
+"""The ``blksync verify`` command: compares the disks of a job by a run in check mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Deltas of an image: made from a source, applied to a copy elsewhere."""
+"""Creates deltas from a source and applies them to an image elsewhere."""

@@ -1,11 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Apply a delta to the image that it was made for, and to no other.
+"""Applies a delta to an image whose content is the delta's parent.
 
-The image is read through once, which gives its content as it is and as it would be. Nothing is written unless the
-image equals the delta's parent and applying the delta gives its result. While it is being written a mark stands beside
-it.
+The image is read once, to compute the name of its present content and of the content after the delta. Nothing is
+written unless these are the delta's parent and result. While the image is being written, a mark lies beside it.
 """
 
 from __future__ import annotations

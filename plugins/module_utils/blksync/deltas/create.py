@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From a source and the digest of its last delta to the next delta and digest.
+"""Creates the next delta and digest from a source and the digest of its last delta.
 
-Both are made beside their places. First the delta is put in place, then the digest is advanced; what is interrupted
-in between is completed by the next run.
+Both are written to temporary files. First the delta is renamed, then the digest. If a run is interrupted in between,
+the next run completes it.
 """
 
 from __future__ import annotations

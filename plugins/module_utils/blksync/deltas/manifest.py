@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What stands beside a delta file: its length and hash, from which content it leads to which. Pure.
+"""The manifest of a delta: its length, its hash, and the contents before and after it. Pure.
 
 The manifest is a JSON object in DELTA.json, so that blocksync-fast still reads the delta itself. A content is named by
-its digest.ContentHash; the parent of a delta that holds everything is empty.
+its ContentHash. The parent of a delta that holds all blocks is empty.
 """
 
 from __future__ import annotations

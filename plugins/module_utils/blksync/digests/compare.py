@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Block checksums in a pass over a pair: those that the target is known to have, and those that the source has now."""
+"""Compares the checksums of the source's blocks with those of the target in a digest, during a pass over a pair."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is known of a digest besides its checksums, and why it may not be trusted. Pure.
+"""The record of a digest: for which state of the image the digest is valid. Pure.
 
 The record is a JSON object beside the digest file. It says "unfinished" from before the first write to the target until
-the digest is in place, so that whatever dies in between leaves a digest that nobody believes.
+the digest is in place, so a run that is killed in between leaves a digest that is not used.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Digests kept from run to run: found, believed or not, staged, and put in place when the target is proved."""
+"""Finds the digest of an image, decides whether it is valid, and stores the new one after the target was verified."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Disks as plain data, with all text as it was read: the result of disk_info, and what the command prints."""
+"""Disks as dictionaries, for the result of disk_info and for ``blksync disks``. All text is as it was read."""
 
 from __future__ import annotations
 

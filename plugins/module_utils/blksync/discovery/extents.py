@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which devices hold the same bytes without being stacked on each other: by where their bytes lie. Pure.
+"""Finds devices that hold the same bytes without being stacked on each other, by the place of their bytes. Pure.
 
 A loop device with an offset over a whole disk holds bytes of its partitions, and two loop devices over one file hold
 the same ones. The kernel names neither as a holder of the other.

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where discovery touches the system: sysfs and /proc files, /dev links, lsblk and blkid, the first sectors of a disk.
+"""The access of discovery to the system: sysfs, /proc, links in /dev, lsblk, blkid, and the first sectors of a disk.
 
-Nothing in here raises because a device vanished or a program is missing: what cannot be read is None or empty.
+If a device vanishes or a program is missing, nothing is raised: the value is None or empty.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which disk is meant: from an identifier as the user wrote it to exactly one disk, or an error. Pure.
+"""Finds the one disk that an identifier of the user names, or raises an error. Pure.
 
 A disk is never chosen by its size or its place in a list.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a loop device is made of, by the kernel's word: its path may be gone, hidden or another file's."""
+"""Asks the kernel which file is behind a loop device. Its path may be removed, hidden or that of another file."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The machine as plain data: disks, partitions, what is stacked on them and what uses them.
 
-Everything here is immutable and without behaviour that touches the system; ``observe`` fills it in.
-All sizes and offsets are bytes. ``devno`` is the kernel's ``"major:minor"``, the only name that a device
-cannot share or lend: paths and links are for people.
+Everything here is immutable and does not touch the system; ``observe`` fills it in.
+All sizes and offsets are bytes. ``devno`` is the kernel's ``"major:minor"``, the only
+name that no two devices share. Paths and links are for people.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The machine as it is: sysfs for the structure, mountinfo and swaps for the use, lsblk and blkid for the names.
+"""Observes the machine: the structure in sysfs, the use in mountinfo and swaps, the identifiers by lsblk and blkid.
 
-Works with and without udev; nothing is opened but for reading.
+Works with and without udev, and opens devices only for reading.
 """
 
 from __future__ import annotations

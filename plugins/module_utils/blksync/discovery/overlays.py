@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""File systems that keep their files in others' directories (Documentation/filesystems/overlayfs.rst, ecryptfs.rst)."""
+"""File systems that store their files in other file systems (Documentation/filesystems/overlayfs.rst, ecryptfs.rst)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where a path leads: through mounts, overlays, bind mounts and loop devices to the devices that are written. Pure."""
+"""Finds the devices behind a path, through mounts, overlays, bind mounts and loop devices. Pure."""
 
 from __future__ import annotations
 

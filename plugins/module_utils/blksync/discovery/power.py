@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How a disk can be powered off through sysfs, and which other disks would go with it.
+"""Finds out how a disk can be powered off through sysfs, and which other disks are powered off with it.
 
-Facts: a USB device's ``remove`` (Documentation/ABI/testing/sysfs-bus-usb) takes all that hangs below that device off
-the bus, a SCSI device's ``delete`` only that one; it is what udisks does to power a drive off.
+Facts: a USB device's ``remove`` (Documentation/ABI/testing/sysfs-bus-usb) removes everything below that device from
+the bus; a SCSI device's ``delete`` removes only that device. udisks powers a drive off in the same way.
 """
 
 from __future__ import annotations

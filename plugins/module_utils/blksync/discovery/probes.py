@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What lsblk and blkid know of a device beyond sysfs: serials, identifiers, file systems.
+"""Asks lsblk and blkid for serial numbers, identifiers and file systems, which sysfs does not have.
 
 lsblk takes most of it from udev's database; without udev its columns are empty and ``blkid -p`` reads the device.
 """

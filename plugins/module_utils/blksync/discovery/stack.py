@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What lies on what: which devices are made of which, which mounts and swap use them, which disks they live on."""
+"""Finds out which devices are stacked on which, which mounts and swap use them, and which disks they are on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What every engine does, whatever does it: compare a pair, write what differs, say exactly what was written."""
+"""The interface of an engine: it compares a pair, writes the blocks that differ, and reports exactly these writes."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where the bytes of a list of ranges lie: the ranges laid end to end, cut into windows. Pure.
+"""Maps a list of ranges, laid end to end and cut into windows, to the bytes of the devices. Pure.
 
-A position counts through the ranges as if they were one piece; an offset is a place on the devices. Many
+A position counts through the ranges as if they were contiguous; an offset is a place on the devices. Many
 small ranges share a window, and the blocks of all ranges fall on one grid of positions.
 """
 

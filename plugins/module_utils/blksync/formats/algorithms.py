@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Block checksums by the names and numbers that blocksync-fast gives them, byte for byte as it stores them.
+"""The block checksums of blocksync-fast, with its names, its numbers and its byte order.
 
 Its numbers are libgcrypt's (gcrypt.h, enum gcry_md_algos) and its own for xxHash. Names are looked up without regard
 to case, as the program does.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What digest and delta files have in common as files: how they are opened, read to the byte, kept or thrown away."""
+"""The common part of digest and delta files: opens them, reads exact lengths, keeps or discards new ones."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""blocksync-fast's delta files: a header, then for every changed block its offset and its bytes. In bounded memory."""
+"""Reads and writes delta files in bounded memory: a header, then the offset and the bytes of each changed block."""
 
 from __future__ import annotations
 

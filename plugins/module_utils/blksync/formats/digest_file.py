@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""blocksync-fast's digest files: a header, then the checksum of every block in order. Both ways in bounded memory."""
+"""Reads and writes digest files in bounded memory: a header, then the checksum of each block in order."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The header that blocksync-fast's digest and delta files share: 512 bytes, little-endian (globals.h of version 1.0.7).
+"""The header of digest and delta files: 512 bytes, little-endian (globals.h of blocksync-fast 1.0.7).
 
 16 bytes of magic and 8 of version, both padded with zeros, then five unsigned integers of 64 bits: data size, block
 size, number of blocks, Unix time, number of the hash algorithm (0 in a delta); zeros to the end.

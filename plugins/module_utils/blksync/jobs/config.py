@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Job files: what the ``blksync`` command syncs under one name, one JSON object in /etc/blksync/NAME.json."""
+"""Reads and checks job files: one JSON object in /etc/blksync/NAME.json for each job."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What each job's runs came to: one JSON object a line in /var/lib/blksync/NAME.jsonl, the newest last.
+"""The history of a job: one JSON object a line in /var/lib/blksync/NAME.jsonl for each run, the newest last.
 
-Nothing here may be called while a file system is frozen: the history may lie on it. So it is written before
-``disk_sync.run`` begins and after it has put everything back, never in between.
+Nothing here may be called while a file system is frozen: the history may lie on it. So it is written
+before ``disk_sync.run`` begins and after that has put everything back, never in between.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Metrics of a job for node_exporter's textfile collector: one file a job, blksync_NAME.prom."""
+"""Writes the metrics of a job for the textfile collector of node_exporter: one file a job, blksync_NAME.prom."""
 
 from __future__ import annotations
 

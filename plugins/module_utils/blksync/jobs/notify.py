@@ -1,9 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A desktop notification to everyone who is logged in. It may fail; nothing depends on it.
+"""Shows a desktop notification to each logged-in user. If this fails, nothing else is affected.
 
-A user's session bus is the socket /run/user/UID/bus (pam_systemd(8), systemd's dbus.socket): who has one is logged in.
+A user's session bus is the socket /run/user/UID/bus (pam_systemd(8), systemd's dbus.socket): a user with this
+socket is logged in.
 """
 
 from __future__ import annotations

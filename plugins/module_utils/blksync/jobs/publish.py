@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What others are told once a job's run is over and everything is put back: Prometheus, and the people at the desk."""
+"""Publishes the result of a job's run after everything was put back: as metrics and as a desktop notification."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""One run of a job: every backup disk that is plugged in, one after the other, and what is kept of each.
+"""One run of a job: syncs each backup disk that is plugged in, one after the other, and records each result.
 
-The history, the textfile and the notification may touch a file system that ``disk_sync.run`` freezes: they come after
-it has returned or raised, and so has put everything back. Where it could not (RestoreError), nothing is written at
-all: the mark of the run stays behind and ``blksync status`` shows it.
+The history, the textfile and the notification may touch a file system that ``disk_sync.run`` freezes: they follow
+after it has returned or raised, when everything is put back. If it could not put everything back (RestoreError),
+nothing is written: the mark of the run stays, and ``blksync status`` shows it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A mark that a run of a job has begun: it shows a run that was killed, and keeps a second one from starting.
+"""The mark of a running job: it shows that a run was killed, and prevents a second run at the same time.
 
 The mark is a small file beside the history that is locked (flock) and not empty while the job runs. The kernel
-drops the lock however the process ends: not empty and not locked means that the run did not come to its end.
+releases the lock when the process ends. So a mark that is not empty and not locked belongs to a run that was killed.
 """
 
 from __future__ import annotations

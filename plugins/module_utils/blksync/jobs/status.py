@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How every job stands: its last success, whether that is too long ago, its next run. Pure."""
+"""The state of each job: its last success, whether that is too old, its next run. Pure."""
 
 from __future__ import annotations
 

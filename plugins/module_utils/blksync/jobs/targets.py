@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which of a job's backup disks are plugged in."""
+"""Finds the backup disks of a job that are plugged in."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The values in a job file that no request has: names and backup disks. Pure."""
+"""The values of a job file that are not options of a request: names and backup disks. Pure."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Copying a source that is in use: what is written meanwhile is recorded, and copied again in short freezes.
+"""Tracks the writes to a source that is copied while it is in use, so that they can be copied again.
 
-``conditions`` says whether that is possible, ``instances`` and ``recorder`` let the kernel tell every write,
-``events`` understands what it tells, ``dirty_map`` keeps it, ``rounds`` decides when to end.
+``eligibility`` decides whether a live copy is possible. ``trace`` makes the kernel report every write, ``trace_events``
+parses the reports, ``dirty_tracker`` and ``dirty_bitmap`` keep them. ``convergence`` decides when to end.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The passes over what was written meanwhile: go on, end, or give up. Pure."""
+"""Decides after each pass of a live copy whether to make another pass, to end, or to give up. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which parts of a partition were written. Pure."""
+"""The parts of a partition that were written, one bit for each CHUNK. Pure."""
 
 from __future__ import annotations
 

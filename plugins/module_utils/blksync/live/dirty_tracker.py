@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Keeps what the kernel tells of writes to partitions of a disk, so that nothing is overlooked unnoticed."""
+"""Records the writes to partitions of a disk that the kernel reports, and notices if a report is missing."""
 
 from __future__ import annotations
 

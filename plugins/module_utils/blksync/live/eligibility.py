@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether a source can be copied while it is in use, as far as that can be told beforehand. Pure."""
+"""Decides before a copy whether a source can be copied while it is in use. Pure."""
 
 from __future__ import annotations
 

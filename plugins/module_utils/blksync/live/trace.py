@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A trace of our own: an instance of tracefs in which the kernel tells every write to one disk.
+"""A separate instance of tracefs in which the kernel reports every write to one disk.
 
 It has its own buffers and its own switch, so no other use of tracing is disturbed. Kernel documentation:
 trace/ftrace.rst ("Instances"), trace/events.rst ("Filtering"). The event block_bio_queue names the whole disk
-and counts sectors from its start, whatever the partition; linux/blk_types.h: 512 bytes each.
+and counts sectors of 512 bytes (linux/blk_types.h) from the start of the disk, not of the partition.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the kernel's ring buffer says: pure, from the bytes of a sub-buffer to the sectors that were written.
+"""Parses the kernel's ring buffer: from the bytes of a sub-buffer to the sectors that were written. Pure.
 
 The layout is that of linux/ring_buffer.h and kernel/trace/ring_buffer.c, on little-endian machines; the place of every
 field comes from tracefs itself (events/header_page and the event's format).

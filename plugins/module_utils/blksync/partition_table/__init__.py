@@ -1,4 +1,4 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a partition table on the medium says. Pure, from raw bytes."""
+"""Reads the partition table on the medium from raw bytes. Pure."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The partition table's own word on its kind, identifier and partitions, where nobody else knows or can be trusted.
+"""Reads the kind, the identifier and the partitions of a table from the medium, for when udev and the kernel lack them.
 
 Layouts: UEFI specification 2.10, chapter 5 (protective MBR, GPT header); MBR disk signature at byte 440.
 """

@@ -1,4 +1,4 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Making a source hold still while it is copied, and putting it back whatever happens."""
+"""Quiesces a source while it is copied, and restores it in every case."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The line between a sync and its guardian: one JSON object a line over a socket pair."""
+"""The channel between a sync and its guardian: one JSON object a line over a socket pair."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a sync sees of quiescing: prepare, hold still, check, put back."""
+"""The interface of quiescing for a sync: prepare, quiesce, check, restore."""
 
 from __future__ import annotations
 

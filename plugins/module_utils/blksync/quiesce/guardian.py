@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The guardian: a process of its own that quiesces for a sync and restores whatever becomes of that.
+"""The guardian: a separate process that quiesces for a sync, and restores however the sync ends.
 
-It is forked and executes nothing, so that all it needs is in memory. It does the steps itself and tells the sync
-before each; so there is one who acts at any time. When the sync ends in whatever way, its end of the channel closes
-and the guardian restores; when the guardian ends, the sync sees the same and restores by what it was told.
+It is forked and starts no program, so all that it needs is in memory. It does the steps itself and reports each step
+to the sync first, so only one process acts at any time. When the sync ends, its end of the channel closes, and the
+guardian restores. When the guardian ends, the sync notices in the same way, and restores the reported steps.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which device it is: a number ("8:2") is given to the next disk as soon as the last one is unplugged."""
+"""Identifies a device by more than its number ("8:2"), which another disk may get after this one is unplugged."""
 
 from __future__ import annotations
 

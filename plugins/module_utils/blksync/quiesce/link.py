@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sync's end of the line to its guardian, which takes over where the guardian is gone."""
+"""The sync's end of the channel to its guardian. If the guardian is gone, the sync restores by itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What mount(2) is told so that a mount comes back as mountinfo showed it. Pure."""
+"""The arguments of mount(2) that restore a mount as mountinfo showed it. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who uses a file system: for the message that names them when it cannot be unmounted."""
+"""Finds the processes that use a file system, for the message if it cannot be unmounted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How a source partition is made to hold still: pure, from what was observed to the steps and the refusals."""
+"""Plans how a source partition is quiesced: from the observed machine to the steps and the refusals. Pure."""
 
 from __future__ import annotations
 

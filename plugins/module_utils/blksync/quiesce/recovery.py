@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The state file in /run: what is to be put back, for the day when sync and guardian are both dead."""
+"""The state file in /run: the steps to undo if the sync and its guardian are both killed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Mounting a file system again exactly as it was, by the device that it was on and never by its UUID.
+"""Mounts a file system again exactly as before, from the same device and never by its UUID.
 
 After a copy both disks carry the same UUIDs, and /dev/disk/by-uuid may lead to the backup.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Doing steps and undoing them in reverse, with a record that is always ahead of the deed."""
+"""Runs steps and undoes them in reverse order. Each step is recorded before it is executed (write-ahead)."""
 
 from __future__ import annotations
 

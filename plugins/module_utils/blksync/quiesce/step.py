@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is to be done to one file system, and how far it has come: plain data that JSON can carry."""
+"""The step that quiesces one file system, and the record of its progress, as plain data for JSON."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether a source was written while it was copied: counted by the kernel, never inferred from having asked for it.
+"""Checks by the kernel's counters whether a source was written while it was copied.
 
-One object for every way to quiesce a source: frozen, unmounted, read-only, idle, or not quiesced at all. Nobody counts
-passthrough commands (SG_IO, NVMe ioctls) and writes of another host to the same disk.
+The check is the same for each way to quiesce a source: frozen, unmounted, read-only, idle, or not quiesced at all. The
+kernel does not count passthrough commands (SG_IO, NVMe ioctls) and writes of another host to the same disk.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Moving the guardian out of the sync's control group, so that ending a session or a service does not end it."""
+"""Moves the guardian out of the sync's control group, so that it survives the end of a session or a service."""
 
 from __future__ import annotations
 

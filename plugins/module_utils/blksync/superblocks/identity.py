@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What blkid recognises a finished copy as: it must be what it recognises the source as.
+"""Checks that blkid recognises a finished copy as the same as the source.
 
 A copy of the used blocks only leaves old bytes in the target's free space, among them perhaps the signature of what
 was there before. blkid(8): exit status 0 found, 2 nothing found, 8 ambivalent (several signatures); 4 wrong usage.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Looking at the superblocks on a source and at what the running kernel has counted. Read-only."""
+"""Reads the superblocks on a source and the error counts of the running kernel. Read-only."""
 
 from __future__ import annotations
 

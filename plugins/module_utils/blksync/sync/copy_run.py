@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""All pairs of a run, copied as of one moment: the last one, at which all sources are quiesced together.
+"""Copies all pairs of a run as of one moment: the last one, at which all sources are quiesced together.
 
 Pairs that can be copied live are copied first, while they are in use; the others are quiesced for a first pass of
-their own. What was written to any of them since then, as the tracker tells, is copied at the last moment. Without a
+their own. The blocks that the tracker reports as written since then are copied at the last moment. Without a
 tracker each source stays quiesced from its own pass until the last one has been read.
 """
 

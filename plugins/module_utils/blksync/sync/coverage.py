@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which partitions of the source a sync covers, and which it leaves out. Pure."""
+"""Finds the partitions of the source that a sync leaves out. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where digests and deltas must not be kept: on what is read, and on what holds still meanwhile. Pure."""
+"""Refuses places for digests and deltas: the source, and file systems that are quiesced during the copy. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From what was asked of two disks to the pairs that will be synced, or the reasons not to. Pure."""
+"""Plans a sync of two disks: from the request to the pairs, or to the refusals. Pure."""
 
 from __future__ import annotations
 

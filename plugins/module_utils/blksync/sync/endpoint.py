@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is at a path that shall be copied from or to: a device, an image file, nothing, or something else."""
+"""Finds out what is at the path of a source or target: a device, an image file, nothing, or something else."""
 
 from __future__ import annotations
 

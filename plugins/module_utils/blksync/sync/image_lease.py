@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether nothing else could write to an image file during a run, and since when its times tell of every write.
+"""Notices other writers to an image file during a run, and waits until the file's times show every later write.
 
 Facts: fcntl(2), "Leases": a write lease is given only if no other descriptor of the file is open, memory mappings
 included, and whoever opens the file waits until the lease is given back. A file's times have the resolution of the file

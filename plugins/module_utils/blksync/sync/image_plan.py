@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From two paths and the machine to the one pair that is copied, or the reasons not to. Pure."""
+"""Plans the copy of an image: from two paths and the machine to the pair, or to the refusals. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""A sync of images: as that of disks, with one pair, and files on either side."""
+"""A sync of images: one pair, with a device or a file on either side."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Image files as targets: made, cloned, punched and put in place, so that under their name there is always a whole one.
+"""Creates, clones and replaces target image files, so that there is a complete image under their name at every moment.
 
-An image that is made, or one whose former generations are kept, is worked on under another name beside it and renamed
-when it is proved. Fact: ioctl_ficlone(2), fallocate(2).
+A new image, or one whose former generations are kept, is written under another name in the same directory, and renamed
+after it was verified. Facts: ioctl_ficlone(2), fallocate(2).
 """
 
 from __future__ import annotations

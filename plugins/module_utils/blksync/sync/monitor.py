@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Who watches a sync: what is shown of it, and what ends an engine where it is no use to go on."""
+"""Watches the passes of a sync: reports progress, and ends an engine if the copy can no longer succeed."""
 
 from __future__ import annotations
 

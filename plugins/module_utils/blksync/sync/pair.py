@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The passes over one pair, the same for partitions and for images: compared or copied, verified, reported."""
+"""Compares, copies, verifies and reports one pair of partitions or images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Whether the partitions of a pair have the same type, by which firmware finds an ESP and systemd a root. Pure.
+"""Compares the types of a pair's partitions, by which firmware finds an ESP and systemd finds a root. Pure.
 
 A type is as lsblk and blkid write it: "0xef" in an MBR, a GUID in a GPT. The GUIDs are those of the UEFI specification
 2.10, table 5.7, and of the Discoverable Partitions Specification.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From what was asked and what is there to the pairs that will be synced. Pure: the same input, the same plan."""
+"""The plan of a sync: its pairs and its refusals. Pure."""
 
 from __future__ import annotations
 

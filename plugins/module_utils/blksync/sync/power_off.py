@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Power a disk off, so that it can be pulled out."""
+"""Powers a disk off, so that it can be unplugged."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a read error in the middle of a copy means for the backup, and what to do about it."""
+"""Explains what a read error during a copy means for the backup, and what to do."""
 
 from __future__ import annotations
 

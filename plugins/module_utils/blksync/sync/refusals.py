@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Every reason to refuse a plan, found by looking at plain data only.
+"""Finds all reasons to refuse a plan, from plain data only.
 
-Nothing here stops at the first reason: the user is told all of them at once, before anything is touched.
+It does not stop at the first reason: all are reported together, before anything is touched.
 """
 
 from __future__ import annotations

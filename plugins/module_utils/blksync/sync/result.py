@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a sync did, as data: the same for a module's result, the command's output and the history."""
+"""The report of a sync, as data for the module's result, the command's output and the history."""
 
 from __future__ import annotations
 

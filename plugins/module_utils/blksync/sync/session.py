@@ -1,12 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The one story of a run, whatever is copied.
+"""The steps of every run: a sync of disks or images, and a delta that is created or applied.
 
-Put back what a dead run left, observe, plan, refuse, lock, claim, observe again, quiesce, work, verify, commit,
-restore, report.
-
-Whoever works on blocks is a guest in it: a sync of disks or images, a delta that is created or applied.
+Restore after a killed run, observe, plan, refuse, lock, claim, observe again, quiesce, work, verify, commit, restore,
+report. Each kind of run is a guest, which does the work on blocks.
 """
 
 from __future__ import annotations

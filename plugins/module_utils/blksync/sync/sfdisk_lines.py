@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The sfdisk(8) command that makes a target fit for its source, or what to do where no single one can. Pure."""
+"""The sfdisk(8) command that makes a target fit its source, or a hint if one command is not enough. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From what superblocks say to reasons not to copy. Everything but ``examine`` is pure."""
+"""Finds reasons to refuse in superblocks. All functions except ``examine`` are pure."""
 
 from __future__ import annotations
 

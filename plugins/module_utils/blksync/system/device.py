@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The only place that reads, claims, writes, flushes or locks what is copied, a block device or an image file.
+"""Reads, claims, writes, flushes and locks block devices and image files that are copied. Only this file does so.
 
 Block devices are read and written with direct I/O (O_DIRECT), never through the page cache: the cache can be older
 than the medium, and it cannot always be dropped. BLKFLSBUF keeps every page that a file system has pinned for its

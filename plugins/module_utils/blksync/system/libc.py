@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The few system calls that Python does not offer: mount, umount2, syncfs, mlockall, prctl.
+"""System calls that Python does not offer: mount, umount2, syncfs, mlockall, prctl.
 
 The library is loaded with this module, long before anything is frozen.
 """

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""One sync at a time for each disk: a second one is refused, and told who the first is."""
+"""Locks a disk or an image for one sync. A second sync is refused with the name of the first one."""
 
 from __future__ import annotations
 

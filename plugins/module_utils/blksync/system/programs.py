@@ -1,10 +1,10 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The one place that says where other programs are, and in what environment they run.
+"""Finds other programs, and gives the environment in which they run.
 
-Root must not start what somebody else put in its way: an empty entry of PATH is the current directory, and a
-directory that others can write to holds what they like. So programs are named by absolute paths.
+Root must not start a program that another user put into a directory of PATH: an empty entry of PATH is the current
+directory, and other users can write to some directories. So programs are named by absolute paths.
 """
 
 from __future__ import annotations

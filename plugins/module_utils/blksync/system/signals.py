@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Ending a run on purpose: by a signal, or because nobody is there any more to hear its result."""
+"""Ends a run on purpose: by a signal, or because nobody can receive its result any more."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Threads that no signal handler's exception can leave behind."""
+"""Threads that always end, also if a signal handler raises an exception."""
 
 from __future__ import annotations
 

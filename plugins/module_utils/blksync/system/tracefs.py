@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Traces of ours in tracefs: instances that carry the process that made them in their name."""
+"""Creates and removes instances in tracefs whose names contain the process that made them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which device holds the one file system of a partition: the partition itself, or the LUKS mapping on it."""
+"""Finds the device with the file system of a partition: the partition itself, or the LUKS mapping on it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The free extents of a mounted file system, as the kernel tells them: FS_IOC_GETFSMAP.
+"""Asks the kernel for the free extents of a mounted file system (FS_IOC_GETFSMAP).
 
 Facts: linux/fsmap.h, ioctl_getfsmap(2) and fs/ext4/fsmap.c, fs/xfs/xfs_fsmap.c of the kernel. A record names the
 device (new_encode_dev) and the bytes on it that something owns. Records ascend by device and start. Those of blocks

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where on a LUKS partition its payload begins, from the header alone. Neither keys nor programs are used.
+"""Finds the offset of the payload on a LUKS partition, from the header alone, without keys and programs.
 
 Facts: "LUKS On-Disk Format Specification" 1.2.3 (figure 1) and "LUKS2 On-Disk Format Specification" 1.1.2 (chapters
 2 and 3); names of mappings: lib/libdevmapper.c of cryptsetup. All numbers are big-endian.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""From free extents to the ranges that are copied. Pure."""
+"""Computes the ranges that are copied from the free extents. Pure."""
 
 from __future__ import annotations
 

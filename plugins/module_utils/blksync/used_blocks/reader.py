@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Asking the file system on a partition which blocks it uses."""
+"""Asks the file system on a partition which blocks it uses."""
 
 from __future__ import annotations
 

@@ -1,9 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The command lines of blocksync-fast. It ignores what it does not understand and then writes, so they are built here
-and nowhere else: long options, each with its value in the same argument, and sizes as plain integers of bytes
-(it reads "1T" as 1)."""
+"""The command lines of blocksync-fast.
+
+The program ignores options that it does not understand, and then writes. So its command lines are built only here:
+long options, each with its value in the same argument, and sizes in bytes (it reads "1T" as 1).
+"""
 
 from __future__ import annotations
 

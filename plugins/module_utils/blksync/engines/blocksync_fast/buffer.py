@@ -1,13 +1,14 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""How blocksync-fast walks a pair, and what it leaves out.
+"""The buffer sizes of blocksync-fast with which it loses no blocks.
+
 
 The program reads a buffer of blocks from both sides, remembers a run of blocks that differ, and writes the run when
-it meets an equal block or the end of the buffer. Version 1.0.7 has one case wrong (``blocksync()`` in its
+it meets an equal block or the end of the buffer. Version 1.0.7 has a defect (``blocksync()`` in its
 blocksync-fast.c): a run that ends at the second-to-last block, followed by an equal last block, is written too late by
 the length of the last block. The run's first block is counted, but its first bytes are never written. This cannot
-happen where the last block begins a new buffer.
+happen if the last block begins a new buffer.
 """
 
 from __future__ import annotations

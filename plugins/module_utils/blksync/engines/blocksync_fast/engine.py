@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The engine that runs the program blocksync-fast, and believes nothing that it says.
+"""The engine that runs the program blocksync-fast and then verifies its work.
 
-Version 1.0.7 can end well and leave the target wrong: it may lose the last run of changed blocks, writes stale memory
-after a short read, and ignores short writes and failed flushes. So every run is followed by a pass of the native
-engine, which reads both sides again from the medium, and writes what is still different.
+Version 1.0.7 can report success and leave the target wrong: it may lose the last run of changed blocks, writes stale
+memory after a short read, and ignores short writes and failed flushes. So every run is followed by a pass of the
+native engine, which reads both sides again from the medium and writes the blocks that still differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What blocksync-fast prints, read strictly: what is not understood is an error and never "unchanged"."""
+"""Parses the output of blocksync-fast strictly: output that is not understood is an error, never "unchanged"."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What is watched of the two passes over a pair: first blocksync-fast's, then the native engine's."""
+"""The progress and the counts of the two passes over a pair: that of blocksync-fast and that of the native engine."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Running blocksync-fast: it is watched while it runs and never outlives the process that started it."""
+"""Runs blocksync-fast, watches it, and ends it with the process that started it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Finding blocksync-fast, and trying it before anything is touched: a program that cannot start says so by name."""
+"""Finds blocksync-fast, and tries it before anything is touched."""
 
 from __future__ import annotations
 

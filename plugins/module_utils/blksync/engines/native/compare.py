@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which blocks differ between two buffers, as merged runs. Pure: no device, no thread.
+"""Finds the blocks that differ between two buffers, as merged runs. Pure: no device, no thread.
 
 libc's memcmp through ctypes compares at the speed of memory.
 """

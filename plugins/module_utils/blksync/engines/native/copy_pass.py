@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""One pass over a pair: read, compare, hand what differs to a writer."""
+"""One pass over a pair: reads, compares, and hands the blocks that differ to a writer."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The embedded engine: reads both devices at the same time past the page cache and writes only what differs."""
+"""The native engine: reads both devices at the same time with direct I/O, and writes only blocks that differ."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Read one or two devices at the same time, ahead of whoever uses the data, into a bounded ring of buffers."""
+"""Reads one or two devices at the same time into a bounded ring of buffers, ahead of the thread that uses the data."""
 
 from __future__ import annotations
 

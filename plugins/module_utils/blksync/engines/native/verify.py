@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the native engine remembers of what it wrote, so that the target can be checked without the source.
+"""The write log of the native engine, by which the target is verified without reading the source again.
 
 Memory is bounded: 16 bytes for each of at most 262144 stretches (4 MiB), and one bit for each unit, which are at
 most 4 MiB up to a pair of 4 TiB and 1 MiB for every further TiB.

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Where a pass puts what differs: the target, in a thread of its own, or a delta."""
+"""Writes the blocks that differ: to the target, in a thread of its own, or to a delta."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ways to make one file system hold still, one a file."""
+"""The ways to quiesce a file system, one a file."""

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""One way to make something hold still, and back: what every step of quiescing is done by."""
+"""The interface of an action: one way to quiesce something and to put it back."""
 
 from __future__ import annotations
 

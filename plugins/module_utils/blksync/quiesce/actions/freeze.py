@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Freezing a file system.
+"""Freezes a file system.
 
-While it is frozen every write to it waits in the kernel, uninterruptibly; reading goes on.
+While the file system is frozen, each write to it waits in the kernel and cannot be interrupted. Reading is possible.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""FIFREEZE and FITHAW (linux/fs.h), the first in a process of its own.
+"""Calls FIFREEZE (linux/fs.h) in a separate process, and FITHAW.
 
-FIFREEZE waits uninterruptibly for every write that is under way, and a device that hangs makes that endless. Nothing
-ends such a wait, not even SIGKILL: the file system would be frozen at its end, with nobody left who knows. So it is
-the freezer who waits. Whoever asked it can turn to other things, or die: then it thaws what it froze too late.
+FIFREEZE waits for all writes that are under way. With a device that hangs this wait never ends, and not even SIGKILL
+interrupts it. When it ends at last, the file system is frozen, and the process that called FIFREEZE must thaw it. So a
+separate process waits in FIFREEZE. The process that started it can do something else or end; then the separate process
+thaws the file system as soon as it is frozen.
 """
 
 from __future__ import annotations

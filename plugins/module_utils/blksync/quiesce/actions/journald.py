@@ -1,10 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The system log: journald writes to /var, which may be frozen.
+"""Keeps journald from writing to /var, which may be frozen.
 
-A journald stuck on a frozen file system stops everything that logs after some 277 messages, and is killed by its
-watchdog after three minutes. So it keeps its log in /run meanwhile (journalctl(1), --relinquish-var, --flush).
+If journald waits for a frozen file system, each program that logs waits too after some 277 messages, and the watchdog
+kills journald after three minutes. So journald keeps its log in /run during the freeze (journalctl(1),
+--relinquish-var, --flush).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Unmounting what cannot be frozen, or making it read-only where it is busy."""
+"""Unmounts a file system that cannot be frozen, or mounts it read-only if it is busy."""
 
 from __future__ import annotations
 
