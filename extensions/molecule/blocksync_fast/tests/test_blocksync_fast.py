@@ -74,7 +74,7 @@ def test_package_that_no_repository_has() -> None:
     missing = {"blocksync_fast_package": "standin-blocksync-fast-of-no-repository"}
     run = apply(**missing)
     assert run.returncode != 0
-    message = run.result("Stop where the program is required")["msg"]
+    message = run.result("Stop if the program is required")["msg"]
     assert "native engine needs none of it" in message
     assert "blocksync_fast_required=false" in message
 
