@@ -10,9 +10,9 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and say what it would change without changing anything.
+    description: In check mode, reports what it would change and changes nothing.
   diff_mode:
-    description: Says what has changed (or would change) when in diff mode.
+    description: In diff mode, shows what has changed (or would change).
   idempotent:
-    description: Changes nothing and reports nothing changed when run again on what it has made.
+    description: A second run with the same options changes nothing and reports unchanged.
 """

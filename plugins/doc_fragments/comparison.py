@@ -11,10 +11,10 @@ options:
   engine:
     description:
       - What compares and copies the blocks.
-      - V(auto) is V(native). It needs nothing but Python on the managed host, takes about as long as reading one of the
+      - V(auto) is V(native). V(native) needs only Python on the managed host, takes about as long as reading one of the
         disks, and is the only engine that copies parts of a partition.
-      - V(blocksync_fast) runs the program of that name. The program can report success although it lost data, so
-        source and target are compared again after it, and repaired if they differ. This takes two to three times as
+      - V(blocksync_fast) runs the program of that name. The program can report success although it lost data. So source
+        and target are compared again afterwards, and blocks that differ are copied. This takes two to three times as
         long.
       - If the program is missing or cannot run on this machine, the task fails before anything is changed.
     type: str
@@ -35,9 +35,9 @@ options:
     default: all
   verify:
     description:
-      - How much is read back from the target before success is reported.
-      - V(auto) is everything that was written. The other blocks were read from the medium when they were compared.
-      - V(full) is every byte of the target.
+      - How much of the target is read back before success is reported.
+      - V(auto) reads back all written blocks. The other blocks were read from the medium when they were compared.
+      - V(full) reads back every byte of the target.
     type: str
     choices: [auto, full]
     default: auto
@@ -45,14 +45,14 @@ options:
     description:
       - V(true) copies a source even if its file system has recorded errors. V(false) refuses such a source, so that a
         damaged main disk does not overwrite a good backup.
-      - Errors are looked for in the superblocks of ext2, ext3, ext4, xfs, btrfs, vfat and exfat, also inside open LUKS
-        and LVM, and in the kernel's error counts of mounted ext4 and btrfs file systems.
+      - The recorded errors are those in the superblocks of ext2, ext3, ext4, xfs, btrfs, vfat and exfat, also inside
+        open LUKS and LVM, and the kernel's error counts of mounted ext4 and btrfs file systems.
     type: bool
     default: false
   block_size:
     description:
       - The unit in bytes in which differences are counted and written.
-      - With larger blocks each write is larger. If a device has larger sectors, their size is used instead.
+      - Larger blocks mean larger writes. If the sectors of a device are larger than this, their size is used instead.
     type: int
     choices: [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]
     default: 4096

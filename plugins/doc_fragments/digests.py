@@ -10,16 +10,16 @@ class ModuleDocFragment:
 options:
   digest_dir:
     description:
-      - A directory for digests. A digest holds a checksum of every block of an image file. With it only the blocks that
-        were written are read from the image.
-      - The directory must be on a file system that this task does not copy, freeze or unmount, and only root may write
-        to it. It is created if it is missing.
+      - A directory for digests. A digest holds a checksum of every block of an image file. The source is compared with
+        the digest, so only the blocks that were written are read from the image.
+      - The directory must be on a file system that this task does not copy, freeze or unmount. Only root may have write
+        access to it. It is created if it is missing.
       - A digest is used only if the last run with it ended well, and if the image file's inode, size and times (of its
-        content and of its inode, in nanoseconds) are still as that run left them. Otherwise everything is compared, a
+        content and of its inode, in nanoseconds) are unchanged since that run. Otherwise everything is compared, a
         new digest is made, and the result says so.
-      - While the task runs, no other program may have the image open. If one opens it, that program waits for a moment,
-        and the next run does not use the digest. On a tmpfs and on a file system without leases (NFS, FUSE) digests are
-        never used. A file system that is mounted with C(lazytime) is refused.
+      - While the task runs, no other program may have the image open. If another program opens it, that program waits
+        for a moment, and the next run does not use the digest. On a tmpfs and on a file system without leases (NFS,
+        FUSE) digests are never used. A file system that is mounted with C(lazytime) is refused.
       - O(target) must be an image file. A device as target is refused, because a device does not show that another
         program wrote to it.
     type: path

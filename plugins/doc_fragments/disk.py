@@ -10,17 +10,17 @@ class ModuleDocFragment:
 options:
   source:
     description:
-      - The main disk, which is read. See the notes for how to name a disk.
+      - The main disk, which is read. The notes say how to name a disk.
     type: raw
     required: true
   target:
     description:
-      - The backup disk, which is written. See the notes for how to name a disk.
+      - The backup disk, which is written. The notes say how to name a disk.
     type: raw
     required: true
 notes:
   - A disk is named by its PTUUID, which is the identifier of its partition table (C(11111111) or C(0x11111111) for MBR,
-    a GUID for GPT); by a link C(/dev/disk/by-id/...) or C(/dev/disk/by-path/...), or one of your own in C(/dev);
+    a GUID for GPT); by a link C(/dev/disk/by-id/...) or C(/dev/disk/by-path/...), or another link in C(/dev);
     by its serial number as C(serial:...); or by its WWN as C(wwn:...).
     M(blksync.backup.disk_info) lists them all.
   - An identifier that matches no disk, or several, is an error that lists the candidates.

@@ -13,19 +13,19 @@ options:
     description:
       - How a source that is in use is kept from changing while it is copied.
       - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example).
-        Everything is put back as soon as the source has been read.
+        They are thawed and mounted again as soon as the source has been read.
       - V(none) refuses a source that is mounted read-write.
-      - V(auto) is V(freeze) if something is mounted read-write; otherwise nothing has to be done.
+      - V(auto) is V(freeze) if something is mounted read-write. Otherwise nothing is frozen or unmounted.
     type: str
     choices: [auto, freeze, none]
     default: auto
   quiesce_timeout:
     description:
-      - The number of seconds that sources may be frozen or unmounted at most. It is one limit for all sources of the
-        task together. Past it everything is put back and the task fails, because the copy is then inconsistent.
+      - The longest time in seconds for which sources may be frozen or unmounted, as one limit for all sources of the
+        task together. After this time everything is put back and the task fails, because the copy is then inconsistent.
         The largest value is 604800, a week.
-      - A first copy writes everything. At 100 MB/s the default is enough for 360 GB; give a larger disk more time, or
-        make the first copy while the source is not in use.
+      - A first copy writes everything. At 100 MB/s the default is enough for 360 GB. For a larger disk set a longer
+        time, or make the first copy while the source is not in use.
     type: int
     default: 3600
 """

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: disk_info
-short_description: List disks, their partitions, and what uses them
+short_description: List disks, their partitions, and their users
 version_added: 0.1.0
 description:
-  - Lists every disk of the host with its identifiers and partitions, what the partitions hold, and what uses them
-    (mounts, swap, stacked devices). Mounts and swap are found through LUKS, LVM, RAID, multipath and loop devices.
-  - Serial numbers, labels and paths may hold any byte. Control characters and bytes that are no UTF-8 are written as
-    C(\xNN) in all results and messages of this collection.
-  - Reads only. Works with and without udev, which matters in containers and rescue systems.
-  - RAM disks, optical drives, floppies and drives without a medium are left out, and so are the paths of a multipath
-    disk, which is listed once.
+  - Lists the disks of the host with their identifiers, partitions, file systems, mounts, swap and stacked devices.
+    Mounts and swap are found through LUKS, LVM, RAID, multipath and loop devices.
+  - Serial numbers, labels and paths may hold any byte. All results and messages of this collection show control
+    characters and bytes that are not valid UTF-8 as C(\xNN).
+  - Only reads. Works with and without udev (containers and rescue systems often have no udev).
+  - RAM disks, optical drives, floppies and drives without a medium are not listed. A multipath disk is listed once, not
+    once for each path.
 requirements:
-  - Python 3.8 or later and Linux on the managed host. Without root some identifiers and file systems stay unknown.
+  - Python 3.8 or later and Linux on the managed host. Without root some identifiers and file systems are unknown.
 extends_documentation_fragment:
   - blksync.backup.attributes
 attributes:
@@ -37,9 +37,9 @@ attributes:
 options:
   disks:
     description:
-      - A list of identifiers of the disks to list, or a single one. Each must match exactly one disk, or the task fails
-        and lists the candidates.
-      - The same identifiers as O(blksync.backup.disk_sync#module:source) takes, such as V("11111111") for a PTUUID,
+      - The identifier of the disk to list, or a list of identifiers. Each identifier must match exactly one disk.
+        Otherwise the task fails and lists the candidates.
+      - The identifiers are those of O(blksync.backup.disk_sync#module:source), such as V("11111111") for a PTUUID,
         a GPT GUID, V(/dev/disk/by-id/...), V(/dev/disk/by-path/...), V(serial:...) or V(wwn:...). A number is refused,
         so quote a PTUUID. V(/dev/sda) works with a warning.
       - Without this option all disks are listed.
@@ -55,14 +55,14 @@ EXAMPLES = r"""
   blksync.backup.disk_info:
   register: result
 
-- name: Show what tells them apart
+- name: Show the identifiers of each disk
   ansible.builtin.debug:
     msg: "{{ item.path }}: PTUUID {{ item.ptuuid }}, model {{ item.model }}, serial {{ item.serial }}"
   loop: "{{ result.disks }}"
   loop_control:
     label: "{{ item.path }}"
 
-- name: Look at two disks only
+- name: List only two disks
   blksync.backup.disk_info:
     disks:
       - "11111111"
@@ -71,13 +71,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 disks:
-  description: The disks, in the order of O(disks), else by kernel name. What is unknown is V(null).
+  description:
+    - The disks, in the order of O(disks). Without O(disks) they are sorted by kernel name.
+    - Values that are unknown are V(null).
   returned: success
   type: list
   elements: dict
   contains:
     path:
-      description: The kernel's device node, or the device mapper's for a multipath disk.
+      description: The device node of the disk; for a multipath disk, that of the device mapper.
       type: str
       sample: /dev/sda
     links:
@@ -86,15 +88,15 @@ disks:
       elements: str
       sample: [/dev/disk/by-id/usb-Samsung_Portable_SSD_T7_S6XNNS0T-0:0]
     model:
-      description: What the disk calls itself.
+      description: The model, as the disk reports it.
       type: str
       sample: Portable SSD T7
     vendor:
-      description: Who made it.
+      description: The manufacturer, as the disk reports it.
       type: str
       sample: Samsung
     serial:
-      description: The serial number; of the bridge where a USB bridge hides the disk's.
+      description: The serial number. If a USB bridge hides that of the disk, it is that of the bridge.
       type: str
       sample: S6XNNS0T
     wwn:
@@ -102,7 +104,7 @@ disks:
       type: str
       sample: "0x5002538e00000000"
     transport:
-      description: How it is attached, for example V(usb), V(sata), V(nvme), V(mmc) or V(virtio).
+      description: The kind of connection, for example V(usb), V(sata), V(nvme), V(mmc) or V(virtio).
       type: str
       sample: usb
     size:
@@ -110,21 +112,21 @@ disks:
       type: int
       sample: 500107862016
     logical_sector:
-      description: The logical sector in bytes, the smallest unit that can be read or written.
+      description: The size of a logical sector in bytes, the smallest unit that can be read or written.
       type: int
       sample: 512
     physical_sector:
-      description: The physical sector in bytes.
+      description: The size of a physical sector in bytes.
       type: int
       sample: 4096
     read_only:
       description: Whether the kernel refuses to write to it.
       type: bool
     removable:
-      description: Whether the medium can be taken out of the drive. Most USB disks say they are not removable.
+      description: Whether the medium can be removed from the drive. Most USB disks report V(false).
       type: bool
     rotational:
-      description: Whether the kernel takes it for a disk that spins.
+      description: Whether the kernel treats it as a spinning disk.
       type: bool
     table:
       description: The kind of partition table, V(dos) for MBR or V(gpt).
@@ -135,7 +137,7 @@ disks:
       type: str
       sample: 6f9619ff-8b86-d011-b42d-00c04fc964ff
     backing_file:
-      description: The file of a loop device.
+      description: The file behind a loop device.
       type: str
     partitions:
       description: The partitions by number.
@@ -155,7 +157,7 @@ disks:
           type: list
           elements: str
         start:
-          description: Where it starts on the disk, in bytes.
+          description: The offset of the partition on the disk, in bytes.
           type: int
           sample: 1048576
         size:
@@ -174,7 +176,7 @@ disks:
           type: str
           sample: "0xef"
         fstype:
-          description: The file system, or what else it is formatted as, for example V(crypto_LUKS).
+          description: The file system or other format, for example V(ext4) or V(crypto_LUKS).
           type: str
           sample: vfat
         label:
@@ -184,30 +186,30 @@ disks:
           description: The file system's UUID.
           type: str
         mounts: &mounts
-          description: Where it is mounted itself, subvolumes and bind mounts included.
+          description: The mounts of the partition itself, including subvolumes and bind mounts.
           type: list
           elements: dict
           contains:
             mountpoint:
-              description: The directory.
+              description: The directory on which it is mounted.
               type: str
               sample: /boot/efi
             root:
-              description: The directory of the file system that is mounted there.
+              description: The directory inside the file system that is mounted there.
               type: str
               sample: /
             fstype:
-              description: The file system as mounted.
+              description: The type of the mounted file system.
               type: str
               sample: vfat
             read_only:
               description: Whether nothing can be written through this mount.
               type: bool
         swap: &swap
-          description: Whether it is swapped to itself.
+          description: Whether the partition itself is used as swap.
           type: bool
         holders: &holders
-          description: The devices stacked on it, each with its own C(mounts), C(swap) and C(holders).
+          description: The devices that are stacked on it, each with its own C(mounts), C(swap) and C(holders).
           type: list
           elements: dict
           contains:
@@ -217,22 +219,22 @@ disks:
               sample: /dev/mapper/luks-system
             kind:
               description:
-                - What it is, V(crypt), V(lvm), V(raid), V(mpath), V(bcache), V(loop) for a loop device whose file lies
-                  on it or that is a range of it, V(partition) for a partition of such a device, or V(dm) for any other
-                  mapping.
-                - V(alias) is another device that has the same bytes, such as a second loop device over one file.
+                - The kind of device. V(crypt), V(lvm), V(raid), V(mpath), V(bcache), or V(dm) for any other mapping.
+                - V(loop) is a loop device whose file lies on the partition, or that is a range of the partition.
+                - V(partition) is a partition of such a device.
+                - V(alias) is another device with the same bytes, such as a second loop device over one file.
                 - V(disk) is the partition's own disk, if the disk is in use as a whole.
               type: str
               sample: crypt
             mounts:
-              description: Where it is mounted, as for a partition.
+              description: The mounts of the device, as for a partition.
               type: list
               elements: dict
             swap:
-              description: Whether it is swapped to.
+              description: Whether the device is used as swap.
               type: bool
             holders:
-              description: What is stacked on it in turn.
+              description: The devices that are stacked on this device.
               type: list
               elements: dict
     mounts: *mounts

@@ -10,14 +10,14 @@ module: disk_sync
 short_description: Keep a backup disk identical to the main disk, partition by partition
 version_added: 0.1.0
 description:
-  - Makes the partitions of a backup disk equal to those of the main disk, block by block, writing only what differs.
+  - Makes the partitions of a backup disk equal to those of the main disk. Only blocks that differ are written.
   - Refuses everything that could write to the wrong disk or lose data. All reasons are reported together, before
     anything is changed.
-  - A mounted source partition is copied while it is in use, if the kernel can trace the writes to it; then it is frozen
-    only for a moment. Otherwise it is frozen while it is copied. Everything is put back as it was, even if the task
-    fails or is killed.
-  - Success is reported only when the target equals the source, the device has confirmed a flush, and what was written
-    has been read back.
+  - A mounted source partition is copied while it is in use, if the kernel can trace the writes to it. It is then frozen
+    only for short moments. Otherwise it is frozen during the whole copy. Everything that was frozen or unmounted is put
+    back, even if the task fails or is killed.
+  - Success is reported only if the target equals the source, the device has confirmed a flush, and all written blocks
+    have been read back and compared.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root.
   - The C(blocksync-fast) program only for O(engine=blocksync_fast).
@@ -30,7 +30,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Opens every device for reading only, and predicts blocks and bytes exactly for a source that holds still.
+      - Opens devices only for reading. The predicted blocks and bytes are exact if nothing writes to the source.
   diff_mode:
     support: full
   idempotent:
@@ -40,28 +40,29 @@ attributes:
 options:
   partitions:
     description:
-      - The numbers of the partitions to sync, as a list. Each exists on both disks, in equal size to the byte.
+      - The numbers of the partitions to sync, as a list. Each partition must exist on both disks with exactly the same
+        size.
       - The word V(all) means every partition of the source. The task is refused unless the target has each of them, in
-        equal size and of the same type. An extended partition is only a container and is ignored; the logical
-        partitions inside it are copied.
+        equal size and of the same type. An extended partition is only a container and is ignored. The logical
+        partitions in it are copied.
       - A partition that is not listed is not changed, and RV(left_out) names it. The task is refused if the running
         system starts from it.
     type: raw
     default: [1, 2]
   quiesce:
     description:
-      - How a source that is in use is kept from changing at the moment of the copy.
-      - V(live) copies the source while it is in use, with the help of the kernel's trace of all writes. At the end its
-        file systems are frozen for the short time in which the last writes are copied.
-      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example). All of them
-        stay so until the last partition has been read. Then everything is put back.
-      - Where V(live) is not possible, for example without tracefs, the partition is copied as with V(freeze), and
+      - How to get a consistent copy of a source that is in use.
+      - V(live) copies the source while it is in use, and the kernel traces all writes to it. At the end its file
+        systems are frozen for the short time in which the last written blocks are copied.
+      - V(freeze) freezes its file systems and unmounts those that cannot be frozen (an ESP, for example), until the
+        last partition has been read.
+      - If V(live) is not possible, for example without tracefs, the partition is copied as with V(freeze), and
         RV(partitions[].live) says why. File systems that cannot be frozen, such as an ESP, are unmounted even with
-        V(live), first for their own copy and once more at the last moment.
-      - Whichever way is taken, the backup is of one moment, the same for all partitions. If the kernel counts a write
-        to a source at that moment, the task fails.
+        V(live), first for their own copy and once more at the end.
+      - With each value the backup shows all partitions at one and the same moment. If the kernel counts a write to a
+        source at that moment, the task fails.
       - V(none) refuses a source that is mounted read-write.
-      - V(auto) is V(live) if something is mounted read-write; otherwise nothing has to be done.
+      - V(auto) is V(live) if something is mounted read-write. Otherwise nothing is frozen or unmounted.
     type: str
     choices: [auto, live, freeze, none]
     default: auto
@@ -75,11 +76,12 @@ options:
     description:
       - A list of disks that are never written, named by the same identifiers as O(target). The task is refused if
         O(target) is one of them.
-      - An identifier that matches no disk is ignored; one that matches several disks protects all of them.
+      - An identifier that matches no disk is ignored. One that matches several disks protects all of them.
     type: raw
   power_off:
     description:
-      - Power the target off at the end, so that it can be unplugged. Only for disks that software can power off.
+      - Power the target off at the end, so that it can be unplugged. This works only for disks that software can power
+        off. The task is refused for others.
     type: bool
     default: false
 seealso:
@@ -110,7 +112,7 @@ EXAMPLES = r"""
     verify: full
     power_off: true
 
-- name: Copy only what the file systems use, and keep writers waiting for a moment only, or fail
+- name: Copy only used blocks, and fail instead of freezing a file system for the whole copy
   blksync.backup.disk_sync:
     source: "11111111"
     target: "22222222"
@@ -118,7 +120,7 @@ EXAMPLES = r"""
     quiesce: live
     quiesce_fallback: false
 
-- name: A long first run in the background, looked after every minute
+- name: Make a long first copy in the background, and check once a minute whether it has ended
   blksync.backup.disk_sync:
     source: "11111111"
     target: "22222222"
@@ -130,7 +132,7 @@ RETURN = r"""
 changed:
   description:
     - Whether bytes on the target differ from before (in check mode, would differ).
-    - After a failure, whether they may.
+    - After a failure, whether they may differ.
   returned: always
   type: bool
 source:
@@ -145,7 +147,7 @@ source:
       description: The identifier of the partition table.
       type: str
     model:
-      description: What the disk calls itself.
+      description: The model, as the disk reports it.
       type: str
     serial:
       description: The serial number.
@@ -159,7 +161,7 @@ target:
   type: dict
   contains: *disk
 engine:
-  description: What compared and copied.
+  description: The engine that compared and copied.
   returned: success
   type: dict
   contains:
@@ -175,7 +177,7 @@ bytes_written:
   returned: success
   type: int
 partitions:
-  description: What happened to each pair, in the order of O(partitions). After a failure, how far each pair came.
+  description: The result for each pair, in the order of O(partitions). After a failure, how far each copy came.
   returned: when the copy (or comparison) had begun
   type: list
   elements: dict
@@ -190,7 +192,7 @@ partitions:
       description: Device node of the target partition.
       type: str
     size:
-      description: Size of either in bytes.
+      description: The size of each of them in bytes.
       type: int
     block_size:
       description: The unit in bytes of RV(partitions[].blocks_total) and RV(partitions[].blocks_changed).
@@ -210,13 +212,13 @@ partitions:
         - For a live copy, including blocks that were written again.
       type: int
     bytes_compared:
-      description: How many bytes of the pair were compared; after a failure, how far it came.
+      description: How many bytes of the pair were compared.
       type: int
     bytes_read:
-      description: How many bytes were read, from both sides together.
+      description: How many bytes were read from both devices together.
       type: int
     bytes_skipped:
-      description: How many bytes of the partition are free and were not looked at; 0 without O(scope=used).
+      description: How many bytes of the partition are free and were not read; 0 without O(scope=used).
       type: int
     scope:
       description: Which blocks were compared and copied.
@@ -243,15 +245,15 @@ partitions:
       type: dict
       contains:
         used:
-          description: Whether it was copied while it was in use.
+          description: Whether the partition was copied while it was in use.
           type: bool
         fallback:
           description: Why the source was frozen for the whole copy; empty if it was not.
           type: str
         rounds:
           description:
-            - How many passes copied blocks that were written during the pass before. The last one counts too, for which
-              the source was frozen.
+            - The number of passes that copied blocks which were written during the pass before, including the last
+              pass, for which the source was frozen.
           type: int
         dirty_bytes:
           description: How many bytes each of these passes had to copy.
@@ -260,8 +262,7 @@ partitions:
       sample: {used: true, fallback: "", rounds: 2, dirty_bytes: [8388608, 65536]}
     quiesce:
       description:
-        - What was frozen, unmounted or remounted, one entry for each file system. Several short freezes of one are
-          added up.
+        - The file systems that were frozen, unmounted or remounted. The times of several short freezes are added up.
       type: list
       elements: dict
       contains:
@@ -279,16 +280,16 @@ partitions:
           description: V(frozen), V(unmounted) or V(remounted_read_only).
           type: str
         seconds:
-          description: How long that lasted, with doing and undoing it.
+          description: How long this state lasted, including the time to reach and to leave it.
           type: float
         frozen_seconds:
-          description: How long programs had to wait before they could write to it; 0 if it was not frozen.
+          description: How long programs could not write to the file system; 0 if it was not frozen.
           type: float
     verified:
-      description: How the copy was verified (C(mode)), and how many bytes of the target that read (C(bytes_read)).
+      description: How the copy was verified (C(mode)), and how many bytes were read for this (C(bytes_read)).
       type: dict
     notes:
-      description: Further remarks, for example that a block which the program missed was repaired.
+      description: Further remarks, for example that blocks which the program had lost were repaired.
       type: list
       elements: str
     seconds:
@@ -296,8 +297,8 @@ partitions:
       type: float
     complete:
       description:
-        - Whether the target partition equals the source as it stood when it was quiesced (the last time), in all
-          blocks that RV(partitions[].scope) covers.
+        - Whether the target partition equals the source as it was when it was quiesced for the last time, in all blocks
+          that RV(partitions[].scope) covers.
       type: bool
 left_out:
   description:
@@ -317,13 +318,13 @@ left_out:
       description: Its size in bytes, C(null) if the kernel does not show it.
       type: int
     fstype:
-      description: What it holds, such as V(ext4) or V(crypto_LUKS).
+      description: The format of its content, such as V(ext4) or V(crypto_LUKS).
       type: str
     label:
       description: The label of its file system.
       type: str
     mountpoints:
-      description: Where it is mounted, through LUKS, LVM, btrfs and loop devices too.
+      description: Where it is mounted, also through LUKS, LVM, btrfs and loop devices.
       type: list
       elements: str
   sample:

@@ -11,12 +11,12 @@ short_description: Make a delta of a device or image, and apply it to a copy els
 version_added: 0.1.0
 description:
   - O(state=created) reads a device or image once, compares it with the digest of its last delta, and writes the blocks
-    that changed since to a new delta file. The digest is advanced only when the delta is safely stored.
+    that have changed to a new delta file. The digest is updated only after the delta was stored safely.
   - O(state=applied) writes a delta to an image if the image has the content from which the delta starts. A delta that
-    was cut off, that comes too early or too late, or that was made for another image is refused before anything is
+    was cut off, that is applied in the wrong order, or that was made for another image is refused before anything is
     written.
-  - Digest and delta have the file formats of C(blocksync-fast), and the program can read and write them. The manifest
-    beside the delta, C(DELTA.json), has its length and hash, and the names of the contents before and after it.
+  - Digest and delta have the file formats of the program C(blocksync-fast). The manifest beside the delta,
+    C(DELTA.json), has the length and the hash of the delta, and the names of the contents before and after it.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
 extends_documentation_fragment:
@@ -26,14 +26,14 @@ attributes:
   check_mode:
     support: full
     details:
-      - Reads everything, opens nothing for writing and makes no file.
+      - Reads everything, opens nothing for writing and creates no file.
   diff_mode:
     support: none
   idempotent:
     support: full
     details:
-      - If nothing changed, no delta is made. If there is a delta already, it is not replaced. A delta that was applied
-        is not applied again.
+      - If nothing changed, no delta is made. An existing delta is not replaced. A delta that was applied is not applied
+        again.
 options:
   state:
     description:
@@ -58,13 +58,13 @@ options:
     description:
       - The absolute path of the digest, which describes the content after the last delta. Required for
         O(state=created).
-      - If the digest is missing, the delta holds everything and begins a chain. A digest that C(blocksync-fast) made
+      - If the digest is missing, the delta holds all blocks and begins a chain. A digest that C(blocksync-fast) made
         is used too, if its checksums have at least 128 bits.
       - O(digest) and O(delta) must not lie on the device that is read, or on a file system that is frozen for it.
     type: path
   algorithm:
     description:
-      - The checksum of a new digest; an existing one keeps its own.
+      - The checksum of a new digest. An existing digest keeps its checksum.
       - V(auto) is V(XXH128) if the Python package C(xxhash) is installed, else the faster one of V(SHA256) and
         V(BLAKE2B_256). The host that applies the delta needs the same algorithm.
     type: str
@@ -84,13 +84,13 @@ options:
     default: auto
   block_size:
     description:
-      - The unit in bytes of differences, for a new digest; an existing one keeps its own.
+      - The block size of a new digest in bytes. An existing digest keeps its block size.
     type: int
     choices: [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]
     default: 4096
   create:
     description:
-      - With O(state=applied), make the image file O(image) if it is missing, from a delta that begins a chain.
+      - With O(state=applied), create the image file O(image) if it is missing, from a delta that begins a chain.
     type: bool
     default: false
   protected:
@@ -100,8 +100,8 @@ options:
     type: raw
 notes:
   - O(state=applied) reads the whole image once, to check that it has the right content.
-  - A person who can change a delta and its manifest can write anything into the image. Transfer them over connections
-    that you trust; the hash in the manifest detects accidents only.
+  - Somebody who can change a delta and its manifest can write anything into the image. Transfer them over connections
+    that you trust. The hash in the manifest detects only accidental changes.
 seealso:
   - module: blksync.backup.image_sync
 author:
@@ -117,7 +117,7 @@ EXAMPLES = r"""
     delta: /srv/blksync/system.delta
   register: created
 
-- name: Apply it on the backup server, where it has been transferred to with its manifest
+- name: Apply the delta on the backup server, to which it was transferred with its manifest
   blksync.backup.image_delta:
     state: applied
     image: /srv/images/workstation.img
@@ -128,15 +128,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether a delta was made, or bytes of the image differ from before (in check mode, would).
+  description: Whether a delta was made or bytes of the image differ from before (in check mode, would be).
   returned: always
   type: bool
 pending:
-  description: Whether a delta was there already and still waits to be applied.
+  description: Whether a delta already existed, which still has to be applied.
   returned: success
   type: bool
 created:
-  description: Whether the image file was made (in check mode, would be).
+  description: Whether the image file was created (in check mode, would be).
   returned: success
   type: bool
 blocks_total:
@@ -144,7 +144,7 @@ blocks_total:
   returned: success
   type: int
 blocks_changed:
-  description: How many blocks the delta holds, or how many of the image were different.
+  description: How many blocks the delta holds, or how many blocks of the image differed.
   returned: success
   type: int
 bytes_changed:
@@ -152,50 +152,50 @@ bytes_changed:
   returned: success
   type: int
 delta:
-  description: The delta and its manifest; C(null) where nothing changed, or in check mode.
+  description: The data of the manifest. C(null) if nothing changed, and in check mode.
   returned: success
   type: dict
   contains:
     path:
-      description: The file.
+      description: The path of the delta.
       type: str
     length:
-      description: Its length in bytes.
+      description: The length of the delta in bytes.
       type: int
     sha256:
-      description: Its hash.
+      description: The SHA-256 of the delta.
       type: str
     parent:
-      description: The name of the content that it starts from; empty if the delta holds everything.
+      description: The name of the content from which the delta starts; empty if the delta holds all blocks.
       type: str
     result:
-      description: The name of the content after it was applied.
+      description: The name of the content after the delta was applied.
       type: str
     data_size:
       description: The size of the image in bytes.
       type: int
     block_size:
-      description: The bytes of a block.
+      description: The size of a block in bytes.
       type: int
     algorithm:
-      description: The checksum by which contents are named.
+      description: The checksum from which the names of contents are made.
       type: str
     blocks:
-      description: How many blocks it holds.
+      description: How many blocks the delta holds.
       type: int
     created:
-      description: When it was made, in Unix seconds.
+      description: When the delta was made, in Unix seconds.
       type: int
     format:
-      description: The version of the manifest.
+      description: The version of the manifest's format.
       type: int
 quiesce:
-  description: What was frozen, unmounted or remounted while the source was read, and for how long.
+  description: The file systems that were frozen, unmounted or remounted while the source was read, and for how long.
   returned: success
   type: list
   elements: dict
 seconds:
-  description: How long it took.
+  description: How long the task took.
   returned: success
   type: float
 refusals:

@@ -10,9 +10,9 @@ module: image_sync
 short_description: Make a device or image file equal to another one
 version_added: 0.1.0
 description:
-  - Copies one block device or image file to another on the same host, writing only the blocks that differ.
-  - It does the same as M(blksync.backup.disk_sync) for one pair of any kind, with the same refusals, the same
-    verification and the same results. The pair's number is 0.
+  - Copies one block device or image file to another on the same host. Only blocks that differ are written.
+  - It works like M(blksync.backup.disk_sync) for one pair of devices or files, with the same kinds of refusals, the
+    same verification and the same form of results. The number of the pair is 0.
   - Holes of an image stay holes. In a new image blocks of zeros become holes.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
@@ -26,14 +26,14 @@ attributes:
   check_mode:
     support: full
     details:
-      - Opens everything for reading only, makes no file, and predicts blocks and bytes exactly for a source that holds
-        still.
+      - Opens devices and files only for reading, and creates no file. The predicted blocks and bytes are exact if
+        nothing writes to the source.
   diff_mode:
     support: full
   idempotent:
     support: full
     details:
-      - A second run on an unchanged source is unchanged, unless O(compare=false).
+      - A second run on an unchanged source is unchanged, except with O(compare=false).
 options:
   source:
     description:
@@ -49,21 +49,21 @@ options:
     required: true
   create:
     description:
-      - Make the image file O(target) if it is missing. A file is never made under C(/dev).
-      - The file gets its name only after all of it was verified.
+      - Create the image file O(target) if it is missing. A file is never created under C(/dev).
+      - The file gets its name only after it was verified completely.
     type: bool
     default: false
   punch_zeros:
     description:
-      - Make a hole in the image for each block that has become zero. Only the native engine can do this.
+      - Make a hole in the image for each block that became zero. Only the native engine can do this.
     type: bool
     default: false
   keep:
     description:
-      - The number of former generations of an image that stay as C(NAME.1) (the latest), C(NAME.2) and so on. A
-        generation is made only when something changes; blocks that did not change are shared by all.
-      - The changes are then written to a clone of the image. The clone gets the image's name after it was verified, so
-        there is a whole image at every moment.
+      - The number of former generations of the image that are kept as C(NAME.1) (the latest), C(NAME.2) and so on. A
+        new generation is made only if something changes. The generations share all blocks that did not change.
+      - The changes are written to a clone of the image. The clone gets the name of the image after it was verified, so
+        the image is complete at every moment.
       - This needs a file system that clones files, such as btrfs, or xfs with reflink.
     type: int
     default: 0
@@ -83,7 +83,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Keep an image of the system partition, and four older ones, where the file system can share blocks
+- name: Keep an image of the system partition and four former generations, on btrfs or xfs with reflink
   blksync.backup.image_sync:
     source: /dev/mapper/vg-system
     target: /srv/images/system.img
@@ -113,22 +113,22 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed:
-  description: Whether bytes of the target differ from before, or the file was made (in check mode, would).
+  description: Whether bytes of the target differ from before or the file was created (in check mode, would be).
   returned: always
   type: bool
 source:
-  description: What was read.
+  description: The source, which was read.
   returned: success
   type: dict
   contains: &end
     path:
-      description: The disk that a device is on, else the path as given.
+      description: For a device, the disk that it is on. For a file, the path as given.
       type: str
     ptuuid:
       description: The identifier of the disk's partition table.
       type: str
     model:
-      description: What the disk calls itself.
+      description: The model, as the disk reports it.
       type: str
     serial:
       description: The disk's serial number.
@@ -137,12 +137,12 @@ source:
       description: The size in bytes of the disk or file.
       type: int
 target:
-  description: What was written.
+  description: The target, which was written.
   returned: success
   type: dict
   contains: *end
 engine:
-  description: What compared and copied, its C(name) and C(version).
+  description: The C(name) and C(version) of the engine that compared and copied.
   returned: success
   type: dict
 bytes_written:
@@ -151,8 +151,8 @@ bytes_written:
   type: int
 partitions:
   description:
-    - What happened to the pair, a list with one element of the same form as
-      that of M(blksync.backup.disk_sync). After a failure, how far it came.
+    - The result for the pair, as a list with one element of the same form as
+      in M(blksync.backup.disk_sync). After a failure, how far the copy came.
   returned: when the copy (or comparison) had begun
   type: list
   elements: dict
@@ -165,26 +165,26 @@ partitions:
     digest:
       description:
         - The image's digest, C(null) without O(digest_dir).
-        - C(used) says whether the source was compared with the digest instead of the target; C(reason) why not.
+        - C(used) says whether the source was compared with the digest instead of the target. C(reason) says why not.
       type: dict
       contains:
         path:
-          description: The file.
+          description: The path of the digest.
           type: str
         algorithm:
-          description: Its checksums.
+          description: The algorithm of its checksums.
           type: str
         block_size:
-          description: The bytes of a block.
+          description: The size of a block in bytes.
           type: int
         used:
-          description: Whether the source was compared with it, and the target not read.
+          description: Whether the source was compared with the digest instead of the target.
           type: bool
         reason:
           description: Why it was not used; empty if it was.
           type: str
 created:
-  description: Whether the image file was made (in check mode, would be).
+  description: Whether the image file was created (in check mode, would be).
   returned: success
   type: bool
 refusals:
