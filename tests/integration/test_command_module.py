@@ -71,7 +71,7 @@ def test_installed_repaired_and_removed(options: dict[str, Any], tmp_path: Path)
 
 
 def test_a_wrong_directory_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
-    result = run_module("command", {**options, "library_dir": str(tmp_path)})
+    result = run_module("command", {**options, "library_dir": str(tmp_path / "lib")})
     assert result["failed"]
     assert result["kind"] == "invalid_request"
     assert "blksync" in result["hint"]
