@@ -84,6 +84,15 @@ options:
         off. The task is refused for others.
     type: bool
     default: false
+  discard_changes:
+    description:
+      - What happens if somebody else changed the target since the last sync that succeeded, for example because the
+        system on it was started on another machine, or because it was mounted for writing.
+      - V(false) refuses the task, so that no work is lost. V(true) overwrites the changes.
+      - The superblocks of the file systems, also inside LUKS, and the tables of FAT show whether a disk was changed. A
+        few changes leave them as they are; the page on safety in the documentation lists these.
+    type: bool
+    default: false
 seealso:
   - module: blksync.backup.disk_info
 author:
@@ -367,12 +376,15 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     run_core,
 )
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import SyncRequest
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.records.run import Origin
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import disk_sync
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync.bookkeeping import Bookkeeping
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
-    report = disk_sync.run(request_of(SyncRequest, module))
+    request = request_of(SyncRequest, module)
+    report = disk_sync.run(request, books=Bookkeeping(Origin("module"), "disk_sync", str(request.target)))
     return dict(report.as_dict(), diff=report.diff(), warnings=report.warnings)
 
 

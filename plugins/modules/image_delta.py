@@ -221,13 +221,16 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
 )
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import DeltaRequest
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.records.run import Origin
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync.bookkeeping import Bookkeeping
 
 
 def worked(module: AnsibleModule) -> dict[str, Any]:
     """The result of one run, as exit_json takes it."""
-    run = create.run if module.params["state"] == "created" else apply.run
-    result: dict[str, Any] = run(request_of(DeltaRequest, module))
-    return result
+    request = request_of(DeltaRequest, module)
+    if module.params["state"] == "created":
+        return create.run(request)
+    return apply.run(request, books=Bookkeeping(Origin("module"), "image_delta", request.image))
 
 
 def main() -> None:

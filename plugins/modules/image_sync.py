@@ -207,12 +207,15 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     run_core,
 )
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.options import ImageRequest
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.records.run import Origin
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync import image_sync
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.sync.bookkeeping import Bookkeeping
 
 
 def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
-    report = image_sync.run(request_of(ImageRequest, module))
+    request = request_of(ImageRequest, module)
+    report = image_sync.run(request, books=Bookkeeping(Origin("module"), "image_sync", request.target))
     return dict(report.as_image_dict(), diff=report.diff(), warnings=report.warnings)
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from blksync.options import ImageRequest
 from blksync.records import history, store
-from blksync.records.disk_record import COMPLETE, INCOMPLETE, UNKNOWN, DiskRecord
+from blksync.records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, UNKNOWN, DiskRecord
 from tests.support.blocks import fill
-from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
+from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.sync_driver import Driven
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -44,8 +44,8 @@ def driven(state: Path, **options: Any) -> Driven:
 
 
 def sync(state: Path, **options: Any) -> dict[str, Any]:
-    with driven(state, **options) as run:
-        return run.end()
+    with driven(state, **options) as driving:
+        return driving.end()
 
 
 def record(state: Path) -> DiskRecord | None:
@@ -85,13 +85,13 @@ def test_killed_run_leaves_the_disk_incomplete(disks: Disks, state: Path, before
         sync(state)
         fill(disks[0].partition(1), 0, 4096)
         fill(disks[0].partition(2), 0, 4096)
-    with driven(state, hold_at=step) as run:
-        run.wait_for("holding")
+    with driven(state, hold_at=step) as driving:
+        driving.wait_for("holding")
         found = record(state)
         assert found
         assert (found.state, found.last_attempt and found.last_attempt.end) == (INCOMPLETE, None)
-        run.process.send_signal(signal.SIGKILL)
-        run.process.wait()
+        driving.process.send_signal(signal.SIGKILL)
+        driving.process.wait()
     found = record(state)
     assert found
     assert found.state == INCOMPLETE
@@ -107,11 +107,11 @@ def test_killed_run_leaves_the_disk_incomplete(disks: Disks, state: Path, before
 def test_cancelled_run_that_wrote_leaves_the_disk_incomplete(disks: Disks, state: Path) -> None:
     sync(state)
     fill(disks[0].partition(1), 0, 4096)
-    with driven(state, hold_at="advanced:2") as run:
-        run.wait_for("holding")
-        run.process.send_signal(signal.SIGTERM)
-        run.go_on()
-        assert run.end()["kind"] == "cancelled"
+    with driven(state, hold_at="advanced:2") as driving:
+        driving.wait_for("holding")
+        driving.process.send_signal(signal.SIGTERM)
+        driving.go_on()
+        assert driving.end()["kind"] == "cancelled"
     found = record(state)
     assert found
     assert (found.state, found.signatures) == (INCOMPLETE, None)
@@ -120,11 +120,11 @@ def test_cancelled_run_that_wrote_leaves_the_disk_incomplete(disks: Disks, state
 
 def test_cancelled_run_that_wrote_nothing_changes_no_state(disks: Disks, state: Path) -> None:
     sync(state)
-    with driven(state, hold_at="started:1") as run:
-        run.wait_for("holding")
-        run.process.send_signal(signal.SIGTERM)
-        run.go_on()
-        assert run.end()["kind"] == "cancelled"
+    with driven(state, hold_at="started:1") as driving:
+        driving.wait_for("holding")
+        driving.process.send_signal(signal.SIGTERM)
+        driving.go_on()
+        assert driving.end()["kind"] == "cancelled"
     found = record(state)
     assert found
     assert runs(state)[-1][0] == "cancelled"
@@ -140,8 +140,8 @@ def test_refused_run_is_in_the_history_and_changes_no_state(disks: Disks, state:
 
 
 def test_run_that_finds_no_disk_is_in_the_history(state: Path) -> None:
-    with driven(state, source="00000001", target="00000002") as run:
-        assert run.end()["kind"] == "refused"
+    with driven(state, source="00000001", target="00000002") as driving:
+        assert driving.end()["kind"] == "refused"
     (found,) = history.read(str(state))
     assert (found.identifier, found.ptuuid, found.error_kind) == ("00000002", None, "refused")
 
@@ -156,13 +156,61 @@ def test_record_that_cannot_be_written_ends_the_run_before_the_first_write(disks
     assert disks[1].bytes_written() == written
 
 
+@pytest.fixture
+def changed_elsewhere(disks: Disks, state: Path, tmp_path: Path) -> None:
+    run("mkfs.ext4", "-q", "-F", disks[0].partition(2))
+    sync(state)
+    mountpoint = tmp_path / "elsewhere"
+    mountpoint.mkdir()
+    run("mount", disks[1].partition(2), str(mountpoint))
+    try:
+        (mountpoint / "thesis").write_text("weeks of work", encoding="ascii")
+    finally:
+        run("umount", str(mountpoint))
+
+
+@pytest.mark.usefixtures("changed_elsewhere")
+def test_work_done_on_the_backup_is_not_overwritten(disks: Disks, state: Path) -> None:
+    written = disks[1].bytes_written()
+    refused = sync(state)
+    assert (refused["kind"], disks[1].bytes_written()) == ("refused", written)
+    assert "Somebody changed the backup disk" in refused["msg"]
+    assert "partition 2" in refused["msg"]
+    found = record(state)
+    assert found
+    assert found.state == CHANGED_ELSEWHERE
+    assert sync(state)["kind"] == "refused"
+    assert sync(state, discard_changes=True)["changed"]
+    found = record(state)
+    assert found
+    assert found.state == COMPLETE
+    assert not sync(state)["changed"]
+
+
+@pytest.mark.usefixtures("changed_elsewhere")
+def test_check_mode_refuses_too_and_writes_no_record(state: Path) -> None:
+    before = record(state)
+    assert sync(state, check=True)["kind"] == "refused"
+    assert record(state) == before
+
+
+def test_disk_that_was_only_looked_at_is_not_changed(disks: Disks, state: Path, tmp_path: Path) -> None:
+    run("mkfs.ext4", "-q", "-F", disks[0].partition(2))
+    sync(state)
+    mountpoint = tmp_path / "elsewhere"
+    mountpoint.mkdir()
+    run("mount", "-o", "ro", disks[1].partition(2), str(mountpoint))
+    run("umount", str(mountpoint))
+    assert not sync(state)["changed"]
+
+
 def test_image_on_a_partition_makes_the_disk_unknown(disks: Disks, state: Path) -> None:
     sync(state)
     fill(disks[0].partition(1), 0, 4096)
     options = {"source": disks[0].partition(1), "target": disks[1].partition(1), "state_dir": str(state)}
     for expected in (UNKNOWN, UNKNOWN):
-        with Driven(ImageRequest, **options) as run:
-            assert run.end()["step"] == "done"
+        with Driven(ImageRequest, **options) as driving:
+            assert driving.end()["step"] == "done"
         found = record(state)
         assert found
         assert found.state == expected
@@ -171,8 +219,8 @@ def test_image_on_a_partition_makes_the_disk_unknown(disks: Disks, state: Path) 
 def test_image_that_changes_nothing_leaves_the_disk_complete(disks: Disks, state: Path) -> None:
     sync(state)
     options = {"source": disks[0].partition(1), "target": disks[1].partition(1), "state_dir": str(state)}
-    with Driven(ImageRequest, **options) as run:
-        assert not run.end()["changed"]
+    with Driven(ImageRequest, **options) as driving:
+        assert not driving.end()["changed"]
     found = record(state)
     assert found
     assert found.state == COMPLETE

@@ -60,6 +60,7 @@ ONLY_IN = {
         "partitions": "an image or device is copied whole",
         "quiesce_fallback": "images are not copied live",
         "power_off": "a device may be any part of a disk",
+        "discard_changes": "of an image or device nothing is known from one run to the next",
     },
     ("image_sync", "disk_sync"): {
         "create": "partitions are not made",
@@ -86,6 +87,7 @@ OTHER_VALUES: dict[str, Any] = {
     "compare": False,
     "protected": ["55555555"],
     "power_off": True,
+    "discard_changes": True,
 }
 WANTED = SyncRequest(**{**OTHER_VALUES, "partitions": (3, 5), "protected": ("55555555",)})
 
@@ -183,7 +185,7 @@ def test_disk_sync_hands_every_option_on(others: bool, monkeypatch: pytest.Monke
     module = importlib.import_module(f"{COLLECTION}.plugins.modules.disk_sync")
     taken: list[Any] = []
 
-    def take(wanted: Any) -> None:
+    def take(wanted: Any, **_books: Any) -> None:
         taken.append(wanted)
         raise SpecificationTaken
 

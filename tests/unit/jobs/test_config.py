@@ -46,7 +46,9 @@ LARGEST: dict[str, Any] = {
     "protected": ["/dev/disk/by-id/usb-Archive-0:0"],
     "power_off": True,
     "when_absent": "fail",
+    "discard_changes": True,
     "max_age": 604800,
+    "require": "all",
     "notify": True,
     "textfile_dir": "/var/lib/prometheus/node-exporter",
 }

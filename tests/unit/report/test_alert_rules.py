@@ -76,7 +76,10 @@ def test_alerts_fire_when_a_backup_needs_somebody(
         labels.update({"disk": "22222222"} if name in disk else {})
         fires = [{"exp_labels": labels}] if name in expected else []
         checks.append({"eval_time": at, "alertname": name, "exp_alerts": fires})
-    test = {"rule_files": ["rules.yml"], "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": checks}]}
+    test = {
+        "rule_files": ["rules.yml"],
+        "tests": [{"interval": "1m", "input_series": given, "alert_rule_test": checks}],
+    }
     (tmp_path / "test.yml").write_text(yaml.safe_dump(test))
     promtool("test", "rules", str(tmp_path / "test.yml"))
 

@@ -15,7 +15,7 @@ from ..errors import InvalidRequestError, JobError
 from ..options import SyncRequest
 from ..options.kinds import FLAG, NUMBER, PATH, TEXT, option, options_of, read_all, required
 from ..paths import JOB_DIR
-from .values import JOB_NAME, JOB_TARGETS, NAME, WHEN_ABSENT, JobTarget, own_backup, unknown
+from .values import JOB_NAME, JOB_TARGETS, NAME, REQUIRE, WHEN_ABSENT, JobTarget, own_backup, unknown
 
 SUFFIX = ".json"
 FORMAT = 1
@@ -26,7 +26,8 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 class Job:
     """One job file. ``sync`` is what to ask for, with the first of the targets.
 
-    ``max_age`` is in seconds; None means never stale.
+    ``max_age`` is in seconds; None means never stale. ``require``: whether any or all of the targets must be a complete
+    and fresh backup.
     """
 
     sync: SyncRequest
@@ -34,6 +35,7 @@ class Job:
     targets: tuple[JobTarget, ...] = field(metadata=required(JOB_TARGETS))
     when_absent: str = option(TEXT, "skip", choices=WHEN_ABSENT)
     max_age: int | None = option(NUMBER, None, minimum=1)
+    require: str = option(TEXT, "any", choices=REQUIRE)
     notify: bool = option(FLAG, False)
     textfile_dir: str | None = option(PATH, None)
 

@@ -15,6 +15,7 @@ from ..errors import InvalidRequestError
 from ..options.kinds import DISK, TEXT, Kind, option, options_of, raise_all, read_all, read_each, required, shown
 
 WHEN_ABSENT = ("skip", "fail")
+REQUIRE = ("any", "all")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")  # it becomes the instance name of systemd units
 
 

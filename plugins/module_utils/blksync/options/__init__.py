@@ -156,6 +156,7 @@ class SyncRequest(CopyRequest):
     )
     quiesce_fallback: bool = option(FLAG, True, help="with --quiesce live: fail rather than freeze for the whole copy")
     power_off: bool = option(FLAG, False, help="power the backup disk off at the end")
+    discard_changes: bool = option(FLAG, False, help="overwrite what somebody else changed on the backup disk")
 
     @property
     def live(self) -> bool:

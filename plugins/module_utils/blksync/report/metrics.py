@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Callable, Iterator, NamedTuple
 
-from .standing import COMPLETE, RUNNING, DiskStanding, JobStanding
+from ..records.disk_record import COMPLETE
+from .standing import RUNNING, DiskStanding, JobStanding
 
 
 class Metric(NamedTuple):

@@ -10,14 +10,17 @@ all if something could not be put back: the record then still says "incomplete".
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Sequence
 
 from ..discovery.model import Disk
-from ..errors import BlksyncError, RecordError, RestoreError
+from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError
 from ..records import disk_record, history, store
 from ..records.disk_record import DiskRecord
 from ..records.run import Origin, Run
+from ..system import locks
+from . import foreign_changes
 from .result import SyncReport, left_out_text
 
 
@@ -56,7 +59,7 @@ def achieved_by(report: SyncReport, completes: bool = False, signatures: Mapping
 
 
 class Bookkeeping:
-    """The entries of one run. ``operation``, ``identifier`` and ``source`` are those of Run."""
+    """The entries of one run, in the records below ``directory``. ``operation`` and ``identifier`` are those of Run."""
 
     def __init__(self, origin: Origin, operation: str, identifier: str, directory: str = "") -> None:
         self._directory = directory
@@ -65,13 +68,17 @@ class Bookkeeping:
         self._begun: list[tuple[Disk, DiskRecord]] = []
         self._ended = False
 
+    def known(self, disk: Disk) -> DiskRecord | None:
+        """The record of a disk, None if there is none. Raises RecordError."""
+        key = disk_record.key_of(disk)
+        return store.load(key, self._directory) if key else None
+
     def begin(self, disks: Sequence[Disk]) -> None:
         """Mark the disks, which are locked and will be written, as incomplete. Raises RecordError."""
         for disk in disks:
-            key = disk_record.key_of(disk)
-            if key is None:
+            if disk_record.key_of(disk) is None:
                 continue
-            known = store.load(key, self._directory)
+            known = self.known(disk)
             if known and known.last_attempt and known.last_attempt.end is None:
                 history.append(killed(known.last_attempt), self._directory)
             record = disk_record.begun(known, disk, _on(self._run, disk))
@@ -86,6 +93,8 @@ class Bookkeeping:
         if self._ended or isinstance(error, RestoreError):
             return []
         self._ended = True
+        if isinstance(error, RefusedError) and foreign_changes.CODE in [refusal.code for refusal in error.refusals]:
+            self._found_changed(disks)
         run = replace(
             self._run,
             end=time.time(),
@@ -111,6 +120,14 @@ class Bookkeeping:
             except RecordError as problem:
                 problems.append(str(problem))
         return problems
+
+    def _found_changed(self, disks: Sequence[Disk]) -> None:
+        """Let the records say that somebody else changed the disks, unless another run is at work on them."""
+        for disk in disks:
+            with suppress(DeviceBusyError, RecordError), locks.hold(disk.devno, disk.path, disk.describe(), "looking"):
+                known = self.known(disk)
+                if known and known.state == disk_record.COMPLETE:
+                    store.save(disk_record.found_changed(known), self._directory)
 
 
 def killed(run: Run) -> Run:

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Sequence
 
 from ..discovery.model import Disk, Machine, Partition
 from ..discovery.observe import observe as observe_machine
 from ..engines.base import Engine
 from ..engines.choice import choose
-from ..errors import BlksyncError
+from ..errors import BlksyncError, Refusal
 from ..options import SyncRequest
 from ..quiesce.client import Quiescer
 from ..records import signature
 from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
-from . import disk_plan, power_off, session
+from . import disk_plan, foreign_changes, power_off, session
 from .bookkeeping import Achieved, Bookkeeping, achieved_by
 from .context import PairContext
 from .copy_run import CopyRun
@@ -64,6 +65,7 @@ class DiskSync(Guest):
 
     def __init__(self, request: SyncRequest, progress: Progress, books: Bookkeeping | None) -> None:
         super().__init__(request.check, request.quiesce_timeout, books)
+        self._books = books
         self.request = request
         self.progress = progress
         self._devices: list[tuple[Device, Device]] = []  # source and target of every pair
@@ -74,7 +76,8 @@ class DiskSync(Guest):
         """See Guest. Raises InvalidRequestError for an identifier that cannot be one."""
         plan = disk_plan.make(machine, self.request)
         self.written = (plan.target,) if plan.target else ()
-        return session.examined(plan, self.request.allow_damaged_source)
+        plan = session.examined(plan, self.request.allow_damaged_source)
+        return plan if self.request.discard_changes else replace(plan, refusals=(*plan.refusals, *self._foreign(plan)))
 
     def begin(self, plan: Plan, machine: Machine) -> None:
         """See Guest. Raises EngineError."""
@@ -144,6 +147,11 @@ class DiskSync(Guest):
     def report(self) -> dict[str, Any]:
         """See Guest."""
         return self.sync_report.as_dict()
+
+    def _foreign(self, plan: Plan) -> Sequence[Refusal]:
+        if self._books is None or plan.target is None:
+            return ()
+        return foreign_changes.examine(self._books.known(plan.target), plan.target, plan.pairs)
 
     def _context(self, pair: Pair, source: Device, target: Device, cancellation: Cancellation) -> PairContext:
         entry = PairReport(pair, verify=self.request.verify)
