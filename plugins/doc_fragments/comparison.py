@@ -10,7 +10,7 @@ class ModuleDocFragment:
 options:
   engine:
     description:
-      - What compares and copies the blocks.
+      - The engine that compares and copies the blocks.
       - V(auto) is V(native). V(native) needs only Python on the managed host, takes about as long as reading one of the
         disks, and is the only engine that copies parts of a partition.
       - V(blocksync_fast) runs the program of that name. The program can report success although it lost data. So source
@@ -25,7 +25,7 @@ options:
       - Which blocks of the source are compared and copied.
       - V(all) is every block, free space included.
       - V(used) does not copy the free space of a mounted ext4 or xfs file system that lies on the source itself or in
-        LUKS. Everything that the file system uses is copied, and everything outside it (such as the LUKS header). Any
+        LUKS. All blocks that the file system uses and all blocks outside it (such as the LUKS header) are copied. Any
         other source is copied whole, and RV(partitions[].scope) says why.
       - With V(used) the free space of the target keeps its old bytes, so deleted files may still be found on the
         backup. With LUKS the encrypted backup shows which blocks are in use.

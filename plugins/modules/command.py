@@ -96,11 +96,12 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
     request_of,
     run_core,
 )
-
-# Ansible sends to the host what a module imports, and this module installs what it was sent: these import all the rest.
-from ansible_collections.blksync.backup.plugins.module_utils.blksync import cli  # noqa: F401
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create  # noqa: F401
+from ansible_collections.blksync.backup.plugins.module_utils.blksync import cli
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.install import command, sources
+
+# Ansible sends to the host what a module imports, and this module installs what was sent: these import all the rest.
+SENT = (cli, apply, create)
 
 
 def installed(module: AnsibleModule) -> dict[str, Any]:

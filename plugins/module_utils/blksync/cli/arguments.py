@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The command line: subcommands, options, help, exit codes. What the subcommands do is in the modules beside this."""
+"""The command line: subcommands, options, help and exit codes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ exit codes:
   0  done, whether or not anything had to change
   1  error, refusal or interruption; for verify: the disks differ
   2  wrong usage, no such job, or an invalid job file
-  3  the backup disk is absent (for a job whose when_absent is "skip", sync says so and exits 0)
+  3  the backup disk is absent (but sync exits 0 for a job whose when_absent is "skip")
   4  status: a backup is stale
 """
 EXAMPLES = """\
 examples:
   blksync disks                            list the disks and their identifiers
   blksync sync travel                      run the job /etc/blksync/travel.json
-  blksync sync travel --check              say what that would write; write nothing
+  blksync sync travel --check              only say what the job would write
   blksync sync --source 11111111 --target 22222222 --partitions 1,2
-  blksync verify travel                    compare all that the job copies, write nothing
-  blksync status                           the last success of every job
+  blksync verify travel                    compare everything that the job copies; write nothing
+  blksync status                           show the last success of every job
 """
 Parser = argparse.ArgumentParser
 
@@ -44,9 +44,9 @@ def make_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version="blksync %s" % __version__)
-    parser.add_argument("--debug", action="store_true", help="also say what was tried in vain, such as notifications")
-    parser.add_argument("--config-dir", metavar="DIR", default=JOB_DIR, help="job files (%(default)s)")
-    parser.add_argument("--state-dir", metavar="DIR", default=STATE_DIR, help="history (%(default)s)")
+    parser.add_argument("--debug", action="store_true", help="also report failures that do no harm")
+    parser.add_argument("--config-dir", metavar="DIR", default=JOB_DIR, help="directory of the job files (%(default)s)")
+    parser.add_argument("--state-dir", metavar="DIR", default=STATE_DIR, help="directory of the history (%(default)s)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sync(commands)
     _add_status(commands)
@@ -71,8 +71,8 @@ def _add(commands: argparse._SubParsersAction[Parser], name: str, text: str, epi
 
 def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _add(commands, "sync", "Make the backup disk equal to the main disk", SYNC_EXAMPLES)
-    parser.add_argument("job", metavar="JOB", nargs="?", help="the job to run, with all that its file says")
-    parser.add_argument("--check", action="store_true", help="only say what would be written; touch nothing")
+    parser.add_argument("job", metavar="JOB", nargs="?", help="the job to run, with the options in its file")
+    parser.add_argument("--check", action="store_true", help="only say what would be written; change nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     group = parser.add_argument_group("instead of a job")
     for name, option in options_of(SyncRequest).items():
@@ -110,29 +110,29 @@ examples:
 
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = _add(commands, "status", "Show each job's last success, age, duration and next run")
-    parser.add_argument("--json", action="store_true", help="print it as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_verify(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "verify", "Compare all that a job copies, byte by byte, and write nothing")
+    parser = _add(commands, "verify", "Compare everything that a job copies, byte by byte, and write nothing")
     parser.add_argument("job", metavar="JOB", help="the job whose disks are compared")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def _add_disks(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "disks", "List the disks of this machine and what identifies them")
-    parser.add_argument("--json", action="store_true", help="print everything known of them as JSON")
+    parser = _add(commands, "disks", "List the disks of this machine and their identifiers")
+    parser.add_argument("--json", action="store_true", help="print all data about the disks as JSON")
 
 
 def _add_check_config(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "check-config", "Check job files and report all that is wrong")
+    parser = _add(commands, "check-config", "Check job files and report all mistakes")
     parser.add_argument(
-        "files", metavar="FILE", nargs="*", help="job files to check (all those in the config directory)"
+        "files", metavar="FILE", nargs="*", help="job files to check (all files in the config directory)"
     )
 
 
 def _add_restore_state(commands: argparse._SubParsersAction[Parser]) -> None:
-    _add(commands, "restore-state", "Thaw and mount again what a run that died left behind")
+    _add(commands, "restore-state", "Thaw and mount again what a killed run left frozen or unmounted")
 
 
 def _add_completion(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -95,7 +95,7 @@ class CopyRequest(Request):
 
     source: object
     target: object
-    engine: str = option(TEXT, "auto", choices=ENGINES, help="what compares and copies; auto means native")
+    engine: str = option(TEXT, "auto", choices=ENGINES, help="the engine that compares and copies; auto means native")
     quiesce: str = option(TEXT, "auto", choices=("auto", "freeze", "none"))
     quiesce_timeout: int = option(
         NUMBER,
@@ -105,8 +105,8 @@ class CopyRequest(Request):
         metavar="SECONDS",
         help="longest time that sources may be frozen or unmounted",
     )
-    scope: str = option(TEXT, ALL, choices=SCOPES, help="used: only blocks that a mounted file system uses")
-    verify: str = option(TEXT, "auto", choices=("auto", "full"), help="full: read every byte of the target back")
+    scope: str = option(TEXT, ALL, choices=SCOPES, help="used: copy only blocks that a mounted file system uses")
+    verify: str = option(TEXT, "auto", choices=("auto", "full"), help="full: read back every byte of the target")
     allow_damaged_source: bool = option(FLAG, False, help="copy a source whose file system has recorded errors")
     block_size: int = option(
         NUMBER,
@@ -149,12 +149,15 @@ class SyncRequest(CopyRequest):
     )
     target: object = field(metadata=required(DISK, metavar="DISK", help="the backup disk, which is written"))
     quiesce: str = option(
-        TEXT, "auto", choices=("auto", LIVE, "freeze", "none"), help="how a source in use is kept from changing"
+        TEXT,
+        "auto",
+        choices=("auto", LIVE, "freeze", "none"),
+        help="how to copy a source in use consistently",
     )
     partitions: tuple[int, ...] | str = option(
-        PARTITIONS, (1, 2), metavar="N,N|all", help="partitions to sync: numbers, or all of the source"
+        PARTITIONS, (1, 2), metavar="N,N|all", help="partitions to sync: numbers, or all of them"
     )
-    quiesce_fallback: bool = option(FLAG, True, help="with --quiesce live: fail rather than freeze for the whole copy")
+    quiesce_fallback: bool = option(FLAG, True, help="with --quiesce live: fail instead of freezing for the whole copy")
     power_off: bool = option(FLAG, False, help="power the backup disk off at the end")
     discard_changes: bool = option(FLAG, False, help="overwrite what somebody else changed on the backup disk")
 
