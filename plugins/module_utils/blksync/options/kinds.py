@@ -79,7 +79,7 @@ class Option:
 
 def option(kind: Kind, default: Any, **more: Any) -> Any:
     """A dataclass field that is an option; ``more`` as Option has it."""
-    return field(default=default, metadata={_OPTION: Option(kind, default, **more)})
+    return field(default=default, metadata={_OPTION: Option(kind, default, **more)})  # pylint: disable=invalid-field-call
 
 
 def required(kind: Kind, **more: Any) -> Mapping[str, Any]:
@@ -90,7 +90,7 @@ def required(kind: Kind, **more: Any) -> Mapping[str, Any]:
 def same_as(table: type, name: str) -> Any:
     """A dataclass field that is the option of that name in another table."""
     found = options_of(table)[name]
-    return field(default=found.default, metadata={_OPTION: found})
+    return field(default=found.default, metadata={_OPTION: found})  # pylint: disable=invalid-field-call
 
 
 def options_of(table: type) -> dict[str, Option]:
