@@ -90,6 +90,20 @@ def test_loop_device_over_a_partition() -> None:
     assert found.above["sdb1"] == ["loop0"]
 
 
+@pytest.mark.parametrize("fstype", ["fuse", "fuse.ntfs-3g", "fuse.btrfs", "nfs4", "overlay", "tmpfs"])
+def test_the_source_name_of_a_mount_without_a_device_is_text(fstype: str) -> None:
+    found = stack(mounts="0:50 / /home/eve/mnt rw - %s /dev/sda1:/dev/sdb1 rw" % fstype)
+    assert [mountpoints(found, name) for name in ("sda", "sda1", "sdb1")] == [[], [], []]
+    assert "0:50" not in found.ancestry()
+    assert "0:50" not in found.written_below()
+
+
+def test_fuseblk_lies_on_the_device_of_its_number() -> None:
+    found = stack(mounts="8:17 / /mnt rw - fuseblk /dev/sda1 rw")
+    assert mountpoints(found, "sdb1") == ["/mnt"]
+    assert mountpoints(found, "sda1") == []
+
+
 @pytest.mark.parametrize(
     ("source", "mounted"),
     [

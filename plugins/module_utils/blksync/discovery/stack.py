@@ -16,6 +16,10 @@ from .places import mount_of
 from .sysfs import BlockDevice
 
 ANONYMOUS = "0:"  # the major of file systems without a block device of their own (proc, tmpfs, and btrfs)
+# Of those, the ones that lie on block devices all the same: their source names one that root mounted. The source of any
+# other mount is free text. A FUSE mount's is what its user likes ("-o fsname=/dev/sda2", fusermount3(1)), and
+# fuseblk, which does have a block device, shows its number (fs/fuse/inode.c, get_tree_bdev).
+BLOCK_BACKED = ("btrfs", "bcachefs")
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ class Stack:
         """The devices that a mounted file system lies on: several for btrfs, none where the kernel names none."""
         if mount.devno in self._by_devno:
             return (self._by_devno[mount.devno],)
-        if not mount.devno.startswith(ANONYMOUS):
+        if mount.fstype not in BLOCK_BACKED or not mount.devno.startswith(ANONYMOUS):
             return ()
         sources = {self.name_of_path(path) for path in mount.source.split(":") if path.startswith("/dev/")} - {None}
         if mount.fstype == "btrfs":
