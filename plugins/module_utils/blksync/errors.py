@@ -155,6 +155,22 @@ class CancelledError(BlksyncError):
     kind = "cancelled"
 
 
+class NeedsRootError(BlksyncError):
+    """What was asked for needs root, and this process is somebody else's. Nothing was looked at."""
+
+    kind = "needs_root"
+
+
+class UntrustedError(BlksyncError):
+    """A file or directory of ours could have been made or changed by another user. ``path`` is it."""
+
+    kind = "untrusted"
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__("%s is not to be trusted: %s." % (path, reason), "Look at it, remove it, and run again.")
+        self.path = path
+
+
 class AlgorithmError(InvalidRequestError):
     """A hash algorithm is unknown, too weak for its purpose, or missing on this host."""
 

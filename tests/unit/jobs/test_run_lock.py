@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +18,25 @@ import pytest
 from blksync.errors import DeviceBusyError
 from blksync.jobs import run_lock
 from blksync.jobs.run_lock import RunningMark
+from blksync.system import locks
 
 CORE = Path(__file__).parents[3] / "plugins" / "module_utils"
 BEGIN_AND_WAIT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from blksync.jobs.run_lock import RunningMark
+from blksync.system import locks
+locks.RUN_DIR = sys.argv[2] + "/run"
 mark = RunningMark("travel", sys.argv[2])
 mark.begin(1000.0)
 print("begun", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture(autouse=True)
+def _run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "RUN_DIR", str(tmp_path / "run"))
 
 
 def test_a_run_that_ends_leaves_no_mark(tmp_path: Path) -> None:
@@ -40,12 +50,26 @@ def test_a_run_that_ends_leaves_no_mark(tmp_path: Path) -> None:
     assert RunningMark("home", str(tmp_path)).begin(1.0) is None
 
 
-def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_lock, "PATIENCE", 0.1)
+def test_whoever_reads_the_mark_cannot_lock_the_job(tmp_path: Path) -> None:
+    """Any process may open a file that everybody may read, and flock(2) it."""
+    mark = RunningMark("travel", str(tmp_path))
+    mark.begin(1000.0)
+    mark.release()
+    with open(tmp_path / "travel.running", "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        following = RunningMark("travel", str(tmp_path))
+        following.begin(2000.0)
+    following.end()
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "run").iterdir()} == {0o600}
+
+
+def test_a_second_run_is_refused_and_told_who_the_first_is(tmp_path: Path) -> None:
     first = RunningMark("travel", str(tmp_path))
     first.begin(1000.0)
     with pytest.raises(DeviceBusyError, match="process %d" % os.getpid()):
         RunningMark("travel", str(tmp_path)).begin(2000.0)
+    assert RunningMark("home", str(tmp_path)).begin(2000.0) is None
     first.release()
 
 

@@ -123,9 +123,9 @@ def test_what_lay_on_a_device_that_is_gone_is_reported_once(tmp_path: Path, acti
     assert restore_state(str(tmp_path)) == []
 
 
-def test_a_dir_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_what_is_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BlksyncError, match="Cannot read"):
+    with pytest.raises(BlksyncError, match="not a directory"):
         restore_state(str(tmp_path / "file"))
 
 
@@ -140,7 +140,7 @@ def test_a_state_file_that_cannot_be_written_fails_nothing(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     state = StateFile("copying", 1, 1, str(tmp_path / "file"))
     state.write([ENTRY])
-    assert "Cannot write" in state.problem
+    assert "not a directory" in state.problem
     unusable = StateFile("copying", 1, 1, str(tmp_path))
     unusable.usable = False
     unusable.write([ENTRY])

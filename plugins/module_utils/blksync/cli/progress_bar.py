@@ -16,6 +16,7 @@ from typing import Callable, Iterator
 from ..sync.monitor import Progress
 from ..sync.plan import Pair
 from ..sync.result import human_bytes
+from ..text import printable
 from .format import clock
 from .nonblocking import NonblockingWriter, writer
 
@@ -81,6 +82,11 @@ class _Shown(Progress, ABC):
         self.now = now
         self.began = self.shown = now()
         self.copied: tuple[int, int] = (0, 0)
+
+    def waiting(self, sentence: str) -> bool:
+        """Say at once for whom it waits."""
+        self.out.write("Waiting for another run to end: %s\n" % printable(sentence))
+        return True
 
     def pair_started(self, pair: Pair, engine: str) -> None:
         """Start from nothing."""

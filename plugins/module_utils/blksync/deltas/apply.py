@@ -20,7 +20,7 @@ from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
 from ..engines.native.reader import ParallelReader, ReadRequest
 from ..engines.range_map import Layout, window_of
-from ..errors import Refusal, StorageError, VerificationError
+from ..errors import Refusal, StorageError, UntrustedError, VerificationError
 from ..formats import algorithms
 from ..formats.algorithms import Algorithm
 from ..formats.delta_file import DeltaReader
@@ -186,9 +186,8 @@ class DeltaApplication(Guest):
     def _resumed(self) -> bool:
         """Whether an earlier attempt with this delta on this image did not come to its end."""
         try:
-            with open(self._mark, encoding="utf-8") as file:
-                return bool(json.load(file) == self._mark_content())
-        except (OSError, ValueError):
+            return bool(json.loads(atomic_file.read(self._mark)) == self._mark_content())
+        except (OSError, ValueError, UntrustedError):
             return False
 
     def _remember(self) -> None:

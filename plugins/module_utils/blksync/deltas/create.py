@@ -238,8 +238,7 @@ def read_manifest(delta: str) -> Manifest:
     """The manifest beside a delta. Raises FileFormatError."""
     path = delta + manifests.SUFFIX
     try:
-        with open(path, encoding="utf-8") as file:
-            return manifests.parse(file.read(), path)
+        return manifests.parse(atomic_file.read(path).decode("utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise FileFormatError(
             delta, "there is no readable manifest %s beside it" % path, "Transfer both files, the manifest last."

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 from typing import Any, Collection, Iterator, Protocol
 
-from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, StorageError
+from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, StorageError, UntrustedError
 from ..formats import algorithms
 from ..formats.digest_file import DigestReader, DigestWriter
 from ..formats.header import Header
@@ -144,10 +144,8 @@ class DigestStore:
 
 def _read_record(path: str) -> Record | None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        with os.fdopen(fd, encoding="utf-8") as file:
-            return digest_record.parse(file.read())
-    except (OSError, UnicodeDecodeError):
+        return digest_record.parse(atomic_file.read(path).decode("utf-8"))
+    except (OSError, UnicodeDecodeError, UntrustedError):
         return None
 
 

@@ -91,8 +91,7 @@ class FileWriter:
         self.path = path
         self.header = header
         self._kept = False
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._file = os.fdopen(fd, "wb", CHUNK)
+        self._file = os.fdopen(atomic_file.create(path, 0o600), "wb", CHUNK)
 
     def __enter__(self: Writer) -> Writer:
         return self

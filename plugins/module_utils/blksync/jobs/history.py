@@ -78,12 +78,14 @@ def run_of(identifier: str, start: float, end: float, duration: float, outcome: 
 
 
 def append(name: str, run: Run, directory: str = STATE_DIR) -> None:
-    """Add one line, on the medium when this returns, and drop the oldest where there are too many. Raises OSError."""
+    """Add one line, on the medium when this returns, and drop the oldest where there are too many.
+
+    Raises OSError, UntrustedError.
+    """
     os.makedirs(directory, mode=0o755, exist_ok=True)
     path = _path(name, directory)
     atomic_file.append_line(path, to_line(run))
-    with open(path, "rb") as file:
-        content = file.read()
+    content = atomic_file.read(path)
     if content.count(b"\n") > LONGEST or len(content) > LARGEST:
         kept = rotated(_lines(content))
         atomic_file.replace(path, "".join(line + "\n" for line in kept))
@@ -92,8 +94,7 @@ def append(name: str, run: Run, directory: str = STATE_DIR) -> None:
 def read(name: str, directory: str = STATE_DIR) -> list[Run]:
     """All runs, the newest last; none for a job that never ran. A line torn by a power cut is left out."""
     try:
-        with open(_path(name, directory), "rb") as file:
-            return parse(_lines(file.read()))
+        return parse(_lines(atomic_file.read(_path(name, directory))))
     except FileNotFoundError:
         return []
 

@@ -20,7 +20,10 @@ _WRITTEN = ("blksync_last_written_bytes", "How much the last run wrote to backup
 
 
 def write(directory: str, job: str, runs: Sequence[Run], latest: int) -> None:
-    """Write the job's file in one step; ``latest`` is how many of ``runs`` the last run added. Raises OSError."""
+    """Write the job's file in one step; ``latest`` is how many of ``runs`` the last run added.
+
+    Raises OSError, UntrustedError.
+    """
     atomic_file.replace(os.path.join(directory, "blksync_%s.prom" % job), render(job, runs, latest))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Sequence
 
+from ..errors import UntrustedError
 from ..sync.result import copied_text
 from . import history, metrics, notify
 from .config import Job
@@ -19,7 +20,7 @@ def publish(job: Job, results: Sequence[Result], directory: str) -> list[str]:
     if job.textfile_dir:
         try:
             metrics.write(job.textfile_dir, job.name, history.read(job.name, directory), len(results))
-        except OSError as error:
+        except (OSError, UntrustedError) as error:
             problems.append("the metrics were not written: %s" % error)
     if job.notify:
         failed = any(result.error for result in results)

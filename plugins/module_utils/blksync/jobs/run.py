@@ -16,7 +16,7 @@ from typing import Any, Callable, Sequence
 
 from ..discovery.model import Machine
 from ..discovery.observe import observe as observe_machine
-from ..errors import BlksyncError, CancelledError, RestoreError
+from ..errors import BlksyncError, CancelledError, RestoreError, UntrustedError
 from ..sync import disk_sync
 from ..sync.monitor import Progress
 from . import history
@@ -105,7 +105,7 @@ def _record(name: str, directory: str, run: history.Run) -> str:
     """Add to the history. A sync that succeeded does not fail for want of it: returns what went wrong, or ""."""
     try:
         history.append(name, run, directory)
-    except OSError as error:
+    except (OSError, UntrustedError) as error:
         return str(error)
     return ""
 

@@ -1,24 +1,24 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The mark of a running job: it shows that a run was killed, and prevents a second run at the same time.
+"""A mark that a run of a job has begun: it shows a run that was killed. A lock keeps a second run from starting.
 
-The mark is a small file beside the history that is locked (flock) and not empty while the job runs. The kernel
-releases the lock when the process ends. So a mark that is not empty and not locked belongs to a run that was killed.
+The mark is a small file beside the history which names the process. It is there while the job runs: if its process is
+gone, the run did not come to its end. Everybody may read the mark, so that status needs no root; the lock is elsewhere
+(``system/locks.py``).
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 
-from ..errors import DeviceBusyError
+from ..system import atomic_file, locks
+from ..system.processes import identify, is_alive
 
 SUFFIX = ".running"
-PATIENCE = 1.0  # seconds: status holds its shared lock for an instant only
 
 
 @dataclass(frozen=True)
@@ -31,85 +31,55 @@ class Mark:
 
 
 class RunningMark:
-    """The mark of one job, taken by ``begin`` and given back by ``end``.
+    """The mark and the lock of one job, taken by ``begin`` and given back by ``end``.
 
     Without ``end`` the mark stays behind, which is right for a run that could not put everything back.
     """
 
     def __init__(self, name: str, directory: str) -> None:
         self._name = name
-        self._path = _path(name, directory)
-        self._fd = -1
+        self._directory = directory
+        self._held = ExitStack()
 
     def begin(self, now: float) -> Mark | None:
-        """Lock and write the mark; return what a run left there that did not come to its end.
+        """Lock the job and write the mark; return what a run left there that did not come to its end.
 
         Raises DeviceBusyError where the job runs already, OSError where the mark cannot be written.
         """
-        os.makedirs(os.path.dirname(self._path), mode=0o755, exist_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        os.makedirs(self._directory, mode=0o755, exist_ok=True)
+        self._held.enter_context(locks.hold_job(self._name, self._directory, "running the job %s" % self._name))
         try:
-            self._lock()
-            left = _parse(os.pread(self._fd, 1000, 0), alive=False)
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, json.dumps({"start": now, "pid": os.getpid()}).encode(), 0)
-            os.fsync(self._fd)
+            left = read(self._name, self._directory)  # whoever left it does not run any more, or had the lock
+            content = json.dumps({"start": now, "process": identify(os.getpid())})
+            atomic_file.replace(_path(self._name, self._directory), content)
         except BaseException:
             self.release()
             raise
-        return left
+        return left and replace(left, alive=False)
 
     def end(self) -> None:
         """The run came to its end, good or bad, and everything is put back."""
-        if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
-            os.fsync(self._fd)
-            self.release()
+        atomic_file.remove(_path(self._name, self._directory))
+        self.release()
 
     def release(self) -> None:
         """Let go of the lock and leave the mark as it is."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    def _lock(self) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(0.05)
-                    continue
-                first = _parse(os.pread(self._fd, 1000, 0), alive=True)
-                raise DeviceBusyError(
-                    "The job %s is running already%s." % (self._name, ", process %d" % first.pid if first else ""),
-                    "Wait for it to end and run again.",
-                ) from None
+        self._held.close()
 
 
 def read(name: str, directory: str) -> Mark | None:
     """The mark of a job, None where no run is under way and none was killed."""
     try:
-        fd = os.open(_path(name, directory), os.O_RDONLY | os.O_CLOEXEC)
+        return _parse(atomic_file.read(_path(name, directory)))
     except FileNotFoundError:
         return None
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            alive = False
-        except BlockingIOError:
-            alive = True
-        return _parse(os.pread(fd, 1000, 0), alive)
-    finally:
-        os.close(fd)
 
 
-def _parse(content: bytes, alive: bool) -> Mark | None:
+def _parse(content: bytes) -> Mark | None:
     try:
         data = json.loads(content)
-        return Mark(float(data["start"]), int(data["pid"]), alive)
+        pid = int(data["process"]["pid"])
+        return Mark(float(data["start"]), pid, is_alive({"pid": pid, "start": str(data["process"]["start"])}))
     except (ValueError, TypeError, KeyError):
         return None
 

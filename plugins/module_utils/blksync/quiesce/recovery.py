@@ -12,8 +12,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Sequence
 
-from ..errors import BlksyncError
+from ..errors import BlksyncError, UntrustedError
 from ..paths import RUN_DIR
+from ..system import atomic_file, private_dir
 from ..system.processes import identify, is_alive, status
 from ..system.tracefs import remove_instances
 from .actions.freeze_process import NAME as FREEZER
@@ -47,8 +48,10 @@ class StateFile:
             self.problem = "%s lies on the source: no state file is written." % os.path.dirname(self.path)
             return
         try:
-            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-            _write(self.path, self._head, entries)
+            with private_dir.opened(os.path.dirname(self.path)):
+                _write(self.path, self._head, entries)
+        except BlksyncError as error:
+            self.problem = str(error)
         except OSError as error:
             self.problem = "Cannot write %s: %s." % (self.path, os.strerror(error.errno or 0))
 
@@ -85,7 +88,7 @@ def restore_state(directory: str = RUN_DIR, patience: float = PATIENCE) -> list[
     for path in _files(directory):
         try:
             run = _restore_one(path, patience)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, UntrustedError):
             broken.append(path)
         else:
             runs += [run] if run is not None else []
@@ -101,8 +104,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
     deadline = time.monotonic() + patience
     while True:
         try:
-            with open(path, encoding="ascii") as file:
-                record = json.load(file)
+            record = json.loads(atomic_file.read(path))
         except FileNotFoundError:
             return None  # its own guardian has restored meanwhile
         if not (is_alive(record["sync"]) or is_alive(record["guardian"]) or _freezes(record.get("session"))):
@@ -126,7 +128,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
 
 def _write(path: str, head: dict[str, Any], entries: Sequence[StepRecord]) -> None:
     """Put the file there as a whole; raises OSError."""
-    with open(path + "~", "w", encoding="ascii") as file:
+    with os.fdopen(atomic_file.create(path + "~", 0o600), "w", encoding="ascii") as file:
         json.dump(dict(head, entries=[entry.to_data() for entry in entries]), file)
     os.replace(path + "~", path)
 
@@ -146,7 +148,9 @@ def _name(pid: int) -> str:
 
 
 def _files(directory: str) -> list[str]:
+    """What root mounts is said there: nobody else may have written it. Raises UntrustedError, BlksyncError."""
     try:
+        private_dir.expect_own(os.lstat(directory), directory)
         names = sorted(os.listdir(directory))
     except FileNotFoundError:
         return []

@@ -19,13 +19,12 @@ LARGEST = 4 * 1024 * 1024  # bytes; likewise
 
 
 def append(run: Run, directory: str = "") -> None:
-    """Add one line, on the medium when this returns, and drop the oldest if there are too many. Raises RecordError."""
+    """Add one line, on the medium when this returns, and drop the oldest if there are too many. Raises RecordError, UntrustedError."""
     path = _path(directory)
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
         atomic_file.append_line(path, to_line(run))
-        with open(path, "rb") as file:
-            content = file.read()
+        content = atomic_file.read(path)
         if content.count(b"\n") > LONGEST or len(content) > LARGEST:
             atomic_file.replace(path, newer(content).decode("utf-8", "replace"))
     except OSError as error:
@@ -39,8 +38,7 @@ def read(directory: str = "") -> list[Run]:
     """All runs, the newest last. A line that a power cut tore is left out. Raises RecordError."""
     path = _path(directory)
     try:
-        with open(path, "rb") as file:
-            return parse(file.read().decode("utf-8", "replace").splitlines())
+        return parse(atomic_file.read(path).decode("utf-8", "replace").splitlines())
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Mapping, Sequence
 
 from ..discovery.model import Disk
-from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError
+from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError, UntrustedError
 from ..records import disk_record, history, store
 from ..records.disk_record import DiskRecord
 from ..records.run import Origin, Run
@@ -117,7 +117,7 @@ class Bookkeeping:
                     ended = disk_record.ended(record, each, achieved.signatures, achieved.completes)
                     store.save(ended, self._directory)
                 history.append(each, self._directory)
-            except RecordError as problem:
+            except (RecordError, UntrustedError) as problem:
                 problems.append(str(problem))
         return problems
 

@@ -100,6 +100,11 @@ class DiskSync(Guest):
         """See Guest."""
         return (self.sync_report.plan.source_disk, self.sync_report.plan.target_disk), ""
 
+    def waiting(self, sentence: str) -> None:
+        """See Guest."""
+        if not self.progress.waiting(sentence):
+            super().waiting(sentence)
+
     def claim(self, held: ExitStack) -> None:
         """See Guest."""
         plan = self.sync_report.plan

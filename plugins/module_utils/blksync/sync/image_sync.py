@@ -116,6 +116,11 @@ class ImageSync(Guest):
         """See Guest."""
         return achieved_by(self.sync_report)
 
+    def waiting(self, sentence: str) -> None:
+        """See Guest."""
+        if not self.progress.waiting(sentence):
+            super().waiting(sentence)
+
     def claim(self, held: ExitStack) -> None:
         """See Guest."""
         source, target = self._ends

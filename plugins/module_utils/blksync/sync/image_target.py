@@ -17,7 +17,7 @@ from contextlib import suppress
 
 from ..engines.native.compare import changed_runs
 from ..engines.range_map import WINDOW
-from ..errors import DeviceWriteError, InvalidRequestError, StorageError
+from ..errors import DeviceWriteError, InvalidRequestError, StorageError, UntrustedError
 from ..system import atomic_file, device
 from ..system.device import Device, allocate
 from .endpoint import FILE, Endpoint
@@ -42,14 +42,16 @@ class ImageFile:
 
         What an interrupted run has left of an image that is being made is used; a clone is always made anew.
         """
+        made = None
         try:
-            if self._staged and self.created:
-                self._make()
-            elif self._staged:
-                self._clone()
+            if self._staged:
+                made = self._make() if self.created else self._clone()
         except OSError as error:
             raise StorageError(self._staged, os.strerror(error.errno or 0)) from error
         opened = device.claim_target(self._staged or self.path)
+        if made and not os.path.samestat(made, os.fstat(opened.fd)):
+            opened.close()
+            raise UntrustedError(self._staged, "somebody else has put it in the place of ours")
         return PunchedImage(opened) if self._punch else opened
 
     def commit(self, changed: bool) -> None:
@@ -72,25 +74,28 @@ class ImageFile:
             with suppress(OSError):
                 atomic_file.remove(self._staged)
 
-    def _make(self) -> None:
-        fd = os.open(self._staged, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    def _make(self) -> os.stat_result:
+        """Raises UntrustedError if what is there may be somebody else's, OSError."""
+        fd = os.open(self._staged, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
+            atomic_file.expect_own(fd, self._staged)
             if os.fstat(fd).st_size != self._size:
                 os.ftruncate(fd, 0)
                 os.ftruncate(fd, self._size)
+            return os.fstat(fd)
         finally:
             os.close(fd)
 
-    def _clone(self) -> None:
+    def _clone(self) -> os.stat_result:
         source = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            atomic_file.remove(self._staged)
-            clone = os.open(self._staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            clone = atomic_file.create(self._staged, 0o600)
             try:
                 status = os.fstat(source)
                 os.fchown(clone, status.st_uid, status.st_gid)
                 os.fchmod(clone, status.st_mode & 0o7777)
                 fcntl.ioctl(clone, FICLONE, source)
+                return os.fstat(clone)
             except OSError as error:
                 atomic_file.remove(self._staged)
                 if error.errno in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.EXDEV):

@@ -65,6 +65,10 @@ class PassMonitor(Monitor):
 class Progress:
     """Told about every step of a sync. All numbers are bytes. Nothing here may block: the source may be frozen."""
 
+    def waiting(self, sentence: str) -> bool:
+        """Another run has a disk, as ``sentence`` says, and is waited for. Returns whether somebody was shown that."""
+        return False
+
     def pair_started(self, pair: Pair, engine: str) -> None:
         """The copy (or in check mode the comparison) of ``pair`` begins."""
 

@@ -19,13 +19,14 @@ from ..errors import BlksyncError, DeviceBusyError, RefusedError
 from ..quiesce.client import Quiescer
 from ..quiesce.recovery import RestoredRun, restore_state
 from ..quiesce.runner import Failure, restore_error
-from ..system import locks as disk_lock
+from ..system import locks
 from ..system.signals import Cancellation
 from . import superblock_refusals
 from .bookkeeping import Achieved, Bookkeeping
 from .plan import Plan
 
 Observe = Callable[[], Machine]
+WAIT_LIMIT = 4 * 3600.0  # seconds that a run waits for others that work on the same disk or image
 
 
 class Guest(ABC):
@@ -66,6 +67,10 @@ class Guest(ABC):
     def achieved(self) -> Achieved:
         """What the run did to these disks since ``begin``."""
         return Achieved()
+
+    def waiting(self, sentence: str) -> None:
+        """Another run has one of these, as ``sentence`` says, and is waited for."""
+        self.warnings.append("Waited for the end of another run. %s" % sentence)
 
     @abstractmethod
     def claim(self, held: ExitStack) -> None:
@@ -124,11 +129,7 @@ def examined(plan: Plan, allow_damaged_source: bool) -> Plan:
 def _carry_out(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancellation) -> None:
     """Claim all that will be written before the first write, and hold it to the end."""
     with ExitStack() as held:
-        disks, image = guest.locks()
-        if image:
-            held.enter_context(disk_lock.hold_file(image, guest.purpose))
-        for disk in sorted(disks, key=lambda disk: disk.devno):
-            held.enter_context(disk_lock.hold(disk.devno, disk.path, disk.describe(), guest.purpose))
+        plan = _lock(guest, plan, observe, cancellation, held)
         try:
             _work(guest, plan, observe, held, cancellation)
         except BlksyncError as error:
@@ -157,6 +158,30 @@ def _write_down(guest: Guest, achieved: Achieved, error: BlksyncError | None = N
     """What came of the run, once everything is put back; of several calls the first one counts."""
     if guest.books:
         guest.warnings += guest.books.end(guest.written, achieved, error)
+
+
+def _lock(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancellation, held: ExitStack) -> Plan:
+    """Lock what the run works on. If another run had to be waited for, all is observed and planned anew."""
+    patience = locks.Patience(WAIT_LIMIT, guest.waiting, cancellation.check)
+    while True:
+        with ExitStack() as taken:
+            disks, image = guest.locks()
+            if image:
+                taken.enter_context(locks.hold_file(image, guest.purpose, patience))
+            for disk in sorted(disks, key=lambda disk: disk.devno):
+                taken.enter_context(locks.hold(disk.devno, disk.path, disk.describe(), guest.purpose, patience))
+            if not patience.waited:
+                held.push(taken.pop_all())
+                return plan
+        patience.waited = False
+        machine = observe()
+        later = guest.make_plan(machine)
+        if later.refusals:
+            raise RefusedError(later.refusals)
+        guest.warnings[:] = [warning for warning in guest.warnings if warning not in plan.warnings]
+        guest.warnings += later.warnings
+        plan = later
+        guest.begin(plan, machine)
 
 
 def _expect_unchanged(guest: Guest, planned: object, now: Plan) -> None:

@@ -7,20 +7,45 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from typing import BinaryIO
 
+from ..errors import UntrustedError
+
 READABLE = 0o644
+
+
+def read(path: str) -> bytes:
+    """All of a small file. A FIFO is not waited for. Raises UntrustedError if it is no regular file, OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UntrustedError(path, "it is not a regular file")
+        return file.read()
+
+
+def create(path: str, mode: int, flags: int = os.O_WRONLY) -> int:
+    """Open a file that is made here and now; what was at its name is removed. Raises OSError.
+
+    Only the name is removed, whatever it led to: a link that somebody has put there is not followed, a FIFO not opened.
+    """
+    remove(path)
+    return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
 def replace(path: str, content: str | bytes, mode: int | None = None) -> None:
     """Put a new file in place of the old one in one step.
 
-    ``mode`` holds its permission bits; without it they are READABLE, less what the umask takes away. Raises OSError.
+    ``mode`` holds its permission bits; without it they are READABLE, less what the umask takes away. Raises
+    UntrustedError if something else than a regular file is there, OSError.
     """
     data = content if isinstance(content, bytes) else content.encode("utf-8")
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            raise UntrustedError(path, "it is not a regular file")
     # The dot keeps readers of whole directories (node_exporter's textfile collector) from reading it as one of theirs.
     temporary = os.path.join(os.path.dirname(path), ".%s.new" % os.path.basename(path))
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
+    fd = create(temporary, READABLE)
     try:
         try:
             if mode is not None:
@@ -30,7 +55,7 @@ def replace(path: str, content: str | bytes, mode: int | None = None) -> None:
             os.close(fd)
         os.replace(temporary, path)
     except OSError:
-        os.unlink(temporary)
+        remove(temporary)
         raise
     sync_dir(path)
 
@@ -54,9 +79,14 @@ def discard(file: BinaryIO) -> None:
 
 
 def append_line(path: str, line: str) -> None:
-    """Add a line to a file, which is made where it is missing. Raises OSError."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, READABLE)
+    """Add a line to a file, which is made where it is missing.
+
+    Raises UntrustedError if the file is not a regular one of this user with one name, OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    fd = os.open(path, flags, READABLE)
     try:
+        expect_own(fd, path)
         size = os.fstat(fd).st_size
         # A torn last line must not swallow this one.
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
@@ -65,6 +95,16 @@ def append_line(path: str, line: str) -> None:
         os.close(fd)
     if not size:
         sync_dir(path)
+
+
+def expect_own(fd: int, path: str) -> None:
+    """Raise UntrustedError unless ``fd`` is a regular file of this user that has no other name.
+
+    A hard link would lead to a file elsewhere.
+    """
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+        raise UntrustedError(path, "it is not a regular file of user %d alone" % os.geteuid())
 
 
 def _write(fd: int, data: bytes) -> None:
