@@ -14,6 +14,7 @@ from ansible.module_utils.basic import AnsibleModule
 from .blksync.errors import BlksyncError, RefusedError
 from .blksync.options import Request
 from .blksync.options.kinds import Option, options_of
+from .blksync.system.privilege import require_root
 from .blksync.text import cleaned, printable
 
 AnyRequest = TypeVar("AnyRequest", bound=Request)
@@ -40,7 +41,9 @@ def _specified(option: Option) -> dict[str, Any]:
     return specified
 
 
-def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]]) -> None:
+def run_core(
+    module: AnsibleModule, operation: Callable[[AnsibleModule], dict[str, Any]], needs_root: bool = True
+) -> None:
     """End the module with the result of ``operation(module)``, its ``warnings`` given to Ansible as such.
 
     A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, and with how far it came.
@@ -48,6 +51,8 @@ def run_core(module: AnsibleModule, operation: Callable[[AnsibleModule], dict[st
     finished copy as failed.
     """
     try:
+        if needs_root:
+            require_root("This module", "Set become: true for the task.")
         result = operation(module)
     except BlksyncError as error:
         failure = dict(error.report or {}, kind=error.kind, hint=error.hint)

@@ -255,7 +255,10 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter import run_core
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery import as_dict, identifiers
-from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery.observe import observe
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.discovery.observe import (
+    observe,
+    unread,
+)
 
 
 def listed(module: AnsibleModule) -> dict[str, Any]:
@@ -264,6 +267,7 @@ def listed(module: AnsibleModule) -> dict[str, Any]:
     machine = observe()
     disks = [identifiers.select(machine, identifier) for identifier in wanted] if wanted else machine.disks
     warnings = [warning for identifier in wanted for warning in identifier.warnings]
+    warnings += [problem for problem in [unread(disks)] if problem]
     return {"changed": False, "disks": [as_dict.disk_as_dict(disk) for disk in disks], "warnings": warnings}
 
 
@@ -273,7 +277,7 @@ def main() -> None:
         argument_spec={"disks": {"type": "raw"}},
         supports_check_mode=True,
     )
-    run_core(module, listed)
+    run_core(module, listed, needs_root=False)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,17 @@ from blksync.cli.arguments import ERROR, OK, STALE, TARGET_ABSENT, USAGE
 from blksync.cli.sync import exit_code
 from blksync.errors import BlksyncError, EngineError, InvalidRequestError, Refusal, RefusedError
 from blksync.jobs.run import Result
+from blksync.system import privilege
 from tests.tooling.paths import ROOT
 
 JOB = {"version": 1, "name": "travel", "source": "11111111", "targets": [{"identifier": "22222222"}]}
 PAIR = ["sync", "--source", "11111111", "--target", "22222222"]
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here comes after the question for root."""
+    monkeypatch.setattr(privilege, "is_root", lambda: True)
 
 
 @pytest.fixture
@@ -87,7 +94,7 @@ def test_help_shows_examples_and_exit_codes(arguments: list[str], capsys: pytest
     assert main(arguments) == OK
     printed = capsys.readouterr().out
     assert "exit codes:" in printed
-    assert all(f"\n  {code}  " in printed for code in range(5))
+    assert all(f"\n  {code}  " in printed for code in range(6))
 
 
 def test_check_config(directories: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,7 +189,7 @@ def test_refusals_stand_one_a_line_with_their_hints() -> None:
     [
         (EngineError("It broke.", "Run again."), ERROR, "blksync: It broke.\nblksync:   Run again.\n"),
         (InvalidRequestError("Nonsense."), USAGE, "blksync: Nonsense.\n"),
-        (PermissionError(13, "Permission denied", "/dev/sda"), ERROR, "Most commands need root."),
+        (PermissionError(13, "Permission denied", "/dev/sda"), ERROR, "Permission denied: '/dev/sda'.\n"),
         (KeyboardInterrupt(), ERROR, "Interrupted."),
     ],
 )

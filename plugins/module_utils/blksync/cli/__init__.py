@@ -10,10 +10,11 @@ import logging
 import sys
 from typing import Callable, Sequence
 
-from ..errors import BlksyncError, InvalidRequestError
+from ..errors import BlksyncError, InvalidRequestError, NeedsRootError
+from ..system import privilege
 from ..system.signals import fill_standard_descriptors
 from . import check_config, completion, disks, messages, restore_state, status, sync, verify
-from .arguments import ERROR, USAGE, make_parser
+from .arguments import ERROR, NEEDS_ROOT, USAGE, make_parser
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "sync": sync.run,
@@ -24,6 +25,9 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "restore-state": restore_state.run,
     "completion": completion.run,
 }
+# The others only read files that everybody may read; "disks" says what it could not read.
+ROOT_ONLY = ("sync", "verify", "restore-state")
+AS_ROOT = "Run it as root, for example with sudo."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,13 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(done.code or 0)
     logging.basicConfig(level=logging.DEBUG if options.debug else logging.WARNING, format="blksync: %(message)s")
     try:
+        if options.command in ROOT_ONLY:
+            privilege.require_root("blksync %s" % options.command, AS_ROOT)
         return COMMANDS[options.command](options)
     except BlksyncError as error:
         messages.complain(error)
-        return USAGE if isinstance(error, InvalidRequestError) else ERROR
+        return _code(error)
     except OSError as error:
-        messages.complain(BlksyncError("%s." % error, "Most commands need root." if error.errno in (1, 13) else ""))
-        return ERROR
+        denied = isinstance(error, PermissionError) and not privilege.is_root()
+        messages.complain(BlksyncError("%s." % error, AS_ROOT if denied else ""))
+        return NEEDS_ROOT if denied else ERROR
     except KeyboardInterrupt:
         messages.complain(BlksyncError("Interrupted."))
         return ERROR
+
+
+def _code(error: BlksyncError) -> int:
+    if isinstance(error, NeedsRootError):
+        return NEEDS_ROOT
+    return USAGE if isinstance(error, InvalidRequestError) else ERROR

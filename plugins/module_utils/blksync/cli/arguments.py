@@ -13,7 +13,7 @@ from ..options import SyncRequest
 from ..options.kinds import DISKS, FLAG, Option, options_of
 from ..paths import JOB_DIR, STATE_DIR
 
-OK, ERROR, USAGE, TARGET_ABSENT, STALE = range(5)
+OK, ERROR, USAGE, TARGET_ABSENT, STALE, NEEDS_ROOT = range(6)
 
 EXIT_CODES = """\
 exit codes:
@@ -22,6 +22,7 @@ exit codes:
   2  wrong usage, no such job, or an invalid job file
   3  the backup disk is absent (but sync exits 0 for a job whose when_absent is "skip")
   4  status: a backup is stale
+  5  needs root
 """
 EXAMPLES = """\
 examples:

@@ -10,7 +10,7 @@ from typing import Sequence
 
 from ..discovery.as_dict import disk_as_dict
 from ..discovery.model import Disk, Partition
-from ..discovery.observe import observe
+from ..discovery.observe import observe, unread
 from ..sync.result import human_bytes
 from . import messages
 from .arguments import OK
@@ -22,6 +22,9 @@ BY_ID = "/dev/disk/by-id/"
 def run(options: argparse.Namespace) -> int:
     """List the disks."""
     disks = observe().disks
+    problem = unread(disks)
+    if problem:
+        messages.warn(problem)
     if options.json:
         messages.say_json({"disks": [disk_as_dict(disk) for disk in disks]})
     else:

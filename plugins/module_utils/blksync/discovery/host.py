@@ -52,6 +52,10 @@ class System:
             return None
         return device_number(status) if stat.S_ISBLK(status.st_mode) else None
 
+    def may_read(self, path: str) -> bool:
+        """Whether this user may open what is at a path, if anything is."""
+        return os.access(path, os.R_OK) or not os.path.exists(path)
+
     def backing(self, path: str, devno: str) -> Backing | None:
         """What a loop device is made of, or None."""
         return read_backing(path, devno)

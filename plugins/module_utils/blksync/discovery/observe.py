@@ -8,6 +8,8 @@ Works with and without udev, and opens devices only for reading.
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from ..errors import BlksyncError
 from ..partition_table.entries import Known, differing
 from ..partition_table.read import read_table
@@ -42,6 +44,18 @@ def observe(system: System | None = None) -> Machine:
             **{path: stack.beneath_file(path, system.identity(path)) for path in swap_files},
             JOURNAL_DIR: stack.beneath_file(system.realpath(JOURNAL_DIR), system.identity(JOURNAL_DIR)),
         },
+    )
+
+
+def unread(disks: Sequence[Disk], system: System | None = None) -> str:
+    """A sentence on the disks that this user may not read, or "". Of them only sysfs and udev were asked."""
+    system = system or System()
+    paths = [disk.path for disk in disks if not system.may_read(disk.path)]
+    if not paths:
+        return ""
+    return (
+        "This user may not read %s. Identifiers, file systems and what loop devices lie on may be missing or old. "
+        "Root sees all of them." % ", ".join(paths)
     )
 
 
