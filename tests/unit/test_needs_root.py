@@ -20,7 +20,7 @@ from blksync.system import privilege
 from tests.support.machines import disk
 from tests.tooling.paths import ROOT
 
-from .test_module_arguments import COLLECTION, REQUESTS, collection
+from .test_option_table import COLLECTION, REQUESTS, collection
 
 __all__ = ["collection"]
 

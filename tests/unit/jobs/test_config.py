@@ -49,6 +49,7 @@ LARGEST: dict[str, Any] = {
     "discard_changes": True,
     "max_age": 604800,
     "require": "all",
+    "loop_devices": True,
     "notify": True,
     "textfile_dir": "/var/lib/prometheus/node-exporter",
 }

@@ -50,7 +50,7 @@ def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
 
 
 def _run_job(job: config.Job, options: argparse.Namespace) -> int:
-    found = targets.look(observe(), job.targets)
+    found = targets.look(observe(), job)
     for sentence in found.strangers:
         messages.warn(sentence)
     if not found.present:

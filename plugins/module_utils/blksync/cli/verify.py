@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare all pairs of a job, in what its scope covers; ERROR where any differs."""
     job = config.load(options.job, options.config_dir)
     machine = observe()
-    found = targets.look(machine, job.targets)
+    found = targets.look(machine, job)
     for sentence in found.strangers:
         messages.warn(sentence)
     if not found.present:

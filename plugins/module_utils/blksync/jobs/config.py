@@ -27,7 +27,7 @@ class Job:
     """One job file. ``sync`` is what to ask for, with the first of the targets.
 
     ``max_age`` is in seconds; None means never stale. ``require``: whether any or all of the targets must be a complete
-    and fresh backup.
+    and fresh backup. ``loop_devices``: disks that are made of files may be meant as well (see ``jobs/targets.py``).
     """
 
     sync: SyncRequest
@@ -36,6 +36,7 @@ class Job:
     when_absent: str = option(TEXT, "skip", choices=WHEN_ABSENT)
     max_age: int | None = option(NUMBER, None, minimum=1)
     require: str = option(TEXT, "any", choices=REQUIRE)
+    loop_devices: bool = option(FLAG, False)
     notify: bool = option(FLAG, False)
     textfile_dir: str | None = option(PATH, None)
 

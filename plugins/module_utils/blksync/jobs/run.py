@@ -95,7 +95,7 @@ def carry_out(
 
 def _one(job: Job, target: JobTarget, check: bool, progress: Progress, observe: Observe) -> Result:
     try:
-        report = disk_sync.run(job.request(target, check), progress, without_strangers(observe, target))
+        report = disk_sync.run(job.request(target, check), progress, without_strangers(observe, job, target))
     except BlksyncError as error:
         return Result(target.identifier, error.report or {}, error, (), isinstance(error, CancelledError))
     return Result(target.identifier, report.as_dict(), None, tuple(report.warnings), bool(report.interrupted))

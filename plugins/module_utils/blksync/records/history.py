@@ -19,7 +19,10 @@ LARGEST = 4 * 1024 * 1024  # bytes; likewise
 
 
 def append(run: Run, directory: str = "") -> None:
-    """Add one line, on the medium when this returns, and drop the oldest if there are too many. Raises RecordError, UntrustedError."""
+    """Add one line, on the medium when this returns, and drop the oldest if there are too many.
+
+    Raises RecordError, UntrustedError.
+    """
     path = _path(directory)
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
