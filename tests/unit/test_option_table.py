@@ -54,6 +54,7 @@ DIFFERENCES = {
     ("playbook", "confirm"): "asks before the sync",
     ("playbook", "async"): "how the task runs",
 }
+ONLY_OF_THE_ROLE = {name for door, name in DIFFERENCES if door == "role" and name != "targets"}
 # Options that one request has and another has not, and the reason.
 ONLY_IN = {
     ("disk_sync", "image_sync"): {
@@ -281,8 +282,7 @@ def test_the_roles_template_names_what_stays_out_of_the_job_file() -> None:
     """All else that a job of the role has is written."""
     template = (ROOT / "roles/backup_disk/templates/job.json.j2").read_text()
     (names,) = re.findall(r"not_in_file = \[(.*)\]", template)
-    only_of_role = {name for door, name in DIFFERENCES if door == "role" and name != "targets"}
-    assert set(re.findall(r"'(\w+)'", names)) == {"target", "max_age", *only_of_role}
+    assert set(re.findall(r"'(\w+)'", names)) == {"target", "max_age", *ONLY_OF_THE_ROLE}
 
 
 def test_the_playbook_has_a_variable_for_every_option() -> None:
@@ -298,12 +298,12 @@ def test_the_playbook_has_a_variable_for_every_option() -> None:
     differences("playbook", set(re.findall(r"\bblksync_(\w+)", comment)), set(SYNC))
 
 
-# docs/command.md
+# docs/command.md and the role's README
 
 
-def rows(heading: str) -> list[list[str]]:
+def rows(heading: str, page: str = "docs/command.md") -> list[list[str]]:
     """The cells of the first table below a heading, without its header."""
-    section = Path(ROOT / "docs/command.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    section = Path(ROOT / page).read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
 
@@ -334,6 +334,14 @@ def test_the_documented_flags_exist_and_the_unusual_ones_are_documented() -> Non
     assert shown - set(flags) == {"--check"}
     unusual = {known for known, name in flags.items() if SYNC[name].kind in (FLAG, DISKS)}
     assert unusual <= shown
+
+
+def test_the_readme_has_the_roles_variables_and_the_keys_of_its_own() -> None:
+    readme = "roles/backup_disk/README.md"
+    variables = {name.strip("`"): yaml.safe_load(default.strip("`")) for name, default, _m in rows("Variables", readme)}
+    assert variables == load("roles/backup_disk/defaults/main.yml")
+    keys = {name.strip("`") for name, _default, _meaning in rows("Keys of a job", readme)}
+    assert keys == {"target", "max_age", *ONLY_OF_THE_ROLE}
 
 
 @pytest.mark.parametrize("table", [*REQUESTS.values(), Job, JobTarget])
