@@ -9,6 +9,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from blksync.errors import InvalidRequestError
 from blksync.formats import algorithms
@@ -87,6 +89,25 @@ def test_what_is_wrong_by_itself_is_in_no_conflict() -> None:
     with pytest.raises(InvalidRequestError) as caught:
         SyncRequest.of({**DISKS, "scope": "used", "engine": "dd"})
     assert len(caught.value.problems) == 1
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["/a", "11111111"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("table", [SyncRequest, ImageRequest, DeltaRequest])
+@given(data=st.data())
+def test_anything_is_a_valid_request_or_one_error(table: Any, data: st.DataObject) -> None:
+    values = data.draw(st.dictionaries(st.sampled_from(sorted(options_of(table))), ANYTHING))
+    paths = {"image": "/a", "delta": "/b"} if table is DeltaRequest else PATHS if table is ImageRequest else DISKS
+    try:
+        request = table.of({**paths, **values})
+    except InvalidRequestError:
+        return
+    request.validate()
 
 
 def test_values_as_a_door_has_them() -> None:
