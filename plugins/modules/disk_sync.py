@@ -237,9 +237,20 @@ partitions:
           description: V(all) or V(used), what was done.
           type: str
         reason:
-          description: Why the whole partition was copied in spite of O(scope=used); empty otherwise.
-          type: str
-      sample: {mode: all, reason: vfat does not tell which blocks it uses}
+          description:
+            - Why the whole partition was copied in spite of O(scope=used); C(null) otherwise.
+            - The codes are C(swap), C(not_mounted), C(several_types), C(unsupported), C(stacked),
+              C(mountpoint_covered), C(luks_header_invalid), C(luks_header_unsupported), C(luks_mapping_differs),
+              C(map_invalid), C(map_too_large) and C(query_failed).
+          type: dict
+          contains: &reason
+            code:
+              description: A stable word for programs.
+              type: str
+            message:
+              description: The reason in words, a part of a sentence.
+              type: str
+      sample: {mode: all, reason: {code: unsupported, message: vfat does not report which blocks it uses}}
     frozen_seconds:
       description:
         - The seconds for which programs had to wait before they could write to the source, all freezes together. If
@@ -257,18 +268,24 @@ partitions:
           description: Whether the partition was copied while it was in use.
           type: bool
         fallback:
-          description: Why the source was frozen for the whole copy; empty if it was not.
-          type: str
-        rounds:
           description:
-            - The number of passes that copied blocks which were written during the pass before, including the last
-              pass, for which the source was frozen.
+            - Why the source was frozen for the whole copy; C(null) if it was not.
+            - The codes are C(not_freezable), C(untraceable_holder), C(dax), C(freeze_failed), C(tracefs_missing),
+              C(trace_refused), C(writes_not_counted), C(big_endian), C(trace_lost_events), C(trace_changed),
+              C(trace_unreadable), C(trace_not_understood), C(counts_differ), C(written_past_partitions) and
+              C(not_converging).
+          type: dict
+          contains: *reason
+        iterations:
+          description:
+            - The number of passes that copied blocks which were written during the pass before (pre-copy iterations),
+              including the last pass, for which the source was frozen.
           type: int
         dirty_bytes:
           description: How many bytes each of these passes had to copy.
           type: list
           elements: int
-      sample: {used: true, fallback: "", rounds: 2, dirty_bytes: [8388608, 65536]}
+      sample: {used: true, fallback: null, iterations: 2, dirty_bytes: [8388608, 65536]}
     quiesce:
       description:
         - The file systems that were frozen, unmounted or remounted. The times of several short freezes are added up.

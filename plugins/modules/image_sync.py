@@ -181,8 +181,19 @@ partitions:
           description: Whether the source was compared with the digest instead of the target.
           type: bool
         reason:
-          description: Why it was not used; empty if it was.
-          type: str
+          description:
+            - Why it was not used; C(null) if it was.
+            - The codes are C(no_digest), C(record_unreadable), C(digest_invalid), C(unfinished), C(other_target),
+              C(other_size), C(other_scope), C(other_algorithm), C(other_engine), C(writes_unseen), C(target_changed),
+              C(comparison_due), and C(not_compared) with O(compare=false).
+          type: dict
+          contains:
+            code:
+              description: A stable word for programs.
+              type: str
+            message:
+              description: The reason in words, a part of a sentence.
+              type: str
 created:
   description: Whether the image file was created (in check mode, would be).
   returned: success

@@ -43,12 +43,12 @@ WAYS = {
 
 @dataclass(frozen=True)
 class LiveSync:
-    """Seconds in all, seconds frozen, bytes read from both sides, rounds; why it was not live, where it was not."""
+    """Seconds in all, seconds frozen, bytes read from both sides, iterations; why it was not live, where it was not."""
 
     seconds: float
     frozen: float
     read: int
-    rounds: int
+    iterations: int
     fallback: str
 
 
@@ -99,9 +99,10 @@ def _sync(title: str, options: dict[str, object]) -> LiveSync:
     if result["step"] != "done":
         raise RuntimeError(result)
     (pair,) = result["partitions"]
-    live = pair["live"] or {"rounds": 0, "fallback": ""}
+    live = pair["live"] or {"iterations": 0, "fallback": None}
+    fallback = live["fallback"]["message"] if live["fallback"] else ""
     print(f"{pair['seconds']:.2f} s, frozen {pair['frozen_seconds']:.3f} s", file=sys.stderr)
-    return LiveSync(pair["seconds"], pair["frozen_seconds"], pair["bytes_read"], live["rounds"], live["fallback"])
+    return LiveSync(pair["seconds"], pair["frozen_seconds"], pair["bytes_read"], live["iterations"], fallback)
 
 
 def _slowdown(source: PartitionedDisk, mountpoint: Path, seconds: float) -> Slowdown:

@@ -21,7 +21,7 @@ def live_section(section: LiveSection | None) -> str:
         "ext4 of %d MiB, %d %% of it used, %d MB/s a device, while a program writes %d MB/s of 64 KiB pieces to it. "
         "Nothing else changes." % (section.size // MIB, USED * 100, LIMIT // 10**6, RATE // 10**6)
     )
-    rows = ["| way | seconds | x frozen throughout | frozen, seconds | rounds | MiB read |"]
+    rows = ["| way | seconds | x frozen throughout | frozen, seconds | iterations | MiB read |"]
     rows.append("| --- | ---: | ---: | ---: | ---: | ---: |")
     rows += [_row(section, way) for way in WAYS]
     return "\n\n".join([title, text, "\n".join(rows), _targets(section), _slowdown(section)])
@@ -35,7 +35,7 @@ def _row(section: LiveSection, way: str) -> str:
         median(run.seconds for run in runs),
         _ratio(section, way),
         median(run.frozen for run in runs),
-        median(run.rounds for run in runs),
+        median(run.iterations for run in runs),
         median(run.read for run in runs) / MIB,
     )
 

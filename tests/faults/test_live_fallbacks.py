@@ -218,8 +218,8 @@ def test_a_doubt_leads_to_the_plain_way(pair: MountedPair, monkeypatch: pytest.M
     report = copy(pair, case, monkeypatch, fallback=True)
     assert report["complete"]
     assert not report["live"]["used"]
-    assert report["live"]["fallback"].startswith(case.reason.replace("ROOT", str(pair.root)))
-    print("\nfell back: %s; frozen %.3f s" % (report["live"]["fallback"], report["frozen_seconds"]))
+    assert report["live"]["fallback"]["message"].startswith(case.reason.replace("ROOT", str(pair.root)))
+    print("\nfell back: %s; frozen %.3f s" % (report["live"]["fallback"]["message"], report["frozen_seconds"]))
     assert truth.different(pair.target.partition(2)) == []
     assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
 
@@ -269,7 +269,7 @@ def test_what_is_counted_late_once_costs_a_pass_alone(pair: MountedPair, monkeyp
         request = SyncRequest(*names, partitions=(2,), quiesce="live", quiesce_fallback=False)
         (partition,) = disk_sync.run(request).as_dict()["partitions"]
     assert partition["live"]["used"]
-    assert partition["live"]["rounds"] >= 2
+    assert partition["live"]["iterations"] >= 2
     assert truth.different(pair.target.partition(2)) == []
 
 
@@ -321,6 +321,6 @@ def test_a_file_system_that_can_only_be_unmounted(
         copy(pair, case, monkeypatch, fallback=False)
     assert hashes(pair.target.partition(2)) == before
     report = copy(pair, case, monkeypatch, fallback=True)
-    assert report["live"]["fallback"] == reason
+    assert report["live"]["fallback"] == {"code": "not_freezable", "message": reason}
     assert truth.different(pair.target.partition(2)) == []
     assert pair.mounts() == mounts

@@ -80,7 +80,7 @@ def copy(pair: MountedPair, **options: Any) -> dict[str, Any]:
 
 
 def vary(chance: random.Random, patch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Other options, chunks and ends of rounds for each run."""
+    """Other options, chunks and ends of iterations for each run."""
     patch.setattr(dirty_bitmap, "CHUNK", chance.choice((4096, 16384, 65536, MIB)))
     patch.setattr(convergence, "SMALL", chance.choice((64 * 1024, 512 * 1024, 8 * MIB)))
     return {
@@ -95,7 +95,7 @@ def vary(chance: random.Random, patch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_target_is_what_was_frozen(
     pair: MountedPair, kind: str, truth: FrozenTruth, monkeypatch: pytest.MonkeyPatch, depth: str
 ) -> None:
-    late = most_rounds = 0
+    late = most_iterations = 0
     frozen: list[float] = []
     for number in range(RUNS[depth]):
         chance = random.Random("%s %d" % (kind, number))
@@ -106,11 +106,11 @@ def test_the_target_is_what_was_frozen(
         assert truth.different(pair.target.partition(2)) == [], (number, options, report)
         assert report["live"]["used"], report["live"]
         late += len(truth.late)
-        most_rounds = max(most_rounds, report["live"]["rounds"])
+        most_iterations = max(most_iterations, report["live"]["iterations"])
         frozen += [report["frozen_seconds"]]
     print(
-        "\n%s: %d runs, all live and equal; discarded late: %d chunks; at most %d rounds; frozen %.3f s, at most %.3f s"
-        % (kind, len(frozen), late, most_rounds, sorted(frozen)[len(frozen) // 2], max(frozen))
+        "\n%s: %d runs, all live and equal; late: %d chunks; at most %d iterations; frozen %.3f s, most %.3f s"
+        % (kind, len(frozen), late, most_iterations, sorted(frozen)[len(frozen) // 2], max(frozen))
     )
 
 

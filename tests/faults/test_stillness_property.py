@@ -92,7 +92,7 @@ def test_a_copy_is_equal_and_no_alarm_is_false(pair: MountedPair, kind: str, dep
         counts[case.way] += 1
         if case.way == LIVE:
             live = partitions[-1]["live"]
-            counts["live used" if live["used"] else "not live: " + live["fallback"]] += 1
+            counts["live used" if live["used"] else "not live: " + live["fallback"]["code"]] += 1
         wrong += ["%s: %s" % (case, "; ".join(found))] if found else []
     print("\nquiet %s: %s" % (kind, dict(counts)))
     assert wrong == [], "\n".join(wrong)

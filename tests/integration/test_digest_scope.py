@@ -83,7 +83,7 @@ def test_used_blocks_with_a_digest(copied: Copied) -> None:
     assert third["bytes_read"] >= third["bytes_compared"] + 8 * MIB
     copied.assert_copied()
     record = json.loads(next(copied.directory.glob("*.json")).read_text())
-    assert record["binding"]["scope"] == "used"
+    assert record["key"]["scope"] == "used"
 
 
 def test_from_used_blocks_to_all_and_back(copied: Copied) -> None:

@@ -37,7 +37,7 @@ def images() -> Iterator[Images]:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_first_second_and_changed_run(images: Images, engine: str) -> None:
     first = images.sync(engine=engine)
-    assert (first["changed"], reason(first)) == (True, "there is none for the image yet")
+    assert (first["changed"], reason(first)) == (True, "no_digest")
     second = images.sync(engine=engine)
     assert (second["changed"], second["bytes_written"], used(second)) == (False, 0, True)
     for offset in (0, 5 * MIB, SIZE - TAIL - 4096, SIZE - 100):
@@ -81,7 +81,7 @@ def test_other_options_mean_a_full_comparison(images: Images) -> None:
     assert used(images.sync(block_size=65536))
     assert not used(images.sync(block_size=65536, algorithm="SHA256"))
     assert used(images.sync(block_size=65536))  # auto stays with what is there
-    assert json.loads(images.record().read_text())["binding"]["algorithm"] == "SHA256"
+    assert json.loads(images.record().read_text())["key"]["algorithm"] == "SHA256"
     everything = images.sync(block_size=65536, compare=False)
     assert (used(everything), everything["bytes_written"]) == (False, SIZE)
     assert used(images.sync(block_size=65536))

@@ -248,7 +248,7 @@ def test_the_playbook_says_whether_the_disk_can_be_disconnected(
     (scope, _other) = (
         pair["scope"] for pair in background.result("Make the backup disk equal to the main disk")["partitions"]
     )
-    assert scope == {"mode": "all", "reason": "its file system is not mounted"}
+    assert scope == {"mode": "all", "reason": {"code": "not_mounted", "message": "its file system is not mounted"}}
     assert_equal(*disks)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from blksync.discovery.model import Partition
+from blksync.errors import Reason
 from blksync.ranges import Range, whole
 from blksync.used_blocks.reader import UsedMap
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
@@ -235,8 +236,8 @@ def test_an_ext4_with_its_journal_elsewhere(pair: Pair) -> None:
             assert digests(copy) == before
 
 
-def told(partition: Partition) -> str:
-    """Why the whole partition is copied; fails where something is skipped."""
+def why_all(partition: Partition) -> Reason | None:
+    """Why the whole partition is copied; None if something is skipped."""
     with UsedMap(partition) as used_map:
         used = used_map.read(BLOCK)
     assert bool(used.reason) == (used.ranges == whole(partition.size)), used.reason
@@ -245,30 +246,32 @@ def told(partition: Partition) -> str:
 
 def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
     pair.mkfs("ext4", "")
-    assert told(observed(pair.disk)) == "its file system is not mounted"
+    assert why_all(observed(pair.disk)) == Reason("not_mounted", "its file system is not mounted")
     with mounted(pair.source, pair.directory) as directory, ExitStack() as stack:
         (directory / "inside").mkdir()
-        assert told(observed(pair.disk)) == ""
+        assert why_all(observed(pair.disk)) is None
         run("mount", "-t", "tmpfs", "tmpfs", str(directory))
         stack.callback(run, "umount", str(directory))
-        assert "cannot be reached" in told(observed(pair.disk))
+        reason = why_all(observed(pair.disk))
+        assert reason is not None
+        assert reason.code == "mountpoint_covered"
         stack.close()
         run("truncate", "-s", "4M", str(directory / "image"))
         loop = run("losetup", "-f", "--show", str(directory / "image")).strip()
         stack.callback(run, "losetup", "-d", loop)
         assert [holder.kind for holder in observed(pair.disk).holders] == ["loop"]
-        assert told(observed(pair.disk)) == ""
+        assert why_all(observed(pair.disk)) is None
         stack.close()
         over_it = run("losetup", "-f", "--show", pair.source).strip()
         stack.callback(run, "losetup", "-d", over_it)
-        assert told(observed(pair.disk)) == "%s (loop) lies on it" % over_it
+        assert why_all(observed(pair.disk)) == Reason("stacked", "%s (loop) lies on it" % over_it)
         stack.close()
         bound = tmp_path / "bound"
         bound.mkdir()
         run("mount", "--bind", str(directory / "inside"), str(bound))
         run("umount", str(directory))
         try:
-            assert told(observed(pair.disk)) == ""
+            assert why_all(observed(pair.disk)) is None
         finally:
             run("mount", pair.source, str(directory))
             run("umount", str(bound))
@@ -279,4 +282,5 @@ def test_bindings_covers_and_images_on_it(pair: Pair, tmp_path: Path) -> None:
 def test_a_file_system_that_does_not_tell(pair: Pair) -> None:
     run("mkfs.btrfs", "-q", pair.source)
     with mounted(pair.source, pair.directory, may_lack=True):
-        assert told(observed(pair.disk)) == "btrfs does not tell which blocks it uses"
+        reason = why_all(observed(pair.disk))
+        assert reason == Reason("unsupported", "btrfs does not report which blocks it uses")

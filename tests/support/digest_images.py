@@ -28,7 +28,7 @@ SIZE = 16 * MIB + 3 * 512
 
 @contextlib.contextmanager
 def on_disk() -> Iterator[Path]:
-    """A directory that is in no tmpfs: there no digest is believed."""
+    """A directory that is in no tmpfs: there no digest is used."""
     with tempfile.TemporaryDirectory(prefix="blksync-", dir="/var/tmp") as directory:
         yield Path(directory)
 
@@ -66,10 +66,10 @@ class Images:
         return Path(f"{self.digest()}.json")
 
     def edit_record(self, **fields: Any) -> None:
-        """Change fields of the record; those of the binding one by one."""
+        """Change fields of the record; those of the key one by one."""
         record = json.loads(self.record().read_text())
-        binding = {**record["binding"], **fields.pop("binding", {})}
-        self.record().write_text(json.dumps({**record, **fields, "binding": binding}))
+        key = {**record["key"], **fields.pop("key", {})}
+        self.record().write_text(json.dumps({**record, **fields, "key": key}))
 
 
 def overwrite(path: Path, offset: int, data: bytes) -> None:
@@ -86,9 +86,11 @@ def used(result: dict[str, Any]) -> bool:
 
 
 def reason(result: dict[str, Any]) -> str:
-    """Why the digest was not used; the result says it in a note as well."""
+    """The code of why the digest was not used, "" if it was; a note gives the reason in words."""
     (pair,) = result["partitions"]
-    assert bool(pair["digest"]["reason"]) is not pair["digest"]["used"]
-    if pair["digest"]["reason"]:
-        assert pair["digest"]["reason"].rstrip(".") in pair["notes"][-1]
-    return str(pair["digest"]["reason"])
+    given = pair["digest"]["reason"]
+    assert bool(given) is not pair["digest"]["used"]
+    if not given:
+        return ""
+    assert given["message"] in pair["notes"][-1]
+    return str(given["code"])

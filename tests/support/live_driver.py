@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A real live sync as quiesce_driver runs it, that tells and can hold in each of its phases.
 
-    python -m tests.support.live_driver '{"source": ..., "quiesce": "live", "hold_in": "round"}'
+    python -m tests.support.live_driver '{"source": ..., "quiesce": "live", "hold_in": "iteration"}'
 
-The phases: "traced", "first freeze", "pass 1" (some of it is done), "between", "round" (frozen), "last pass" (frozen),
-"last read" (all is copied, still frozen), "verify" (of the last pass, thawed). There are three rounds, however little
-is written.
+The phases: "traced", "first freeze", "pass 1" (some of it is done), "between", "iteration" (frozen), "last pass"
+(frozen), "last read" (all is copied, still frozen), "verify" (of the last pass, thawed). There are three iterations,
+even if little is written.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from blksync.sync.pair import PairCopy
 from . import quiesce_driver
 from .quiesce_driver import DrivenQuiesce, ToldQuiescer, say
 
-FROZEN = ("first freeze", "round", "last pass", "last read")
-PHASES = ("traced", "first freeze", "pass 1", "between", "round", "last pass", "last read", "verify")
+FROZEN = ("first freeze", "iteration", "last pass", "last read")
+PHASES = ("traced", "first freeze", "pass 1", "between", "iteration", "last pass", "last read", "verify")
 
 
 def tell(owner: type, name: str, phase: Callable[..., str], after: bool = False) -> None:
@@ -61,15 +61,15 @@ def main() -> int:
         ending.append(True)
         return "last pass"
 
-    def next_round(*_arguments: Any) -> str:
+    def next_pass(*_arguments: Any) -> str:
         passes.append(True)
         return "between" if len(passes) == 3 else ""
 
     tell(DirtyTracker, "__enter__", lambda _tracker: "traced", after=True)
     tell(DirtyTracker, "restart", lambda *_arguments: "first freeze")
     tell(PassMonitor, "advanced", lambda *_arguments: "pass 1" if len(passes) == 1 else "")
-    tell(PairCopy, "quiesce", next_round)
-    tell(Convergence, "is_last", lambda _rounds, _dirty: "round" if len(passes) == 3 else "")
+    tell(PairCopy, "quiesce", next_pass)
+    tell(Convergence, "is_last", lambda _iterations, _dirty: "iteration" if len(passes) == 3 else "")
     tell(CopyRun, "_copy_quiesced", last_pass)
     tell(PairCopy, "changes", lambda *_arguments: "last read", after=True)
     tell(PairCopy, "end", lambda *_arguments: "verify" if ending else "")

@@ -121,7 +121,7 @@ def test_backup_disk_replaces_the_main_disk_and_back(machines: Machines, tmp_pat
     restored = on_backup.disk_sync(scene.backup_id, scene.main_id, scope="used")
     assert not restored["failed"], restored
     root = restored["partitions"][1]
-    assert root["scope"] == {"mode": "used", "reason": ""}
+    assert root["scope"] == {"mode": "used", "reason": None}
     assert root["bytes_skipped"] > MIB
     on_backup.machine.shut_down()
     boot_alone(machines, scene, fresh, scene.main_id, left).machine.shut_down()

@@ -214,14 +214,27 @@ class JobError(InvalidRequestError):
 
 
 class LiveDoubtError(BlksyncError):
-    """What was copied while the source was in use cannot be trusted; the message is why, without a full stop."""
+    """What was copied while the source was in use cannot be trusted. ``reason`` says why."""
 
     kind = "live"
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.reason = Reason(code, message)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something was done otherwise than the user asked: ``code`` is a stable word for programs, ``message`` a
+    part of a sentence, without a full stop."""
+
+    code: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason: ``code`` for programs, ``message`` what is wrong, ``hint`` what to do about it."""
+    """One reason not to begin: ``code`` for programs, ``message`` what is wrong, ``hint`` what to do about it."""
 
     code: str
     message: str

@@ -25,7 +25,7 @@ PAIR: dict[str, Any] = {
     "bytes_compared": 768 * MIB,
     "bytes_read": 1536 * MIB,
     "bytes_skipped": 0,
-    "scope": {"mode": "all", "reason": ""},
+    "scope": {"mode": "all", "reason": None},
     "frozen_seconds": 0.0,
     "live": None,
     "quiesce": [],
@@ -42,9 +42,10 @@ FROZEN = {
     "seconds": 0.29,
     "frozen_seconds": 0.08,
 }
-LIVE: dict[str, Any] = {"used": True, "fallback": "", "rounds": 2, "dirty_bytes": [8 * MIB, 65536]}
+MISSING = {"code": "tracefs_missing", "message": "tracefs is not mounted"}
+LIVE: dict[str, Any] = {"used": True, "fallback": None, "iterations": 2, "dirty_bytes": [8 * MIB, 65536]}
 USED: dict[str, Any] = {
-    "scope": {"mode": "used", "reason": ""},
+    "scope": {"mode": "used", "reason": None},
     "bytes_skipped": 512 * MIB,
     "bytes_compared": 256 * MIB,
 }
@@ -77,22 +78,22 @@ def test_copied_live() -> None:
     told = lines(live=LIVE, frozen_seconds=0.08, quiesce=[FROZEN])
     assert told[1:] == [
         "    /, /home frozen for 0.3 s",
-        "    copied live: frozen for 0.08 s in all, 2 rounds (8.0 MiB, 64.0 KiB)",
+        "    copied live: frozen for 0.08 s in all, 2 iterations (8.0 MiB, 64.0 KiB)",
     ]
 
 
-def test_one_round_and_a_longer_freeze() -> None:
-    told = lines(live=dict(LIVE, rounds=1, dirty_bytes=[4096]), frozen_seconds=1.26)
-    assert told[1:] == ["    copied live: frozen for 1.3 s in all, 1 round (4.0 KiB)"]
+def test_one_iteration_and_a_longer_freeze() -> None:
+    told = lines(live=dict(LIVE, iterations=1, dirty_bytes=[4096]), frozen_seconds=1.26)
+    assert told[1:] == ["    copied live: frozen for 1.3 s in all, 1 iteration (4.0 KiB)"]
 
 
 def test_not_copied_live_says_why() -> None:
-    live = {"used": False, "fallback": "tracefs is not mounted", "rounds": 0, "dirty_bytes": []}
+    live = {"used": False, "fallback": MISSING, "iterations": 0, "dirty_bytes": []}
     assert lines(live=live, frozen_seconds=20.1)[1:] == ["    not copied live: tracefs is not mounted"]
 
 
 def test_live_that_ended_before_anything_was_decided() -> None:
-    live = {"used": False, "fallback": "", "rounds": 0, "dirty_bytes": []}
+    live = {"used": False, "fallback": None, "iterations": 0, "dirty_bytes": []}
     assert lines(live=live, complete=False)[1:] == []
 
 
@@ -102,8 +103,8 @@ def test_used_blocks_only(check: bool) -> None:
 
 
 def test_copied_whole_though_used_was_asked_for() -> None:
-    scope = {"mode": "all", "reason": "vfat does not tell which blocks it uses"}
-    assert lines(scope=scope)[1:] == ["    scope all: vfat does not tell which blocks it uses"]
+    scope = {"mode": "all", "reason": {"code": "unsupported", "message": "vfat does not report which blocks it uses"}}
+    assert lines(scope=scope)[1:] == ["    scope all: vfat does not report which blocks it uses"]
 
 
 def test_what_was_skipped_is_not_missing_from_a_copy_that_ended_early() -> None:

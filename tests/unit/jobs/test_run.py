@@ -158,6 +158,6 @@ def test_comparing_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_metrics_that_cannot_be_written_are_told(tmp_path: Path) -> None:
+def test_metrics_that_cannot_be_written_are_reported(tmp_path: Path) -> None:
     job = Job(SYNC, "travel", JOB.targets, textfile_dir=str(tmp_path / "none"))
     assert "the metrics were not written" in publish.publish(job, [Result("22222222", {})], str(tmp_path))[0]

@@ -14,9 +14,9 @@ SIZE = 400 * SMALL
 
 
 def decisions(size: int, *dirty: int) -> list[bool]:
-    rounds = Convergence(size)
-    found = [rounds.is_last(count) for count in dirty]
-    assert rounds.dirty == list(dirty)
+    iterations = Convergence(size)
+    found = [iterations.is_last(count) for count in dirty]
+    assert iterations.dirty == list(dirty)
     return found
 
 
@@ -42,15 +42,15 @@ def test_the_number_of_passes_is_limited() -> None:
 
 @pytest.mark.parametrize("dirty", [(300 * SMALL, 300 * SMALL), (SIZE, SIZE // 4 + 1, SIZE // 4 + 1)])
 def test_what_does_not_converge_is_given_up(dirty: tuple[int, ...]) -> None:
-    rounds = Convergence(SIZE)
+    iterations = Convergence(SIZE)
     for count in dirty[:-1]:
-        assert not rounds.is_last(count)
+        assert not iterations.is_last(count)
     with pytest.raises(
         LiveDoubtError,
         match=r"faster than it can be copied \(after %d passes %d bytes were left\)" % (len(dirty) - 1, dirty[-1]),
     ):
-        rounds.is_last(dirty[-1])
-    assert rounds.dirty == list(dirty)  # the report has what was found last as well
+        iterations.is_last(dirty[-1])
+    assert iterations.dirty == list(dirty)  # the report has what was found last as well
 
 
 def test_a_quarter_is_still_copied_while_frozen() -> None:

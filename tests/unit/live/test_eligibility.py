@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from blksync.discovery.model import Holder, Partition
-from blksync.errors import LiveDoubtError
+from blksync.errors import LiveDoubtError, Reason
 from blksync.live import eligibility
 from blksync.live.dirty_tracker import DirtyTracker
 from blksync.quiesce.plan import QuiescePlan
@@ -35,28 +35,29 @@ def source(*kinds: str, **fields: Any) -> Partition:
 
 @pytest.mark.parametrize("kinds", [(), ("crypt",), ("crypt", "lvm"), ("lvm",), ("loop", "partition")])
 def test_what_passes_every_write_on_is_no_obstacle(kinds: tuple[str, ...]) -> None:
-    assert eligibility.obstacle(source(*kinds), PLAN) == ""
+    assert eligibility.obstacle(source(*kinds), PLAN) is None
 
 
 @pytest.mark.parametrize("kinds", [("raid",), ("crypt", "raid"), ("mpath",), ("bcache",), ("dm",), ("raid", "lvm")])
 def test_stacked_devices_that_may_hide_writes(kinds: tuple[str, ...]) -> None:
     level = next(level for level, kind in enumerate(kinds) if kind not in eligibility.TRANSPARENT)
-    assert eligibility.obstacle(source(*kinds), PLAN) == (
-        "/dev/dm-%d (%s) may write to /dev/sda2 unseen" % (level, kinds[level])
+    assert eligibility.obstacle(source(*kinds), PLAN) == Reason(
+        "untraceable_holder", "/dev/dm-%d (%s) may write to /dev/sda2 unseen" % (level, kinds[level])
     )
 
 
 def test_what_can_only_be_unmounted() -> None:
     boot = Step(UNMOUNT, "/dev/loop0", "7:0", "7:0", "vfat", (mount("7:0", "/boot/efi", fstype="vfat"),))
     plan = QuiescePlan("/dev/sda2", (boot, FREEZE_ROOT))
-    assert eligibility.obstacle(source(), plan) == ("/boot/efi (vfat) cannot be frozen, only unmounted")
+    unfrozen = Reason("not_freezable", "/boot/efi (vfat) cannot be frozen, only unmounted")
+    assert eligibility.obstacle(source(), plan) == unfrozen
 
 
 @pytest.mark.parametrize("options", ["rw,dax", "rw,dax=always", "dax=inode,rw"])
 @pytest.mark.parametrize("kinds", [(), ("lvm",)])
 def test_dax(options: str, kinds: tuple[str, ...]) -> None:
     found = eligibility.obstacle(source(*kinds, super_options=options), PLAN)
-    assert found == "/ is mounted with dax, whose writes are not seen"
+    assert found == Reason("dax", "/ is mounted with dax, whose writes are not seen")
 
 
 def test_it_applies_only_where_something_would_be_frozen() -> None:

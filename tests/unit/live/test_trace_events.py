@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blksync.live.trace_events import WriteFormat, parse_format, parse_page
+from blksync.errors import Reason
+from blksync.live.trace_events import LOST_EVENTS, NOT_UNDERSTOOD, WriteFormat, parse_format, parse_page
 
 GOLDEN = Path(__file__).parent / "golden"
 PAGE = 4096
 HEADER = (GOLDEN / "header_page-6.18.txt").read_text()
 FORMAT = (GOLDEN / "format-6.18.txt").read_text()
 LAYOUT = WriteFormat(event=2097, sector=16, sectors=24, commit=8, page=16)
-LOST, NOT_UNDERSTOOD = "the kernel's trace lost events", "the trace holds something that is not understood"
 MISSED = 1 << 31
 STORED = 1 << 30
 
@@ -35,8 +35,8 @@ def printed(name: str) -> list[tuple[int, int]]:
     return [(int(fields[2]), int(fields[4])) for fields in lines]
 
 
-@pytest.mark.parametrize(("name", "doubt"), [("few", ""), ("full", ""), ("lost", LOST)])
-def test_pages_of_a_kernel(name: str, doubt: str) -> None:
+@pytest.mark.parametrize(("name", "doubt"), [("few", None), ("full", None), ("lost", LOST_EVENTS)])
+def test_pages_of_a_kernel(name: str, doubt: Reason | None) -> None:
     writes = parse_page(golden_page(name), LAYOUT)
     assert writes.spans == printed(name)
     assert len(writes.spans) > 15
@@ -135,14 +135,14 @@ def test_every_write_is_found_and_nothing_else(entries: list[Entry], flags: int,
     """What lies behind the end, the number of lost events for one, does not count."""
     found = parse_page(page_of(entries, flags, rest), LAYOUT)
     assert found.spans == [entry.span for entry in entries if entry.span]
-    assert found.doubt == (LOST if flags else "")
+    assert found.doubt == (LOST_EVENTS if flags else None)
 
 
 @given(entries, entries)
 def test_the_rest_of_a_page_may_be_empty(entries: list[Entry], old: list[Entry]) -> None:
     found = parse_page(page_of([*entries, Entry(head(29, 0)), *old]), LAYOUT)
     assert found.spans == [entry.span for entry in entries if entry.span]
-    assert found.doubt == ""
+    assert found.doubt is None
 
 
 @given(entries, sectors, st.integers(0, 2**16 - 1).filter(lambda event: event != LAYOUT.event), entries)

@@ -30,10 +30,10 @@ def test_what_was_done_in_other_ways_has_entries_of_its_own() -> None:
     assert add_up([unmounted], []) == [unmounted]
 
 
-def test_rounds_are_counted() -> None:
+def test_iterations_are_counted() -> None:
     assert LiveReport(used=True, dirty_bytes=[70, 3, 0]).as_dict() == {
         "used": True,
-        "fallback": "",
+        "fallback": None,
         "dirty_bytes": [70, 3, 0],
-        "rounds": 3,
+        "iterations": 3,
     }

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which device holds the file system, and a map that never raises: where nothing is told, it says why."""
+"""Which device holds the file system, and a map that never raises: where nothing is known, it says why."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import os
 import pytest
 
 from blksync.discovery.model import Holder, Partition
+from blksync.errors import Reason
 from blksync.ranges import whole
 from blksync.system.mountinfo import Mount
 from blksync.used_blocks import reader
-from blksync.used_blocks.errors import UntoldError
+from blksync.used_blocks.errors import NoBlockMapError
 from blksync.used_blocks.filesystem import BackingDevice, find_backing_device, is_loop_over_file
 from blksync.used_blocks.reader import UsedMap
 
@@ -58,39 +59,45 @@ def test_where_the_file_system_lies(found: Partition, carrier: BackingDevice) ->
 
 
 @pytest.mark.parametrize(
-    ("found", "reason"),
+    ("found", "code", "reason"),
     [
-        (partition(), "its file system is not mounted"),
-        (partition(swap=True), "it is used as swap"),
-        (partition(mounts=(mount(fstype="vfat"),)), "vfat does not tell which blocks it uses"),
-        (partition(mounts=(mount("0:33", "btrfs"),)), "btrfs does not tell which blocks it uses"),
-        (partition(mounts=(mount(), mount(fstype="vfat"))), "it is mounted as ext4 and as vfat"),
-        (partition(mounts=(mount("0:33"),)), "ext4 does not tell which blocks it uses"),
-        (partition(holders=(holder("lvm"),)), "/dev/mapper/dm-0 (lvm) lies on it"),
-        (partition(holders=(holder("dm", mounts=(MOUNTED,)),)), "/dev/mapper/dm-0 (dm) lies on it"),
-        (partition(holders=(IMAGE,)), "/dev/mapper/loop0 (loop) lies on it"),
-        (partition(mounts=(mount(),), holders=(CLONE,)), "/dev/mapper/loop1 (loop) lies on it"),
-        (partition(mounts=(mount(),), holders=(holder("crypt"),)), "/dev/mapper/dm-0 (crypt) lies on it"),
-        (partition(holders=(holder("crypt"), holder("crypt", "dm-1"))), "/dev/mapper/dm-0 (crypt) lies on it"),
-        (partition(holders=(holder("crypt"),)), "nothing is mounted of its LUKS mapping"),
-        (partition(holders=(holder("crypt", swap=True),)), "nothing is mounted of its LUKS mapping"),
+        (partition(), "not_mounted", "its file system is not mounted"),
+        (partition(swap=True), "swap", "it is used as swap"),
+        (partition(mounts=(mount(fstype="vfat"),)), "unsupported", "vfat does not report which blocks it uses"),
+        (partition(mounts=(mount("0:33", "btrfs"),)), "unsupported", "btrfs does not report which blocks it uses"),
+        (partition(mounts=(mount(), mount(fstype="vfat"))), "several_types", "it is mounted as ext4 and as vfat"),
+        (partition(mounts=(mount("0:33"),)), "unsupported", "ext4 does not report which blocks it uses"),
+        (partition(holders=(holder("lvm"),)), "stacked", "/dev/mapper/dm-0 (lvm) lies on it"),
+        (partition(holders=(holder("dm", mounts=(MOUNTED,)),)), "stacked", "/dev/mapper/dm-0 (dm) lies on it"),
+        (partition(holders=(IMAGE,)), "stacked", "/dev/mapper/loop0 (loop) lies on it"),
+        (partition(mounts=(mount(),), holders=(CLONE,)), "stacked", "/dev/mapper/loop1 (loop) lies on it"),
+        (partition(mounts=(mount(),), holders=(holder("crypt"),)), "stacked", "/dev/mapper/dm-0 (crypt) lies on it"),
+        (
+            partition(holders=(holder("crypt"), holder("crypt", "dm-1"))),
+            "stacked",
+            "/dev/mapper/dm-0 (crypt) lies on it",
+        ),
+        (partition(holders=(holder("crypt"),)), "not_mounted", "nothing is mounted of its LUKS mapping"),
+        (partition(holders=(holder("crypt", swap=True),)), "not_mounted", "nothing is mounted of its LUKS mapping"),
         (
             partition(holders=(holder("crypt", holders=(holder("lvm", "dm-1"),)),)),
+            "stacked",
             "/dev/mapper/dm-1 (lvm) lies on it",
         ),
         (
             partition(holders=(holder("crypt", mounts=(mount("253:0", "btrfs"),)),)),
-            "btrfs does not tell which blocks it uses",
+            "unsupported",
+            "btrfs does not report which blocks it uses",
         ),
     ],
 )
-def test_why_nothing_is_told(found: Partition, reason: str) -> None:
-    with pytest.raises(UntoldError) as caught:
+def test_why_nothing_is_known(found: Partition, code: str, reason: str) -> None:
+    with pytest.raises(NoBlockMapError) as caught:
         find_backing_device(found, lambda loop: loop == IMAGE)
-    assert str(caught.value) == reason
-    with UsedMap(found) as told:
-        assert told.read(4096).ranges == whole(SIZE)
-        assert told.reason
+    assert caught.value.reason == Reason(code, reason)
+    with UsedMap(found) as used_map:
+        assert used_map.read(4096).ranges == whole(SIZE)
+        assert used_map.reason
 
 
 def test_a_loop_device_that_is_gone_is_over_no_file() -> None:
@@ -106,19 +113,20 @@ def test_a_loop_device_that_is_gone_is_over_no_file() -> None:
     ],
 )
 def test_what_changed_meanwhile_is_a_reason(found: Partition, reason: str) -> None:
-    with UsedMap(found) as told:
-        used = told.read(4096)
+    with UsedMap(found) as used_map:
+        used = used_map.read(4096)
     assert used.ranges == whole(SIZE)
-    assert reason in used.reason
+    assert used.reason is not None
+    assert reason in used.reason.message
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (OSError(errno.ENOTTY, "no"), "ext4 does not tell which blocks it uses"),
-        (OSError(errno.EOPNOTSUPP, "no"), "ext4 does not tell which blocks it uses"),
-        (OSError(errno.EUCLEAN, "no"), "ext4 cannot tell which blocks it uses (%s)" % os.strerror(errno.EUCLEAN)),
-        (UntoldError("the map is wrong"), "the map is wrong"),
+        (OSError(errno.ENOTTY, "no"), "ext4 does not report which blocks it uses"),
+        (OSError(errno.EOPNOTSUPP, "no"), "ext4 does not report which blocks it uses"),
+        (OSError(errno.EUCLEAN, "no"), "ext4 cannot report which blocks it uses (%s)" % os.strerror(errno.EUCLEAN)),
+        (NoBlockMapError("map_invalid", "the map is wrong"), "the map is wrong"),
     ],
 )
 def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
@@ -127,10 +135,11 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
 
     monkeypatch.setattr(reader, "_open_dir", lambda _carrier: os.open("/", os.O_RDONLY))
     monkeypatch.setattr(reader, "free_extents", refuse)
-    with UsedMap(partition(mounts=(mount(),))) as told:
-        assert told.reason == ""
-        used = told.read(4096)
-    assert (used.ranges, used.skipped, used.reason) == (whole(SIZE), 0, reason)
+    with UsedMap(partition(mounts=(mount(),))) as used_map:
+        assert used_map.reason is None
+        used = used_map.read(4096)
+    assert used.reason is not None
+    assert (used.ranges, used.skipped, used.reason.message) == (whole(SIZE), 0, reason)
 
 
 def test_the_dir_is_let_go() -> None:
@@ -142,8 +151,8 @@ def test_the_dir_is_let_go() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "_open_dir", open_dir)
-        with UsedMap(partition(mounts=(mount(),))) as told:
+        with UsedMap(partition(mounts=(mount(),))) as used_map:
             os.fstat(opened[0])
-        told.close()
+        used_map.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(opened[0])

@@ -117,7 +117,7 @@ def quiesce_text(entry: dict[str, Any]) -> str:
 
 
 def live_text(pair: dict[str, Any]) -> str:
-    """Whether it was copied while it was in use: "copied live: frozen for 0.08 s in all, 2 rounds (8.0 MiB, 64.0 KiB)".
+    """How a source in use was copied: "copied live: frozen for 0.08 s in all, 2 iterations (8.0 MiB, 64.0 KiB)".
 
     Empty where that was no question.
     """
@@ -125,12 +125,12 @@ def live_text(pair: dict[str, Any]) -> str:
     if not live or not (live["used"] or live["fallback"]):
         return ""
     if not live["used"]:
-        return "not copied live: %s" % live["fallback"]
+        return "not copied live: %s" % live["fallback"]["message"]
     frozen = pair["frozen_seconds"]
-    return "copied live: frozen for %s in all, %d round%s (%s)" % (
+    return "copied live: frozen for %s in all, %d iteration%s (%s)" % (
         "%.2f s" % frozen if frozen < 1 else human_duration(frozen),
-        live["rounds"],
-        "" if live["rounds"] == 1 else "s",
+        live["iterations"],
+        "" if live["iterations"] == 1 else "s",
         ", ".join(map(human_bytes, live["dirty_bytes"])),
     )
 
@@ -140,7 +140,7 @@ def scope_text(pair: dict[str, Any]) -> str:
     scope = pair["scope"]
     if scope["mode"] == USED:
         return "scope used: %s free, not looked at" % human_bytes(pair["bytes_skipped"])
-    return "scope all: %s" % scope["reason"] if scope["reason"] else ""
+    return "scope all: %s" % scope["reason"]["message"] if scope["reason"] else ""
 
 
 def disk_name(disk: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ import re
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict
 
+from ..errors import Reason
 from ..options import ALL, SCOPES
 
 FORMAT = 1
@@ -47,10 +48,10 @@ class DigestKey:
 
 @dataclass(frozen=True)
 class Record:
-    """The binding of a digest and its history. Times are Unix seconds, ``runs`` counts those that believed the digest
-    since a run compared in full at ``compared``; ``content`` is the digest's ContentHash."""
+    """What a digest is for, and its history. Times are Unix seconds, ``runs`` counts those that used the digest since a
+    run compared in full at ``compared``; ``content`` is the digest's ContentHash."""
 
-    binding: DigestKey
+    key: DigestKey
     state: str = UNFINISHED
     generation: int = 0
     compared: int = 0
@@ -67,60 +68,63 @@ def parse(text: str) -> Record | None:
     """The record in a file's text, None where it is none of this format."""
     try:
         content = json.loads(text)
-        binding = DigestKey(**content.pop("binding"))
-        record = Record(binding, **content)
+        key = DigestKey(**content.pop("key"))
+        record = Record(key, **content)
     except (ValueError, TypeError, AttributeError, KeyError):
         return None
-    numbers: tuple[object, ...] = (record.generation, record.compared, record.runs, binding.size, binding.block)
-    texts = (record.state, record.content, binding.target, binding.engine, binding.algorithm)
+    numbers: tuple[object, ...] = (record.generation, record.compared, record.runs, key.size, key.block)
+    texts = (record.state, record.content, key.target, key.engine, key.algorithm)
     sound = (
         record.format == FORMAT
         and all(isinstance(number, int) and not isinstance(number, bool) and number >= 0 for number in numbers)
         and all(isinstance(text, str) for text in texts)
-        and isinstance(binding.holds, dict)
+        and isinstance(key.holds, dict)
     )
     return record if sound else None
 
 
 @dataclass(frozen=True)
-class Trust:
-    """How long a digest is believed before everything is compared again: seconds, and every n-th run. 0: no limit."""
+class Validity:
+    """How long a digest is valid before everything is compared again: seconds, and every n-th run. 0: no limit."""
 
     max_age: int
     every: int
 
 
-def distrust(record: Record, binding: DigestKey, trust: Trust, now: int) -> str:
-    """Why the digest of that record must not be used for ``binding``; empty where it may."""
-    was = record.binding
-    reasons = (
-        (record.state != FINISHED, "the last run with it did not come to its end"),
-        (was.target != binding.target, "it belongs to another target"),
-        ((was.size, was.block) != (binding.size, binding.block), "it is for another size or block size"),
-        (was.scope not in SCOPES, "it is of an unknown scope"),
-        (was.algorithm != binding.algorithm, "it was made with %s" % was.algorithm),
-        (was.engine != binding.engine, "it was made by %s" % was.engine),
-        (not was.holds, "something else had the target open, or its file system does not tell of every write"),
-        (was.holds != binding.holds, "the target was changed by something else since"),
-        (0 < trust.max_age <= now - record.compared or now < record.compared, "it is time for a full comparison"),
-        (0 < trust.every <= record.runs + 1, "it is time for a full comparison"),
+def stale(record: Record, key: DigestKey, validity: Validity, now: int) -> Reason | None:
+    """Why the digest of that record must not be used for ``key``; None if it may."""
+    was = record.key
+    due = (
+        0 < validity.max_age <= now - record.compared or now < record.compared or 0 < validity.every <= record.runs + 1
     )
-    return next((words for applies, words in reasons if applies), "")
+    unseen = "something else had the target open, or its file system does not report every write"
+    reasons = (
+        (record.state != FINISHED, Reason("unfinished", "the last run with it did not come to its end")),
+        (was.target != key.target, Reason("other_target", "it belongs to another target")),
+        ((was.size, was.block) != (key.size, key.block), Reason("other_size", "it is for another size or block size")),
+        (was.scope not in SCOPES, Reason("other_scope", "it is of an unknown scope")),
+        (was.algorithm != key.algorithm, Reason("other_algorithm", "it was made with %s" % was.algorithm)),
+        (was.engine != key.engine, Reason("other_engine", "it was made by %s" % was.engine)),
+        (not was.holds, Reason("writes_unseen", unseen)),
+        (was.holds != key.holds, Reason("target_changed", "the target was changed by something else since")),
+        (due, Reason("comparison_due", "it is time for a full comparison")),
+    )
+    return next((reason for applies, reason in reasons if applies), None)
 
 
-def unfinished(record: Record | None, binding: DigestKey) -> Record:
+def unfinished(record: Record | None, key: DigestKey) -> Record:
     """What is written before the target is."""
-    before = record or Record(binding)
-    return replace(before, binding=binding, state=UNFINISHED, generation=before.generation + 1)
+    before = record or Record(key)
+    return replace(before, key=key, state=UNFINISHED, generation=before.generation + 1)
 
 
-def finished(before: Record, holds: Facts, content: str, now: int, believed: bool) -> Record:
-    """What is written at the end; ``believed``: the digest was used, so nothing was compared."""
+def finished(before: Record, holds: Facts, content: str, now: int, used: bool) -> Record:
+    """What is written at the end; ``used``: the digest was used, so nothing was compared."""
     return replace(
         before,
-        binding=replace(before.binding, holds=holds),
+        key=replace(before.key, holds=holds),
         state=FINISHED,
         content=content,
-        compared=before.compared if believed else now,
-        runs=before.runs + 1 if believed else 0,
+        compared=before.compared if used else now,
+        runs=before.runs + 1 if used else 0,
     )

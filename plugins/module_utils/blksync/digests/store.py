@@ -9,17 +9,17 @@ import contextlib
 import os
 import stat
 import time
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Collection, Iterator, Protocol
 
-from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, StorageError, UntrustedError
+from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, Reason, StorageError, UntrustedError
 from ..formats import algorithms
 from ..formats.digest_file import DigestReader, DigestWriter
 from ..formats.header import Header
 from ..system import atomic_file
 from . import record as digest_record
 from .compare import DigestComparison
-from .record import DigestKey, Facts, Record, Trust
+from .record import DigestKey, Facts, Record, Validity
 
 SUFFIX = ".digest"
 
@@ -34,15 +34,36 @@ class HashingEngine(Protocol):
         """The names of the hash algorithms that others who use its files have; None: the same as we."""
 
 
+@dataclass(frozen=True)
+class DigestReport:
+    """For the result of a sync: the digest at ``path``, with blocks of ``block_size`` bytes.
+
+    ``used``: the target was not read. Otherwise ``reason`` says why it was."""
+
+    path: str
+    algorithm: str
+    block_size: int
+    used: bool
+    reason: Reason | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
+        return asdict(self)
+
+
 class PairDigest:
     """The digest of one image in one run.
 
-    ``checksums`` is for the engine, None where no digests are kept; ``reason`` says why the digest is not believed,
-    and is empty where it is.
+    ``checksums`` is for the engine, None where no digests are kept; ``reason`` says why the digest is not used, and is
+    None if it is.
     """
 
     def __init__(
-        self, path: str = "", checksums: DigestComparison | None = None, reason: str = "", record: Record | None = None
+        self,
+        path: str = "",
+        checksums: DigestComparison | None = None,
+        reason: Reason | None = None,
+        record: Record | None = None,
     ) -> None:
         self.path = path
         self.checksums = checksums
@@ -55,13 +76,13 @@ class PairDigest:
         return bool(self.checksums and self.checksums.known)
 
     def begin(self) -> None:
-        """Whoever finds the digest from now on must not believe it. Raises StorageError."""
+        """Whoever finds the digest from now on must not use it. Raises StorageError."""
         if self._record:
             with _storing(self.path):
                 atomic_file.replace(self.path + ".json", self._record.to_json())
 
     def keep(self, holds: Facts) -> None:
-        """The target is proved to be what the fresh digest says, and looks like ``holds``. Raises StorageError."""
+        """The target was verified to be what the fresh digest says, and looks like ``holds``. Raises StorageError."""
         if not (self._record and self.checksums and self.checksums.fresh):
             return
         with _storing(self.path):
@@ -70,60 +91,59 @@ class PairDigest:
             record = digest_record.finished(self._record, holds, content, int(time.time()), self.used)
             atomic_file.replace(self.path + ".json", record.to_json())
 
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> DigestReport | None:
         """For the result of a sync; None where no digests are kept."""
         if not self.checksums:
             return None
-        return {
-            "path": self.path,
-            "algorithm": self.checksums.algorithm.name,
-            "block_size": self.checksums.block,
-            "used": self.used,
-            "reason": self.reason,
-        }
+        return DigestReport(self.path, self.checksums.algorithm.name, self.checksums.block, self.used, self.reason)
 
 
 class DigestStore:
-    """The digests in one directory, for one run with ``engine``. Raises InvalidRequestError where the directory cannot
-    be trusted, AlgorithmError for an algorithm that is unknown, missing or weak."""
+    """The digests in one directory, for one run with ``engine``. Raises InvalidRequestError where the directory is not
+    safe, AlgorithmError for an algorithm that is unknown, missing or weak."""
 
-    def __init__(self, directory: str, engine: HashingEngine, algorithm: str, trust: Trust) -> None:
+    def __init__(self, directory: str, engine: HashingEngine, algorithm: str, validity: Validity) -> None:
         self._dir = directory
         self._engine = "%s %s" % (engine.name, engine.version)
         self._others = engine.algorithms()
         self._algorithm = algorithm
-        self._trust = trust
+        self._validity = validity
         algorithms.choose(algorithm, self._others)
         _check_dir(directory)
 
     @contextlib.contextmanager
-    def opened(self, binding: DigestKey, check: bool, believe: bool = True) -> Iterator[PairDigest]:
-        """The digest for an image. ``check``: only look, and make no file; ``believe`` False: do not use it.
+    def opened(self, key: DigestKey, check: bool, compare: bool = True) -> Iterator[PairDigest]:
+        """The digest for an image. ``check``: only look, and make no file; ``compare`` False: do not use it.
 
         Raises StorageError where there is no room for a fresh digest.
         """
-        path = os.path.join(self._dir, binding.name + SUFFIX)
+        path = os.path.join(self._dir, key.name + SUFFIX)
         record = _read_record(path + ".json")
-        chosen = algorithms.choose(self._algorithm, self._others, record.binding.algorithm if record else "")
-        binding = replace(binding, engine=self._engine, algorithm=chosen.name)
+        chosen = algorithms.choose(self._algorithm, self._others, record.key.algorithm if record else "")
+        key = replace(key, engine=self._engine, algorithm=chosen.name)
         with contextlib.ExitStack() as files:
-            known, reason = self._known(path, record, binding, files) if believe else (None, "everything is written")
+            known: DigestReader | None = None
+            reason: Reason | None = Reason("not_compared", "everything is written")
+            if compare:
+                known, reason = self._known(path, record, key, files)
             fresh = None
             if not check:
-                header = Header(binding.size, binding.block, int(time.time()), chosen.number)
+                header = Header(key.size, key.block, int(time.time()), chosen.number)
                 with _storing(path):
                     os.makedirs(self._dir, mode=0o700, exist_ok=True)
                     fresh = files.enter_context(DigestWriter(path + ".new", header, chosen))
-            checksums = DigestComparison(chosen, binding.block, known, fresh)
-            yield PairDigest(path, checksums, reason, digest_record.unfinished(record, binding))
+            checksums = DigestComparison(chosen, key.block, known, fresh)
+            yield PairDigest(path, checksums, reason, digest_record.unfinished(record, key))
 
     def _known(
-        self, path: str, record: Record | None, binding: DigestKey, files: contextlib.ExitStack
-    ) -> tuple[DigestReader | None, str]:
-        """The digest of the last run, or why it cannot be believed."""
+        self, path: str, record: Record | None, key: DigestKey, files: contextlib.ExitStack
+    ) -> tuple[DigestReader | None, Reason | None]:
+        """The digest of the last run, or why it is not valid."""
         if record is None:
-            return None, "there is none for the image yet" if not os.path.exists(path) else "its record is not readable"
-        reason = digest_record.distrust(record, binding, self._trust, int(time.time()))
+            if os.path.exists(path):
+                return None, Reason("record_unreadable", "its record is not readable")
+            return None, Reason("no_digest", "there is none for the image yet")
+        reason = digest_record.stale(record, key, self._validity, int(time.time()))
         if reason:
             return None, reason
         try:
@@ -131,15 +151,15 @@ class DigestStore:
             if reader.content() != record.content:
                 raise FileFormatError(path, "it is not the file that was written")
         except (FileFormatError, AlgorithmError) as error:
-            return None, str(error)
+            return None, Reason("digest_invalid", str(error).rstrip("."))
         header = reader.header
         if (header.data_size, header.block_size, reader.algorithm.name) != (
-            binding.size,
-            binding.block,
-            binding.algorithm,
+            key.size,
+            key.block,
+            key.algorithm,
         ):
-            return None, "its header does not say what its record says"
-        return reader, ""
+            return None, Reason("digest_invalid", "its header does not say what its record says")
+        return reader, None
 
 
 def _read_record(path: str) -> Record | None:

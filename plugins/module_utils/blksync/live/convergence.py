@@ -14,7 +14,7 @@ LARGE = 4  # giving up: a 1/LARGE of the partition would have to be copied while
 
 
 class Convergence:
-    """What every round found, in bytes, for a partition of ``size`` bytes."""
+    """What every iteration found, in bytes, for a partition of ``size`` bytes."""
 
     def __init__(self, size: int) -> None:
         self.dirty: list[int] = []
@@ -33,7 +33,8 @@ class Convergence:
             return False
         if dirty > self._size // LARGE:
             raise LiveDoubtError(
+                "not_converging",
                 "the source is written to faster than it can be copied (after %d passes %d bytes were left)"
-                % (len(self.dirty) - 1, dirty)
+                % (len(self.dirty) - 1, dirty),
             )
         return True

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Callable, Iterator, Mapping
 
 from ..discovery.model import Disk, Partition
-from ..errors import LiveDoubtError
+from ..errors import LiveDoubtError, Reason
 from ..quiesce.stillness import POLL, SETTLE, Counter, Counts, written_although_quiesced
 from ..ranges import Range
 from ..system.threads import ThreadGroup
@@ -39,7 +39,7 @@ class _Area:
         self.dirty = DirtyBitmap(partition.size, block)
         self.counter = Counter(partition.devno)
         self.before = Counts()
-        self.sectors = 0  # that the trace told of
+        self.sectors = 0  # that the trace reported
 
     def note(self, sector: int, count: int) -> None:
         """A write to ``count`` sectors of the disk from ``sector`` on."""
@@ -53,16 +53,20 @@ class _Area:
         self.dirty.clear()
         self.sectors = 0
 
-    def doubt(self, now: Counts) -> str:
-        """Why the trace since restart() may not be complete, given the kernel's counters of this moment, else ""."""
+    def doubt(self, now: Counts) -> Reason | None:
+        """Why the trace since restart() may not be complete, given the kernel's counters of this moment."""
         if now.past > self.before.past:
-            return "something wrote to the disk of %s past its partitions" % self.path
+            return Reason(
+                "written_past_partitions", "something wrote to the disk of %s past its partitions" % self.path
+            )
         if self.sectors < self._counted(now):
-            return "the kernel counted more writes than its trace tells"
-        return "the trace tells more writes than the kernel counted" if self.is_ahead(now) else ""
+            return Reason("counts_differ", "the kernel counted more writes than its trace reports")
+        if self.is_ahead(now):
+            return Reason("counts_differ", "the trace reports more writes than the kernel counted")
+        return None
 
     def is_ahead(self, now: Counts) -> bool:
-        """Whether the trace tells writes that the kernel has not counted, as it does when they end."""
+        """Whether the trace reports writes that the kernel has not counted, as it does when they end."""
         return self.sectors > self._counted(now) and now.past <= self.before.past
 
     def _counted(self, now: Counts) -> int:
@@ -72,18 +76,21 @@ class _Area:
 class DirtyTracker:
     """A context manager that records the writes to partitions of ``disk``, to each from restart() on.
 
-    ``blocks`` has the partitions, each with its block as DirtyMap has it. Raises LiveDoubtError where the kernel cannot
-    tell the writes.
+    ``blocks`` has the partitions, each with its block as DirtyBitmap has it. Raises LiveDoubtError if the kernel cannot
+    report the writes.
     """
 
     def __init__(self, disk: Disk, blocks: Mapping[Partition, int]) -> None:
-        self._doubt = ""
+        self._doubt: Reason | None = None
         self._lock = threading.Lock()
         if sys.byteorder != "little":
-            raise LiveDoubtError("the trace of a big-endian machine is not understood")
-        with _doubting("the kernel does not let itself be traced"):
+            raise LiveDoubtError("big_endian", "the trace of a big-endian machine is not understood")
+        with _doubting("trace_refused", "the kernel does not let itself be traced"):
             if _read("/sys/dev/block/%s/queue/iostats" % disk.devno).strip() == "0":
-                raise LiveDoubtError("the kernel does not count the writes to %s (queue/iostats is 0)" % disk.path)
+                raise LiveDoubtError(
+                    "writes_not_counted",
+                    "the kernel does not count the writes to %s (queue/iostats is 0)" % disk.path,
+                )
             self._areas = {partition.devno: _Area(partition, block) for partition, block in blocks.items()}
             self._trace = TraceInstance(disk.devno)
         self._stop, self._wake = os.pipe()
@@ -104,7 +111,7 @@ class DirtyTracker:
     def check(self) -> None:
         """Raise LiveDoubtError where a write may have been missed so far. Cheap."""
         if self._doubt:
-            raise LiveDoubtError(self._doubt)
+            raise LiveDoubtError(self._doubt.code, self._doubt.message)
 
     def restart(self, partition: Partition) -> None:
         """Forget what was written to the partition so far. It is quiesced: what was on its way is waited for.
@@ -122,12 +129,12 @@ class DirtyTracker:
         """
         area = self._areas[partition.devno]
         now = self._at_rest(area, lambda: None)
-        with self._lock, _doubting("the trace cannot be read"):
+        with self._lock, _doubting("trace_unreadable", "the trace cannot be read"):
             self._doubt = self._doubt or self._trace.doubt()
             self.check()
             doubt = area.doubt(now)
             if doubt:
-                raise LiveDoubtError(doubt)
+                raise LiveDoubtError(doubt.code, doubt.message)
             ranges = area.dirty.ranges()
             area.dirty.clear()
         return ranges
@@ -139,14 +146,14 @@ class DirtyTracker:
                 self._areas[partition.devno].dirty.mark(span.offset, span.offset + span.length)
 
     def _at_rest(self, area: _Area, begin: Callable[[], None], first: bool = False) -> Counts:
-        """The kernel's counts at a moment at which nothing is under way to the partition and the trace has told all.
+        """The kernel's counts at a moment without a write under way to the partition; the trace has reported all.
 
         ``begin`` is called before each attempt. A traced write has been submitted, not completed: read at once, the
         medium may still hold the old data. A request that waits to be split or sent is not even in flight, but traced.
         """
         deadline = time.monotonic() + SETTLE
         while True:
-            with self._lock, _doubting("the trace cannot be read"):
+            with self._lock, _doubting("trace_unreadable", "the trace cannot be read"):
                 self._drain()
                 begin()
                 sectors, counts = area.sectors, None
@@ -170,7 +177,7 @@ class DirtyTracker:
                 with self._lock:
                     self._drain()
         except _MISREAD as error:
-            self._doubt = "the trace cannot be read: %s" % error
+            self._doubt = Reason("trace_unreadable", "the trace cannot be read: %s" % error)
 
     def _wake_up(self) -> None:
         os.write(self._wake, b".")
@@ -195,11 +202,11 @@ class DirtyTracker:
 
 
 @contextlib.contextmanager
-def _doubting(what: str) -> Iterator[None]:
+def _doubting(code: str, message: str) -> Iterator[None]:
     try:
         yield
     except _MISREAD as error:
-        raise LiveDoubtError("%s: %s" % (what, error)) from error
+        raise LiveDoubtError(code, "%s: %s" % (message, error)) from error
 
 
 def _read(path: str) -> str:

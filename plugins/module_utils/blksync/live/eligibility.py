@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..discovery.model import Partition
+from ..errors import Reason
 from ..quiesce.plan import QuiescePlan
 from ..quiesce.step import FREEZE, UNMOUNT
 
@@ -19,18 +20,21 @@ def applies(plan: QuiescePlan) -> bool:
     return any(step.kind == FREEZE for step in plan.steps)
 
 
-def obstacle(partition: Partition, plan: QuiescePlan) -> str:
-    """Why it is not possible, as a sentence without its full stop; empty where it may be."""
-    return next(_obstacles(partition, plan), "")
+def obstacle(partition: Partition, plan: QuiescePlan) -> Reason | None:
+    """Why it is not possible; None if nothing speaks against it yet."""
+    return next(_obstacles(partition, plan), None)
 
 
-def _obstacles(partition: Partition, plan: QuiescePlan) -> Iterator[str]:
+def _obstacles(partition: Partition, plan: QuiescePlan) -> Iterator[Reason]:
     for step in plan.steps:
         if step.kind == UNMOUNT:
-            yield "%s (%s) cannot be frozen, only unmounted" % (", ".join(step.mountpoints), step.fstype)
+            places = ", ".join(step.mountpoints)
+            yield Reason("not_freezable", "%s (%s) cannot be frozen, only unmounted" % (places, step.fstype))
     for holder in partition.all_holders():
         if holder.kind not in TRANSPARENT:
-            yield "%s (%s) may write to %s unseen" % (holder.path, holder.kind, partition.path)
+            yield Reason(
+                "untraceable_holder", "%s (%s) may write to %s unseen" % (holder.path, holder.kind, partition.path)
+            )
     for mount in partition.all_mounts():
         if any(option.split("=")[0] == "dax" for option in mount.super_options.split(",")):
-            yield "%s is mounted with dax, whose writes are not seen" % mount.mountpoint
+            yield Reason("dax", "%s is mounted with dax, whose writes are not seen" % mount.mountpoint)

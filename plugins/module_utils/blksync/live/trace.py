@@ -13,9 +13,10 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ..errors import Reason
 from ..system.processes import identify
 from ..system.tracefs import PREFIX, find_tracefs
-from .trace_events import parse_format
+from .trace_events import LOST_EVENTS, parse_format
 
 EVENT = "events/block/block_bio_queue"
 TOTAL_BUFFER = 64 * 1024  # KiB, of the kernel's memory, for all processors together
@@ -24,7 +25,7 @@ LOSSES = ("overrun", "commit overrun", "dropped events")
 
 
 class TraceInstance:
-    """Tells the writes to the disk ``devno``, wherever on it.
+    """Reports the writes to the disk ``devno``, wherever on it.
 
     Raises OSError, ValueError or LiveDoubtError where the kernel does not let itself be traced.
 
@@ -72,15 +73,17 @@ class TraceInstance:
         except FileNotFoundError:  # before Linux 6.8 it is always a page
             return os.sysconf("SC_PAGE_SIZE")
 
-    def doubt(self) -> str:
-        """Why writes may be missing from what was told so far, or ""."""
+    def doubt(self) -> Reason | None:
+        """Why writes may be missing from what was reported so far."""
         for cpu in self._cpus:
             for line in self._get("per_cpu/%s/stats" % cpu).splitlines():
                 name, _colon, count = line.partition(": ")
                 if name in LOSSES and int(count):
-                    return "the kernel's trace lost events"
+                    return LOST_EVENTS
         switches = [self._get(name) for name in ("tracing_on", EVENT + "/enable", EVENT + "/filter")]
-        return "" if switches == ["1", "1", self._filter] else "something else changed the trace"
+        if switches == ["1", "1", self._filter]:
+            return None
+        return Reason("trace_changed", "something else changed the trace")
 
     def close(self) -> None:
         """Switch it off and remove it."""

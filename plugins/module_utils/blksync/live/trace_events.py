@@ -14,9 +14,13 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..errors import Reason
+
 PADDING, TIME_EXTEND = 29, 30  # kinds of entries that are no event; 31 is an absolute time
 MISSED = 3 << 30  # RB_MISSED_EVENTS and RB_MISSED_STORED
 LENGTH = (1 << 28) - 1  # the bits of commit that count bytes
+LOST_EVENTS = Reason("trace_lost_events", "the kernel's trace lost events")
+NOT_UNDERSTOOD = Reason("trace_not_understood", "the trace holds something that is not understood")
 _FIELD = re.compile(r"field:[^;]*?(\w+)(?:\[\d+\])?;\s*offset:(\d+);\s*size:(\d+);")
 _WORD = struct.Struct("<I")
 _LONG = struct.Struct("<Q")
@@ -59,11 +63,11 @@ def _fields(text: str) -> dict[str, tuple[int, int]]:
 class Writes:
     """The writes in a sub-buffer: (first sector, number of sectors) of the whole disk.
 
-    ``doubt`` says why there may have been others, and is empty where all are here.
+    ``doubt`` says why there may have been others, and is None if all are here.
     """
 
     spans: list[tuple[int, int]] = field(default_factory=list)
-    doubt: str = ""
+    doubt: Reason | None = None
 
 
 def parse_page(page: bytes, layout: WriteFormat) -> Writes:
@@ -71,10 +75,10 @@ def parse_page(page: bytes, layout: WriteFormat) -> Writes:
     writes = Writes()
     commit = _WORD.unpack_from(page, layout.commit)[0] if len(page) >= layout.page else 0
     if commit & MISSED:
-        writes.doubt = "the kernel's trace lost events"
+        writes.doubt = LOST_EVENTS
     end = layout.page + (commit & LENGTH)
     if end > len(page) or not _parse(page, layout, end, writes.spans):
-        writes.doubt = "the trace holds something that is not understood"
+        writes.doubt = NOT_UNDERSTOOD
     return writes
 
 

@@ -72,7 +72,7 @@ def live_refusals(partition: Partition, quiesce: QuiescePlan, request: SyncReque
         if reason:
             yield Refusal(
                 "live_impossible",
-                "%s cannot be copied while it is in use: %s." % (partition.path, reason),
+                "%s cannot be copied while it is in use: %s." % (partition.path, reason.message),
                 "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
             )
 

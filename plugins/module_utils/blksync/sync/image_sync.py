@@ -9,7 +9,7 @@ import os
 from contextlib import ExitStack
 from typing import Any, Iterable, Sequence
 
-from ..digests.record import DigestKey, Trust
+from ..digests.record import DigestKey, Validity
 from ..digests.store import DigestStore, PairDigest
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
@@ -93,8 +93,8 @@ class ImageSync(Guest):
         if target.kind != BLOCK:
             self._image = ImageFile(target, source.size, request.keep, request.punch_zeros)
         if request.digest_dir:
-            trust = Trust(request.digest_max_age, request.digest_full_every)
-            self._digests = DigestStore(request.digest_dir, self._engine, request.algorithm, trust)
+            validity = Validity(request.digest_max_age, request.digest_full_every)
+            self._digests = DigestStore(request.digest_dir, self._engine, request.algorithm, validity)
 
     def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
         """See Guest."""
@@ -177,8 +177,8 @@ class ImageSync(Guest):
                 self._lease = opened.enter_context(ImageLease(self._target.fd))
             end = endpoint.look(self._ends[1].real)
             block = block_size(self._source, self._target, least=request.block_size)
-            binding = DigestKey(end.real, end.content(), self._pair.size, block, scope=request.scope)
-            self._digest = opened.enter_context(self._digests.opened(binding, request.check, request.compare))
+            key = DigestKey(end.real, end.content(), self._pair.size, block, scope=request.scope)
+            self._digest = opened.enter_context(self._digests.opened(key, request.check, request.compare))
 
     def _context(self, cancellation: Cancellation) -> PairContext:
         self._entry = PairReport(self._pair, verify=self.request.verify)
@@ -201,7 +201,7 @@ class ImageSync(Guest):
         self._entry.digest = self._digest.report()
         self._entry.finish(outcome)
         if self._digest.reason:
-            self._entry.notes.append("The digest was not used: %s." % self._digest.reason.rstrip("."))
+            self._entry.notes.append("The digest was not used: %s." % self._digest.reason.message)
         self.sync_report.created = self._ends[1].kind == MISSING
         self.progress.pair_finished(self._pair, outcome.blocks_changed, outcome.bytes_written)
 

@@ -68,7 +68,7 @@ class PairCopy:
         self.total = Outcome(self.block, -(-self.pair.size // self.block))
         self.live = False
         self.tracked = False
-        self.rounds = Convergence(self.pair.size)
+        self.iterations = Convergence(self.pair.size)
         self._map: UsedMap | None = None
         self._stillness = stillness.of(context.source)
         self._counting = False  # whether the stillness is watched
@@ -96,10 +96,10 @@ class PairCopy:
         self.context.prepare()
         if not (self.context.request.live and eligibility.applies(self.pair.quiesce)):
             return
-        self.live, self.entry.live = True, LiveReport(dirty_bytes=self.rounds.dirty)
+        self.live, self.entry.live = True, LiveReport(dirty_bytes=self.iterations.dirty)
         obstacle = eligibility.obstacle(self.pair.source, self.pair.quiesce)
         if obstacle:
-            self.fall_back(LiveDoubtError(obstacle))
+            self.fall_back(LiveDoubtError(obstacle.code, obstacle.message))
 
     def fall_back(self, doubt: LiveDoubtError) -> None:
         """What was copied while the source was in use cannot be relied on: all of it is compared at the last moment.
@@ -110,7 +110,7 @@ class PairCopy:
         if not (self.live and self.entry.live):
             return
         self.live = False
-        self.entry.live.fallback = doubt.message
+        self.entry.live.fallback = doubt.reason
         if self.context.request.live_only:
             raise QuiesceError(
                 "%s cannot be copied while it is in use: %s." % (self.pair.source.path, doubt.message),
@@ -159,7 +159,8 @@ class PairCopy:
         """
         for entry in self._held.report_of(self.pair.quiesce) if self._held else ():
             if entry["action"] != FROZEN:
-                raise LiveDoubtError("%s (%s) could not be frozen" % (", ".join(entry["mountpoints"]), entry["fstype"]))
+                places = ", ".join(entry["mountpoints"])
+                raise LiveDoubtError("freeze_failed", "%s (%s) could not be frozen" % (places, entry["fstype"]))
 
     def track(self, tracker: DirtyTracker) -> tuple[Range, ...]:
         """Record all writes from this moment on, at which the source is quiesced. Returns what is to be copied now."""
@@ -182,7 +183,7 @@ class PairCopy:
             try:
                 return tracker.take(self.pair.source)
             except LiveDoubtError as doubt:
-                if self.live and not self.rounds.dirty:
+                if self.live and not self.iterations.dirty:
                     return self._track_anew(tracker)
                 self.fall_back(doubt)
         return self.ranges()
@@ -227,7 +228,7 @@ class PairCopy:
         if not self.live:
             return True
         try:
-            return self.rounds.is_last(sum(span.length for span in work[self]))
+            return self.iterations.is_last(sum(span.length for span in work[self]))
         except LiveDoubtError as doubt:
             self.fall_back(doubt)
             work[self] = self.ranges()

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ..digests.store import DigestReport
 from ..discovery.model import Disk
 from ..engines.base import Outcome
+from ..errors import Reason
 from ..options import ALL
 from ..text import printable
 from . import coverage
@@ -19,15 +21,15 @@ from .plan import Pair, Plan
 @dataclass
 class LiveReport:
     """How a copy of a source in use went. ``fallback`` says why the source was frozen for the whole pass after all;
-    ``dirty_bytes`` has what each round found written meanwhile, the frozen one last."""
+    ``dirty_bytes`` has what each pre-copy iteration found written meanwhile, the frozen one last."""
 
     used: bool = False
-    fallback: str = ""
+    fallback: Reason | None = None
     dirty_bytes: list[int] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
-        return {**vars(self), "rounds": len(self.dirty_bytes)}
+        return {**asdict(self), "iterations": len(self.dirty_bytes)}
 
 
 @dataclass
@@ -48,11 +50,11 @@ class PairReport:
     bytes_skipped: int = 0
     bytes_verified: int = 0
     scope: str = ALL
-    scope_reason: str = ""
+    scope_reason: Reason | None = None
     live: LiveReport | None = None
     verify: str = "auto"
     quiesce: list[dict[str, Any]] = field(default_factory=list)
-    digest: dict[str, Any] | None = None
+    digest: DigestReport | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     writing: bool = False  # from the moment that the engine may write until the pair is complete
@@ -83,7 +85,7 @@ class PairReport:
             "bytes_compared": self.bytes_compared,
             "bytes_read": self.bytes_read,
             "bytes_skipped": self.bytes_skipped,
-            "scope": {"mode": self.scope, "reason": self.scope_reason},
+            "scope": {"mode": self.scope, "reason": _as_dict(self.scope_reason)},
             "live": self.live.as_dict() if self.live else None,
             "frozen_seconds": max((step["frozen_seconds"] for step in self.quiesce), default=0.0),
             "quiesce": self.quiesce,
@@ -135,7 +137,9 @@ class SyncReport:
     def as_image_dict(self) -> dict[str, Any]:
         """The documented result of image_sync: what belongs to whole disks left out."""
         result = dict(self.as_dict(), created=self.created)
-        result["partitions"] = [dict(pair.as_dict(), digest=pair.digest) for pair in self.pairs]
+        result["partitions"] = [
+            dict(pair.as_dict(), digest=pair.digest.as_dict() if pair.digest else None) for pair in self.pairs
+        ]
         del result["powered_off"], result["left_out"]
         return result
 
@@ -201,6 +205,10 @@ def _disk(disk: Disk | None) -> dict[str, Any]:
         "serial": disk.serial,
         "size": disk.size,
     }
+
+
+def _as_dict(reason: Reason | None) -> dict[str, Any] | None:
+    return asdict(reason) if reason else None
 
 
 def _equal(report: PairReport) -> str:

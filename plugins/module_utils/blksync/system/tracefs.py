@@ -20,7 +20,11 @@ def find_tracefs() -> str:
     """Where tracefs is mounted, as systemd does on every machine that has it. Raises LiveDoubtError."""
     mounts = [mount for mount in read_mounts() if mount.fstype == "tracefs"]
     if not mounts:
-        raise LiveDoubtError("tracefs is not mounted", "Mount it: mount -t tracefs nodev /sys/kernel/tracing.")
+        raise LiveDoubtError(
+            "tracefs_missing",
+            "tracefs is not mounted",
+            "Mount it: mount -t tracefs nodev /sys/kernel/tracing.",
+        )
     return mounts[-1].mountpoint
 
 

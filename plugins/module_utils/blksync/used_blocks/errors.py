@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+from ..errors import Reason
 
-class UntoldError(Exception):
-    """Nothing reliable is known of a partition's free blocks; the message is a part of a sentence that says why."""
+
+class NoBlockMapError(Exception):
+    """Nothing reliable is known of a partition's free blocks; ``reason`` says why."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = Reason(code, message)

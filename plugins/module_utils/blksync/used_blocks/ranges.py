@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator, Sequence
 
+from ..errors import Reason
 from ..ranges import Range, whole
 
 GAP = 64 * 1024  # bytes: to read across less free space costs less than to skip it
@@ -26,16 +27,16 @@ class UsedBlocks:
     """What is to be copied of a partition.
 
     ``ranges`` ascend and are multiples of the block, but for the end of the pair. ``skipped`` are the bytes of the
-    partition in none of them. ``reason`` says, as a part of a sentence, why the whole partition is copied; it is
-    empty where the file system's own map was used.
+    partition in none of them. ``reason`` says why the whole partition is copied; it is None if the file system's own
+    map was used.
     """
 
     ranges: tuple[Range, ...]
     skipped: int = 0
-    reason: str = ""
+    reason: Reason | None = None
 
 
-def everything(size: int, reason: str) -> UsedBlocks:
+def everything(size: int, reason: Reason) -> UsedBlocks:
     """All of a partition of ``size`` bytes, because of ``reason``."""
     return UsedBlocks(whole(size), reason=reason)
 

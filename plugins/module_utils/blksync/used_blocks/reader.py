@@ -9,10 +9,10 @@ import errno
 import os
 
 from ..discovery.model import Partition
-from ..errors import BlksyncError
+from ..errors import BlksyncError, Reason
 from ..system.device import allocate, open_source
 from ..system.mountinfo import mount_id, read_mounts
-from .errors import UntoldError
+from .errors import NoBlockMapError
 from .filesystem import BackingDevice, find_backing_device, is_loop_over_file, read_mapping
 from .getfsmap import free_extents
 from .luks import payload_offset
@@ -24,11 +24,11 @@ class UsedMap:
 
     What it needs it opens at once (a directory of the file system, and the LUKS header, which it reads), so that in
     ``read`` nothing is left but an ioctl and arithmetic: nothing in there waits for a frozen file system. Until it is
-    closed the file system cannot be unmounted. ``reason`` is why nothing can be told, empty where something can.
+    closed the file system cannot be unmounted. ``reason`` is why nothing is known, None if something is.
     """
 
     def __init__(self, partition: Partition) -> None:
-        self.reason = ""
+        self.reason: Reason | None = None
         self._partition = partition
         self._fd = -1
         self._devno = self._fstype = ""
@@ -36,10 +36,11 @@ class UsedMap:
         self._size = partition.size
         try:
             self._open()
-        except UntoldError as error:
-            self.reason = str(error)
+        except NoBlockMapError as error:
+            self.reason = error.reason
         except (BlksyncError, OSError, ValueError) as error:
-            self.reason = "it cannot be found out which blocks it uses (%s)" % str(error).rstrip(".")
+            words = str(error).rstrip(".")
+            self.reason = Reason("query_failed", "it cannot be found out which blocks it uses (%s)" % words)
 
     def __enter__(self) -> UsedMap:
         return self
@@ -51,15 +52,15 @@ class UsedMap:
         """What to copy, in blocks of ``block`` bytes (a power of two), or the whole partition and the reason for that.
 
         It is true only while the file system is frozen, and was synced before: blocks that a file will get when its
-        data are written back (delayed allocation) are told as free until then, and what is freed and used again
+        data are written back (delayed allocation) are reported as free until then, and what is freed and used again
         meanwhile is missed. Without a freeze it is an estimate.
         """
         if self.reason:
             return everything(self._partition.size, self.reason)
         try:
             free = free_extents(self._fd, self._devno, self._size, GAP)
-        except UntoldError as error:
-            return everything(self._partition.size, str(error))
+        except NoBlockMapError as error:
+            return everything(self._partition.size, error.reason)
         except OSError as error:
             return everything(self._partition.size, self._refusal(error))
         return used_blocks(free, self._shift, self._partition.size, block)
@@ -78,10 +79,11 @@ class UsedMap:
             self._size -= self._shift
         self._fd = _open_dir(carrier)
 
-    def _refusal(self, error: OSError) -> str:
+    def _refusal(self, error: OSError) -> Reason:
         if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
-            return "%s does not tell which blocks it uses" % self._fstype
-        return "%s cannot tell which blocks it uses (%s)" % (self._fstype, os.strerror(error.errno or 0))
+            return Reason("unsupported", "%s does not report which blocks it uses" % self._fstype)
+        words = os.strerror(error.errno or 0)
+        return Reason("query_failed", "%s cannot report which blocks it uses (%s)" % (self._fstype, words))
 
 
 def _payload(partition: Partition, mapping: str) -> int:
@@ -96,7 +98,7 @@ def _payload(partition: Partition, mapping: str) -> int:
 
 
 def _open_dir(carrier: BackingDevice) -> int:
-    """A descriptor of one of the file system's mountpoints. Raises UntoldError where others cover them all."""
+    """A descriptor of one of the file system's mountpoints. Raises NoBlockMapError where others cover them all."""
     ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (carrier.devno, carrier.fstype)}
     for mount in carrier.mounts:
         try:
@@ -106,4 +108,7 @@ def _open_dir(carrier: BackingDevice) -> int:
         if mount_id(fd) in ours:
             return fd
         os.close(fd)  # another mount lies on top of this one
-    raise UntoldError("its file system cannot be reached at %s" % ", ".join(m.mountpoint for m in carrier.mounts))
+    raise NoBlockMapError(
+        "mountpoint_covered",
+        "its file system cannot be reached at %s" % ", ".join(m.mountpoint for m in carrier.mounts),
+    )
