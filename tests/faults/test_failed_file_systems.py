@@ -115,8 +115,9 @@ def test_whatever_fails_in_the_guardian_the_source_is_put_back(tmp_path: Path, e
             quiescer.prepare([plan])
             with pytest.raises(QuiesceError, match=type(error).__name__) as caught, quiescer.quiesced(plan):
                 pass
+            attempts = quiescer.attempts
         pair.assert_restored(before, within=0)
         assert "Everything was put back" in caught.value.message
-        (entry,) = caught.value.steps
-        assert entry["frozen_seconds"] > 0
+        (attempt,) = attempts
+        assert attempt.frozen_seconds > 0
         assert not list((tmp_path / "state").iterdir())

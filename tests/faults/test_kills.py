@@ -133,7 +133,7 @@ def test_sync_and_guardian_killed_leave_what_restore_state_needs(
         assert pair.frozen() or pair.mounts() != mounts
         (restored,) = (run for run in recovery.restore_state(patience=PATIENCE) if pair.source.path in run.label)
         quiesced = ["unmounted"] if phase in ("quiesced:1", "advanced:1") else ["unmounted", "frozen"]
-        assert [action["action"] for action in restored.actions] == quiesced
+        assert [action.action for action in restored.actions] == quiesced
         assert restored.failures == []
         pair.assert_restored(mounts, within=0)
 

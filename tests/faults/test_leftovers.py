@@ -153,7 +153,7 @@ def test_what_is_frozen_and_mounted_nowhere_is_thawed(tmp_path: Path, fstype: st
             left.leave()
             restored = left.restore()
             assert restored.failures == []
-            assert [action["action"] for action in restored.actions] == ["frozen"]
+            assert [action.action for action in restored.actions] == ["frozen"]
             assert restore_state(str(left.directory)) == []
             assert not [mount for mount in read_mounts() if mount.mountpoint.startswith("/run/blksync-")]
             run("mount", device.path, str(left.mountpoint))

@@ -118,7 +118,7 @@ def test_mounted_again_as_before(scene: Scene, name: str) -> None:
     before = scene.picture()
     assert before
     with scene.quiesced("ext4") as state:
-        assert [entry["action"] for entry in state.report] == ["unmounted"]
+        assert [entry.action for entry in state.report] == ["unmounted"]
         assert scene.mounts() == []
         with pytest.raises(DeviceBusyError):
             open_source(scene.device.path, exclusive=True)  # so nothing can mount it either
@@ -174,7 +174,7 @@ def test_an_automount_below_it_stays_and_is_not_triggered(scene: Scene) -> None:
         scene.prepare("mount $D a")
         before = scene.picture()
         with scene.quiesced("ext4") as state:
-            assert [entry["action"] for entry in state.report] == ["unmounted"]
+            assert [entry.action for entry in state.report] == ["unmounted"]
             last = [mount for mount in scene.all_mounts() if mount.mountpoint == str(directory)][-1]
             assert last.fstype == "autofs"
         assert scene.picture() == before
@@ -188,7 +188,7 @@ def test_a_busy_mount_leaves_all_others_where_they_were(scene: Scene) -> None:
     scene.prepare("mount $D a", "mount --bind a/sub b", "mount --bind b c")
     before = scene.picture()
     with open(scene.directory / "a/sub/file", encoding="ascii"), scene.quiesced("ext4") as state:
-        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+        assert [entry.action for entry in state.report] == ["remounted_read_only"]
         with pytest.raises(OSError, match="Read-only"):
             (scene.directory / "c/new").touch()
     assert scene.picture() == before
@@ -199,7 +199,7 @@ def test_what_others_are_mounted_on_is_made_read_only(scene: Scene) -> None:
     scene.prepare("mount $D a", "mount -t tmpfs other a/sub")
     before = scene.picture()
     with scene.quiesced("ext4") as state:
-        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+        assert [entry.action for entry in state.report] == ["remounted_read_only"]
     assert scene.picture() == before
 
 
@@ -220,7 +220,7 @@ def test_a_file_system_that_a_container_has_mounted_too_is_made_read_only(scene:
     scene.prepare("mount $D a")
     before = scene.picture()
     with other_namespace(":"), scene.quiesced("ext4") as state:
-        assert [entry["action"] for entry in state.report] == ["remounted_read_only"]
+        assert [entry.action for entry in state.report] == ["remounted_read_only"]
     assert scene.picture() == before
 
 
@@ -281,7 +281,7 @@ def test_what_says_only_when_asked_that_it_cannot_be_frozen_is_unmounted(scene: 
         # No such request: "Inappropriate ioctl for device".
         patch.setattr("blksync.quiesce.actions.freeze_process.FIFREEZE", 0x5877)
         with scene.quiesced() as state:
-            assert [entry["action"] for entry in state.report] == ["unmounted"]
+            assert [entry.action for entry in state.report] == ["unmounted"]
     assert scene.picture() == before
 
 
@@ -300,7 +300,7 @@ def test_mounts_that_changed_since_they_were_looked_at_are_left_alone(scene: Sce
 def test_a_file_system_frozen_and_covered_by_another_is_found_through_its_other_mount(scene: Scene) -> None:
     scene.prepare("mount $D a", "mount --bind a b", "mount --make-private a", "mount -t tmpfs other a")
     with scene.quiesced() as state:
-        assert [entry["action"] for entry in state.report] == ["frozen"]
+        assert [entry.action for entry in state.report] == ["frozen"]
         assert is_frozen(scene.directory / "b")
     assert not is_frozen(scene.directory / "b")
 
@@ -346,7 +346,7 @@ def test_a_state_dir_on_what_is_frozen_is_not_written(scene: Scene) -> None:
     with Quiescer(60, "a test", str(scene.directory / "a/state")) as quiescer:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan) as state:
-            assert [entry["action"] for entry in state.report] == ["frozen"]
+            assert [entry.action for entry in state.report] == ["frozen"]
         assert any("lies on the source" in note for note in quiescer.notes)
     assert not is_frozen(scene.directory / "a")
 

@@ -18,6 +18,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import Any, Self, Sequence
 
 from blksync.quiesce import client, link
@@ -52,7 +53,8 @@ class ToldQuiescer(Quiescer):
         say("quiescing:" + number, self.hold_in)
         super().carry_out(plan)
         self.numbers.append(number)
-        report = [entry.report(0) for entry in self.entries if entry.step in plan.steps and entry.step.mounts]
+        done = [record for record in self.records if record.step in plan.steps and record.step.mounts]
+        report = [asdict(record.report(0)) for record in done]
         say("quiesced:" + number, self.hold_in, report=report)
 
     def restore(self) -> tuple[list[StepRecord], list[Failure], str]:

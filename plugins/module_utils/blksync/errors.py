@@ -15,8 +15,7 @@ class BlksyncError(Exception):
     """Anything that ends a run on purpose.
 
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
-    a sync came before it ended (the same data as its result), None where it had not begun. ``steps`` are the file
-    systems that were frozen in vain, as a sync's result has them.
+    a sync came before it ended (the same data as its result), None where it had not begun.
     ``message`` and ``hint`` are printable, whatever bytes a path or a label in them had.
     """
 
@@ -27,7 +26,6 @@ class BlksyncError(Exception):
         self.hint = printable(hint)
         super().__init__(self.message)
         self.report: dict[str, Any] | None = None
-        self.steps: list[dict[str, Any]] = []
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message

@@ -15,6 +15,7 @@ import pytest
 from blksync.errors import QuiesceError
 from blksync.quiesce import guardian
 from blksync.quiesce.channel import Channel, ChannelClosedError
+from blksync.quiesce.messages import Failed, Hello, Message, Prepare, Records, Restored
 from blksync.quiesce.runner import Execution
 from blksync.system.processes import identify, is_alive
 from tests.support.mounted import wait_for
@@ -40,12 +41,12 @@ def test_sigchld_is_ignored(tmp_path: Path) -> None:
     wait_for(lambda: not is_alive(process))
 
 
-def answer_of(channel: Channel) -> dict:
+def answer_of(channel: Channel) -> Message:
     """The next message but for the records of what is done."""
     while True:
         message = channel.receive(5)
         assert message is not None
-        if "entries" not in message:
+        if not isinstance(message, Records):
             return message
 
 
@@ -79,7 +80,7 @@ def test_what_the_guardian_lacks_to_start_is_named(monkeypatch: pytest.MonkeyPat
     ("error", "words"),
     [(KeyError("odd"), "KeyError: 'odd'"), (MemoryError(), "MemoryError"), (OSError(5, "no", "/x"), "'/x'")],
 )
-def test_a_failure_of_the_guardian_is_told_and_ends_it(
+def test_a_failure_of_the_guardian_is_reported_and_ends_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception, words: str
 ) -> None:
     def fail(_execution: Execution, _steps: object) -> None:
@@ -88,19 +89,32 @@ def test_a_failure_of_the_guardian_is_told_and_ends_it(
     monkeypatch.setattr(Execution, "prepare", fail)
     channel, pid, _notes = guardian.start("a test", str(tmp_path))
     process = identify(pid)
-    channel.send({"do": "prepare", "steps": []})
+    channel.send(Prepare(()))
     answer = answer_of(channel)
-    assert answer["failed"] == "quiesce"
-    assert words in answer["message"]
+    assert isinstance(answer, Failed)
+    assert answer.kind == "quiesce"
+    assert words in answer.message
     wait_for(lambda: not is_alive(process))
     channel.close()
 
 
-def test_a_message_that_makes_no_sense_ends_the_guardian_with_a_reason(tmp_path: Path) -> None:
+def test_a_malformed_message_ends_the_guardian_with_a_reason(tmp_path: Path) -> None:
     channel, _pid, _notes = guardian.start("a test", str(tmp_path))
-    channel.send({})
+    channel._socket.sendall(b"{}\n")
     answer = answer_of(channel)
-    assert answer["reason"] == "the guardian process failed (KeyError: 'do')"
+    assert isinstance(answer, Restored)
+    assert answer.reason.startswith("the guardian process failed (MalformedMessageError")
+    with pytest.raises(ChannelClosedError):
+        channel.receive(5)
+    channel.close()
+
+
+def test_what_is_no_question_ends_the_guardian_with_an_error(tmp_path: Path) -> None:
+    channel, _pid, _notes = guardian.start("a test", str(tmp_path))
+    channel.send(Hello(1, ()))
+    answer = answer_of(channel)
+    assert isinstance(answer, Failed)
+    assert "nothing to ask for" in answer.message
     with pytest.raises(ChannelClosedError):
         channel.receive(5)
     channel.close()

@@ -20,6 +20,7 @@ from blksync.errors import BlksyncError, RestoreError
 from blksync.quiesce import systemd_scope
 from blksync.quiesce.actions.freeze import Freeze
 from blksync.quiesce.channel import Channel, ChannelClosedError
+from blksync.quiesce.messages import Done, End
 from blksync.quiesce.recovery import StateFile, restore_state
 from blksync.quiesce.runner import Failure
 from blksync.quiesce.step import Step, StepRecord
@@ -39,7 +40,7 @@ def channels() -> Iterator[tuple[Channel, Channel]]:
 
 def test_messages_arrive_whole_in_order_and_also_from_the_dead(channels: tuple[Channel, Channel]) -> None:
     ours, theirs = channels
-    messages: list[dict] = [{"path": "/mnt/\udcff " + "x" * 50_000}, {"n": 1}]
+    messages = [Done("/mnt/\udcff " + "x" * 50_000), End()]
     for message in messages:
         ours.send(message)
     ours.close()
@@ -48,7 +49,7 @@ def test_messages_arrive_whole_in_order_and_also_from_the_dead(channels: tuple[C
     with pytest.raises(ChannelClosedError):
         theirs.receive(1)
     with pytest.raises(ChannelClosedError):
-        theirs.send({})
+        theirs.send(End())
 
 
 def test_silence_is_no_news(channels: tuple[Channel, Channel]) -> None:
@@ -106,7 +107,7 @@ def test_a_failure_to_restore_keeps_what_is_left_and_says_what_to_run(
     file = leave(tmp_path, ENTRY, other)
     (run,) = restore_state(str(tmp_path))
     assert run.failures == [Failure("No.", "Run: this", "8:2")]
-    assert [action["device"] for action in run.actions] == ["/dev/other"]
+    assert [action.device for action in run.actions] == ["/dev/other"]
     assert [entry["step"]["device"] for entry in json.loads(file.read_text())["entries"]] == ["/dev/none"]
 
 

@@ -18,7 +18,7 @@ from blksync.quiesce.step import Step, StepRecord
 FIRST, SECOND = Step("fake", "/dev/one"), Step("fake", "/dev/two")
 
 
-class FakeMeasure(Action):
+class FakeAction(Action):
     """Notes what is asked of it, and fails where ``failing`` says so."""
 
     action = "held"
@@ -43,24 +43,24 @@ class FakeMeasure(Action):
             raise self.failing[deed]
 
 
-class FakeLastResort(FakeMeasure):
+class FakeLastResort(FakeAction):
     action = "last resort"
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setitem(runner._MEASURES, "fake", (FakeMeasure, FakeLastResort))
-    monkeypatch.setitem(runner._BY_ACTION, "held", FakeMeasure)
-    monkeypatch.setitem(runner._BY_ACTION, "last resort", FakeLastResort)
-    FakeMeasure.log.clear()
-    FakeMeasure.failing.clear()
-    FakeMeasure.disturbed.clear()
-    return FakeMeasure.log
+    monkeypatch.setitem(runner._ACTIONS, "fake", (FakeAction, FakeLastResort))
+    monkeypatch.setitem(runner._BY_NAME, "held", FakeAction)
+    monkeypatch.setitem(runner._BY_NAME, "last resort", FakeLastResort)
+    FakeAction.log.clear()
+    FakeAction.failing.clear()
+    FakeAction.disturbed.clear()
+    return FakeAction.log
 
 
 def recording(log: list[str]) -> Execution:
-    def record(entries: list[StepRecord]) -> None:
-        log.append("record " + "+".join("%s %s" % (entry.action, entry.step.device) for entry in entries))
+    def record(records: list[StepRecord]) -> None:
+        log.append("record " + "+".join("%s %s" % (entry.action, entry.step.device) for entry in records))
 
     return Execution(record)
 
@@ -85,10 +85,10 @@ def test_the_record_is_ahead_of_every_deed_and_undoing_goes_backwards(log: list[
 
 
 def test_what_is_not_possible_is_tried_in_the_next_way_and_never_undone_in_the_first(log: list[str]) -> None:
-    FakeMeasure.failing["held do /dev/one"] = NotPossibleError("no")
+    FakeAction.failing["held do /dev/one"] = NotPossibleError("no")
     run = recording(log)
     run.carry_out([FIRST])
-    assert [entry.action for entry in run.entries] == ["last resort"]
+    assert [entry.action for entry in run.records] == ["last resort"]
     run.undo()
     assert "held undo /dev/one" not in log
     assert "last resort undo /dev/one" in log
@@ -99,7 +99,7 @@ def test_what_is_not_possible_is_tried_in_the_next_way_and_never_undone_in_the_f
     [(QuiesceError("no"), QuiesceError), (OSError(5, "no"), QuiesceError), (RestoreError("no"), RestoreError)],
 )
 def test_a_failure_undoes_all_that_was_done_before(log: list[str], error: Exception, raised: type[Exception]) -> None:
-    FakeMeasure.failing["held do /dev/two"] = error
+    FakeAction.failing["held do /dev/two"] = error
     with pytest.raises(raised):
         recording(log).carry_out([FIRST, SECOND])
     assert "held undo /dev/one" in log
@@ -108,26 +108,26 @@ def test_a_failure_undoes_all_that_was_done_before(log: list[str], error: Except
 
 
 def test_nothing_is_done_where_preparing_fails(log: list[str]) -> None:
-    FakeMeasure.failing["held prepare /dev/two"] = QuiesceError("no")
+    FakeAction.failing["held prepare /dev/two"] = QuiesceError("no")
     with pytest.raises(QuiesceError):
         recording(log).carry_out([FIRST, SECOND])
     assert not [line for line in log if " do " in line]
 
 
 def test_what_cannot_be_undone_is_reported_and_the_others_are_undone_all_the_same(log: list[str]) -> None:
-    FakeMeasure.failing["held undo /dev/two"] = RestoreError("No.", "Run: this")
+    FakeAction.failing["held undo /dev/two"] = RestoreError("No.", "Run: this")
     run = recording(log)
     run.carry_out([FIRST, SECOND])
     (failure,) = run.undo()
     assert (failure.message, failure.hint) == ("No.", "Run: this")
     assert "held undo /dev/one" in log
     assert log[-1] == "record held /dev/two"
-    FakeMeasure.failing.clear()
+    FakeAction.failing.clear()
     assert run.undo() == []  # a second attempt may succeed
 
 
-def test_what_did_not_hold_still_is_undone_and_told_once(log: list[str]) -> None:
-    FakeMeasure.disturbed["/dev/one"] = "somebody wrote"
+def test_what_did_not_hold_still_is_undone_and_reported_once(log: list[str]) -> None:
+    FakeAction.disturbed["/dev/one"] = "somebody wrote"
     run = recording(log)
     run.carry_out([FIRST, SECOND])
     assert (run.undo(), run.disturbances) == ([], ["somebody wrote"])
@@ -135,7 +135,7 @@ def test_what_did_not_hold_still_is_undone_and_told_once(log: list[str]) -> None
 
 
 def test_how_long_writers_waited_in_vain_is_reported(log: list[str]) -> None:
-    class FakeFreeze(FakeMeasure):
+    class FakeFreeze(FakeAction):
         def do(self) -> None:
             self.stopped, self.resumed = 1.0, 3.5
             super().do()
@@ -146,13 +146,13 @@ def test_how_long_writers_waited_in_vain_is_reported(log: list[str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FakeFreeze, "action", "frozen")
-        patch.setitem(runner._MEASURES, "fake", (FakeFreeze,))
-        patch.setitem(runner._BY_ACTION, "frozen", FakeFreeze)
-        FakeMeasure.failing["frozen do /dev/two"] = QuiesceError("no")
+        patch.setitem(runner._ACTIONS, "fake", (FakeFreeze,))
+        patch.setitem(runner._BY_NAME, "frozen", FakeFreeze)
+        FakeAction.failing["frozen do /dev/two"] = QuiesceError("no")
         run = recording(log)
         with pytest.raises(QuiesceError):
             run.carry_out([FIRST, SECOND])
-    waits = [(entry["device"], entry["frozen_seconds"]) for entry in run.waits()]
+    waits = [(entry.device, entry.frozen_seconds) for entry in run.waits()]
     assert waits == [("/dev/one", 8.0), ("/dev/two", 2.5)]
     run.carry_out([])
     assert run.waits() == []
@@ -160,6 +160,6 @@ def test_how_long_writers_waited_in_vain_is_reported(log: list[str]) -> None:
 
 def test_every_way_fails(log: list[str]) -> None:
     failing: dict[str, Any] = {"held do /dev/one": "busy", "last resort do /dev/one": "busy as well"}
-    FakeMeasure.failing.update({deed: NotPossibleError(why) for deed, why in failing.items()})
+    FakeAction.failing.update({deed: NotPossibleError(why) for deed, why in failing.items()})
     with pytest.raises(QuiesceError, match="busy, busy as well"):
         recording(log).carry_out([FIRST])

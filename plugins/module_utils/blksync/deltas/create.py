@@ -30,6 +30,7 @@ from ..options import DeltaRequest
 from ..options.kinds import check_path
 from ..quiesce import stillness
 from ..quiesce.client import Quiescer
+from ..quiesce.step import StepReport
 from ..sync import digest_place, endpoint, image_plan, image_sync, session
 from ..sync.endpoint import BLOCK, Endpoint
 from ..sync.plan import Pair, Plan
@@ -72,7 +73,7 @@ class DeltaCreation(Guest):
         self._parent = ""
         self._block = 0
         self._counts = {"blocks_total": 0, "blocks_changed": 0, "bytes_changed": 0}
-        self._quiesced: list[dict[str, Any]] = []
+        self._quiesced: list[StepReport] = []
 
     def make_plan(self, machine: Machine) -> Plan:
         """See Guest: the source as a pair with itself."""
@@ -166,7 +167,7 @@ class DeltaCreation(Guest):
             self._counts,
             changed=not self._known or bool(self._counts["blocks_changed"]),
             pending=False,
-            quiesce=self._quiesced,
+            quiesce=[asdict(step) for step in self._quiesced],
             warnings=self.warnings,
             created=False,
             delta=_facts(self._request, self._manifest),

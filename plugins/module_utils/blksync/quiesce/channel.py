@@ -1,15 +1,16 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The channel between a sync and its guardian: one JSON object a line over a socket pair."""
+"""The channel between a sync and its guardian: messages over a socket pair."""
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import time
-from typing import Any, Sequence
+from typing import Sequence
+
+from .messages import Message, decode, encode
 
 SEND_PATIENCE = 5.0  # seconds; the other side always reads, or is dead
 
@@ -26,17 +27,17 @@ class Channel:
         self._socket.settimeout(SEND_PATIENCE)
         self._received = b""
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: Message) -> None:
         """Raises ChannelClosedError. When it returns the other side will get it, even if this one dies now."""
         try:
-            self._socket.sendall(json.dumps(message).encode("ascii") + b"\n")
+            self._socket.sendall(encode(message))
         except OSError as error:
             raise ChannelClosedError from error
 
-    def receive(self, timeout: float | None, wake: Sequence[int] = ()) -> dict[str, Any] | None:
+    def receive(self, timeout: float | None, wake: Sequence[int] = ()) -> Message | None:
         """The next message, or None after ``timeout`` seconds or when a descriptor of ``wake`` can be read.
 
-        Raises ChannelClosedError at the end.
+        Raises ChannelClosedError at the end, MalformedMessageError.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while b"\n" not in self._received:
@@ -46,8 +47,7 @@ class Channel:
                 return None
             self._read()
         line, _newline, self._received = self._received.partition(b"\n")
-        message: dict[str, Any] = json.loads(line)
-        return message
+        return decode(line)
 
     def has_news(self) -> bool:
         """True where receive() would return or raise at once."""

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from types import TracebackType
-from typing import Any, Iterator, Sequence
+from typing import Iterator, Sequence
 
 from ..errors import BlksyncError, DeviceBusyError, QuiesceError
 from ..paths import RUN_DIR
@@ -19,11 +19,12 @@ from ..system.device import Device, open_source
 from ..system.mountinfo import read_mounts
 from . import guardian, systemd_scope
 from .link import ANSWER_PATIENCE, Link, not_still
+from .messages import Prepare, Quiesce
 from .open_files import describe_users, is_written
 from .plan import QuiescePlan, disturbance
 from .recovery import StateFile
 from .runner import Failure, restore_error
-from .step import JOURNAL, UNMOUNT, Step, StepRecord
+from .step import JOURNAL, UNMOUNT, Step, StepRecord, StepReport
 
 
 class Quiesced:
@@ -36,7 +37,7 @@ class Quiesced:
         self.released = False
         self._quiescer = quiescer
         self._plans: list[QuiescePlan] = []
-        self._entries: list[StepRecord] | None = None  # final after the restoring
+        self._records: list[StepRecord] | None = None  # final after the restoring
 
     def add(self, plan: QuiescePlan) -> None:
         """Quiesce one more source. Raises QuiesceError with everything put back where that cannot be, RestoreError."""
@@ -48,18 +49,20 @@ class Quiesced:
             raise
 
     @property
-    def report(self) -> list[dict[str, Any]]:
+    def report(self) -> list[StepReport]:
         """What was done to all file systems, as report_of() has it."""
-        return [entry for plan in self._plans for entry in self.report_of(plan)]
+        return [report for plan in self._plans for report in self.report_of(plan)]
 
-    def report_of(self, plan: QuiescePlan) -> list[dict[str, Any]]:
-        """What was done to the file systems of one source: an entry for each, as ``step.Entry.report`` makes it.
-
-        The seconds are final after the restoring.
-        """
+    def report_of(self, plan: QuiescePlan) -> list[StepReport]:
+        """What was done to the file systems of one source. The seconds are final after the restoring."""
         now = time.monotonic()
-        entries = self._quiescer.entries if self._entries is None else self._entries
-        return [entry.report(now) for entry in entries if entry.step.kind != JOURNAL and entry.step in plan.steps]
+        records = self._quiescer.records if self._records is None else self._records
+        return [record.report(now) for record in records if record.step.kind != JOURNAL and record.step in plan.steps]
+
+    def attempts_of(self, plan: QuiescePlan) -> list[StepReport]:
+        """The file systems of one source that the last add() froze in vain."""
+        devices = [step.device for step in plan.steps]
+        return [report for report in self._quiescer.attempts if report.device in devices]
 
     def release(self) -> None:
         """The sources have been read for the last time: put everything back, now and not at the end of the context.
@@ -97,7 +100,7 @@ class Quiesced:
         self.released = True
         if not any(plan.steps for plan in self._plans):
             return ""
-        self._entries, failures, reason = self._quiescer.restore()
+        self._records, failures, reason = self._quiescer.restore()
         if failures:
             raise restore_error(failures) from error
         return reason
@@ -157,7 +160,7 @@ class Quiescer:
         sys.dont_write_bytecode = True
         problem = libc.lock_memory()
         self.notes += ["The sync could not be locked in memory: %s." % problem] if problem else []
-        self._link.ask({"do": "prepare", "steps": [step.to_data() for step in steps]}, ANSWER_PATIENCE)
+        self._link.ask(Prepare(tuple(steps)), ANSWER_PATIENCE)
 
     @contextlib.contextmanager
     def quiesced(self, *plans: QuiescePlan) -> Iterator[Quiesced]:
@@ -187,21 +190,22 @@ class Quiescer:
             return
         if not self._link:
             raise QuiesceError("Nothing was prepared for %s." % plan.device)
-        answer = self._link.ask(
-            {"do": "quiesce", "steps": [step.to_data() for step in plan.steps], "timeout": self.timeout},
-            self.timeout + ANSWER_PATIENCE,
-        )
-        problem = answer.get("problem")
+        problem = self._link.ask(Quiesce(plan.steps, self.timeout), self.timeout + ANSWER_PATIENCE)
         self.notes += [problem] if problem and problem not in self.notes else []
 
     def restore(self) -> tuple[list[StepRecord], list[Failure], str]:
-        """Undo all steps. Returns the entries, what failed, and why a source was not quiesced (empty: it was)."""
+        """Undo all steps. Returns the records, what failed, and why a source was not quiesced (empty: it was)."""
         return self._link.restore() if self._link else ([], [], "")
 
     @property
-    def entries(self) -> list[StepRecord]:
+    def records(self) -> list[StepRecord]:
         """The steps that are done and not undone."""
-        return list(self._link.entries) if self._link else []
+        return list(self._link.records) if self._link else []
+
+    @property
+    def attempts(self) -> list[StepReport]:
+        """The file systems that the last carry_out() froze in vain."""
+        return list(self._link.attempts) if self._link else []
 
 
 def _expect_no_writers(step: Step) -> None:

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from types import FrameType
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..discovery.observe import beneath_path
 from ..errors import BlksyncError, QuiesceError
@@ -26,12 +26,14 @@ from ..paths import RUN_DIR
 from ..system import libc
 from ..system.processes import identify
 from ..system.tracefs import is_tracing, remove_instances
+from . import messages
 from .actions.base import remedy
 from .channel import Channel, ChannelClosedError, readable
+from .messages import MalformedMessageError, Message
 from .plan import is_stopped
 from .recovery import StateFile
 from .runner import Execution, describe, restore_error
-from .step import Step, StepRecord
+from .step import Step, StepRecord, StepReport
 
 HELLO_PATIENCE = 20.0  # seconds
 DEATH_PATIENCE, DEATH_POLL = 60.0, 0.01  # seconds
@@ -68,19 +70,19 @@ def start(label: str, directory: str = RUN_DIR) -> tuple[Channel, int, list[str]
     channel = Channel(ours)
     try:
         hello = channel.receive(HELLO_PATIENCE)
-    except ChannelClosedError:
+    except (ChannelClosedError, MalformedMessageError):
         hello = None
-    if hello is None:
+    if not isinstance(hello, (messages.Hello, messages.Failed)):
         channel.close()
         raise QuiesceError("The guardian process does not start, and without it nothing is frozen.", "Run again.")
-    if "failed" in hello:
+    if isinstance(hello, messages.Failed):
         channel.close()
-        raise QuiesceError(hello["message"], hello["hint"])
-    return channel, hello["pid"], hello["notes"]
+        raise QuiesceError(hello.message, hello.hint)
+    return channel, hello.pid, list(hello.notes)
 
 
 def _become(end: socket.socket, label: str, sync: int, directory: str) -> None:
-    """In the process that start() forked: leave its session and be the guardian, or tell why that cannot be."""
+    """In the process that start() forked: leave its session and be the guardian, or say why that cannot be."""
     try:
         os.setsid()
         if os.fork():
@@ -98,8 +100,8 @@ def _cannot_start(error: Exception) -> QuiesceError:
     return QuiesceError("Cannot start the guardian process: %s. Nothing was frozen." % describe(error), hint)
 
 
-def _failed(error: BlksyncError) -> dict[str, Any]:
-    return {"failed": error.kind, "message": error.message, "hint": error.hint, "steps": error.steps}
+def _failed(error: BlksyncError, attempts: Sequence[StepReport] = ()) -> messages.Failed:
+    return messages.Failed(error.kind, error.message, error.hint, tuple(attempts))
 
 
 class _Guardian:
@@ -121,14 +123,14 @@ class _Guardian:
     def run(self) -> None:
         """Serve until the sync ends it, dies, or a signal asks the guardian to end."""
         try:
-            self._send({"pid": os.getpid(), "notes": self.notes})
+            self._send(messages.Hello(os.getpid(), tuple(self.notes)))
             while self._serve_one():
                 pass
         except Exception as error:  # noqa: BLE001  # the sync hears of it, and the source is put back
             self._restore("the guardian process failed (%s)" % describe(error))
         finally:
             self._give_up("")
-            if self.execution.entries:  # the state file stays until that is over
+            if self.execution.records:  # the state file stays until that is over
                 self.execution.wait()
                 self._give_up("")
             self.execution.finish()  # nothing is held open any more when the sync sees that the channel is closed
@@ -150,33 +152,34 @@ class _Guardian:
             return True
         return self._answer(message)
 
-    def _answer(self, message: dict[str, Any]) -> bool:
-        wanted = message["do"]
+    def _answer(self, message: Message) -> bool:
         try:
-            self._do(wanted, message)
+            self._do(message)
         except BlksyncError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001  # what it has done is undone, and it ends
             failures = self.execution.undo()
             self._fail(restore_error(failures) if failures else _unexpected(error))
             return False
-        return bool(wanted != "end")
+        return not isinstance(message, messages.End)
 
-    def _do(self, wanted: str, message: dict[str, Any]) -> None:
-        steps = [self._identified(Step.from_data(step)) for step in message.get("steps", ())]
-        if wanted == "prepare":
-            self.execution.prepare(steps)
-            self._send({"did": wanted})
-        elif wanted == "quiesce":
+    def _do(self, message: Message) -> None:
+        if isinstance(message, messages.Prepare):
+            self.execution.prepare([self._identified(step) for step in message.steps])
+            self._send(messages.Done())
+        elif isinstance(message, messages.Quiesce):
+            steps = [self._identified(step) for step in message.steps]
             self.ended = ""
             if self.deadline is None:  # one limit for all that is quiesced together
-                self.deadline = time.monotonic() + message["timeout"]
+                self.deadline = time.monotonic() + message.timeout
             self.state.usable = not _lies_on(self.state.path, steps)
             self.execution.carry_out(steps)
-            self._send(_entries(self.execution.entries))  # with the times that are known now
-            self._send({"did": wanted, "problem": self.state.problem})
-        elif wanted == "restore":
+            self._send(messages.Records(tuple(self.execution.records)))  # with the times that are known now
+            self._send(messages.Done(self.state.problem))
+        elif isinstance(message, messages.Restore):
             self._restore(self.ended)
+        elif not isinstance(message, messages.End):
+            raise TypeError("%s is nothing to ask for" % message)
 
     def _identified(self, step: Step) -> Step:
         """With the device as it was when the step was first heard of, before anything was done."""
@@ -187,9 +190,8 @@ class _Guardian:
     def _fail(self, error: BlksyncError) -> None:
         """What was asked for was not done; what has been done of it is undone."""
         self.deadline = None
-        error.steps = self.execution.waits()
-        self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
-        self._send(_failed(error))
+        self.execution.records = [record for record in self.execution.records if record.ended is None]
+        self._send(_failed(error, self.execution.waits()))
 
     def _unwanted(self) -> str:
         """Why what was asked for last need not be waited for: the sync says nothing more before it has its answer."""
@@ -201,7 +203,7 @@ class _Guardian:
 
     def _give_up(self, reason: str) -> None:
         """Restore without being asked, and say so."""
-        if self.execution.entries:
+        if self.execution.records:
             self.ended = reason
             self._restore(reason)
 
@@ -210,12 +212,11 @@ class _Guardian:
         self.deadline = None
         failures = self.execution.undo()
         reason = reason or "; ".join(self.execution.disturbances)
-        entries = [entry.to_data() for entry in self.execution.entries]
-        self._send({"restored": entries, "failures": [failure.to_data() for failure in failures], "reason": reason})
+        self._send(messages.Restored(tuple(self.execution.records), tuple(failures), reason))
         if not self.sync_listens:
             for failure in failures:
                 _tell_kernel_log("%s %s" % (failure.message, failure.hint))
-        self.execution.entries = [entry for entry in self.execution.entries if entry.ended is None]
+        self.execution.records = [record for record in self.execution.records if record.ended is None]
 
     def _remove_trace(self) -> None:
         """The sync, which may have traced writes, is dying: its trace can be removed when it is dead."""
@@ -224,11 +225,11 @@ class _Guardian:
             remove_instances()  # as long as one of its threads has the trace open this does nothing
             time.sleep(DEATH_POLL)
 
-    def _record(self, entries: list[StepRecord]) -> None:
-        self._send(_entries(entries))
-        self.state.write(entries)
+    def _record(self, records: list[StepRecord]) -> None:
+        self._send(messages.Records(tuple(records)))
+        self.state.write(records)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: Message) -> None:
         if self.sync_listens:
             try:
                 self.channel.send(message)
@@ -238,10 +239,6 @@ class _Guardian:
 
 def _unexpected(error: Exception) -> QuiesceError:
     return QuiesceError("Quiescing failed: %s. Everything was put back." % describe(error), DEFECT)
-
-
-def _entries(entries: Sequence[StepRecord]) -> dict[str, Any]:
-    return {"entries": [entry.to_data() for entry in entries]}
 
 
 def _lies_on(path: str, steps: Sequence[Step]) -> bool:

@@ -19,7 +19,7 @@ from ..system.processes import identify, is_alive, status
 from ..system.tracefs import remove_instances
 from .actions.freeze_process import NAME as FREEZER
 from .runner import Execution, Failure
-from .step import StepRecord
+from .step import StepRecord, StepReport
 
 PREFIX, SUFFIX = "quiesce-", ".json"
 PATIENCE = 20.0  # seconds: a guardian whose sync has just died is about to restore
@@ -66,13 +66,13 @@ class StateFile:
 class RestoredRun:
     """One state file that was found. ``label`` is what the run was for.
 
-    ``running``: its sync or guardian lives, so it was left alone. ``actions`` are the undone steps as in a sync's
-    result, ``failures`` what could not be put back. The file stays for those that can be tried again.
+    ``running``: its sync or guardian lives, so it was left alone. ``actions`` are the undone steps,
+    ``failures`` what could not be put back. The file stays for those that can be tried again.
     """
 
     label: str
     running: bool = False
-    actions: list[dict[str, Any]] = field(default_factory=list)
+    actions: list[StepReport] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -112,12 +112,12 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
         if is_alive(record["sync"]) or time.monotonic() > deadline:
             return RestoredRun(record["label"], running=True)
         time.sleep(POLL)
-    execution = Execution(lambda _entries: None, [StepRecord.from_data(entry) for entry in record["entries"]])
+    execution = Execution(lambda _records: None, [StepRecord.from_data(entry) for entry in record["entries"]])
     failures = execution.undo()
     gone = {failure.devno for failure in failures if failure.gone}
-    done = [entry for entry in execution.entries if entry.ended is not None and entry.step.carrier not in gone]
+    done = [entry for entry in execution.records if entry.ended is not None and entry.step.carrier not in gone]
     actions = [entry.report(time.monotonic()) for entry in done]
-    left = [entry for entry in execution.entries if entry.ended is None]
+    left = [entry for entry in execution.records if entry.ended is None]
     execution.finish()
     if left:
         _write(path, record, left)

@@ -6,23 +6,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from typing import Any, Callable, Sequence
+from dataclasses import dataclass
+from typing import Callable, Sequence
 
 from ..errors import BlksyncError, DeviceGoneError, QuiesceError, RestoreError
 from .actions.base import Action, NotPossibleError, cannot
 from .actions.freeze import Freeze
 from .actions.journald import RelinquishJournal
 from .actions.unmount import RemountReadOnly, Unmount
-from .step import FREEZE, JOURNAL, UNMOUNT, Step, StepRecord
+from .step import FREEZE, JOURNAL, UNMOUNT, Step, StepRecord, StepReport
 
 # What a step is tried with, in this order.
-_MEASURES: dict[str, tuple[type[Action], ...]] = {
+_ACTIONS: dict[str, tuple[type[Action], ...]] = {
     JOURNAL: (RelinquishJournal,),
     UNMOUNT: (Unmount, RemountReadOnly),
     FREEZE: (Freeze, Unmount, RemountReadOnly),
 }
-_BY_ACTION = {measure.action: measure for measures in _MEASURES.values() for measure in measures}
+_BY_NAME = {action.action: action for actions in _ACTIONS.values() for action in actions}
 
 
 RESTORE_HINT = "Look into the kernel log (dmesg), then run: blksync restore-state"
@@ -47,38 +47,34 @@ class Failure:
     devno: str = ""
     gone: bool = False
 
-    def to_data(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return asdict(self)
-
 
 class Execution:
     """The steps that are done and not yet undone.
 
-    ``record`` is called with all entries before anything is done that they do not say yet, and after each undoing,
+    ``record`` is called with all records before anything is done that they do not say yet, and after each undoing,
     so that whoever keeps the last record can put everything back. Undoing what was not done is harmless.
-    ``unwanted`` is as Measure has it. ``disturbances`` say what did not hold still until the last undo();
-    ``attempts`` are all entries of the last carry_out(), those that were given up included.
+    ``unwanted`` is as Action has it. ``disturbances`` say what did not hold still until the last undo();
+    ``attempts`` are all records of the last carry_out(), those that were given up included.
     """
 
     def __init__(
         self,
         record: Callable[[list[StepRecord]], None],
-        entries: Sequence[StepRecord] = (),
+        records: Sequence[StepRecord] = (),
         unwanted: Callable[[], str] = lambda: "",
     ) -> None:
         self._record = record
         self._unwanted = unwanted
-        self.entries = list(entries)
+        self.records = list(records)
         self.disturbances: list[str] = []
         self.attempts: list[StepRecord] = []
-        self._measures: dict[Step, dict[str, Action]] = {}
+        self._prepared: dict[Step, dict[str, Action]] = {}
 
     def prepare(self, steps: Sequence[Step]) -> None:
         """Everything slow that stops nobody. Raises QuiesceError."""
         for step in steps:
             try:
-                self._measure(step, _MEASURES[step.kind][0].action).prepare()
+                self._action(step, _ACTIONS[step.kind][0].action).prepare()
             except OSError as error:
                 raise cannot("quiesce", step, error) from error
 
@@ -100,78 +96,78 @@ class Execution:
 
     def _carry_out_one(self, step: Step) -> None:
         reasons: list[str] = []
-        for kind in _MEASURES[step.kind]:
-            entry = StepRecord(step, kind.action, time.monotonic())
-            self.entries.append(entry)
-            self.attempts.append(entry)
-            self._record(self.entries)
-            measure = self._measure(step, kind.action)
+        for kind in _ACTIONS[step.kind]:
+            record = StepRecord(step, kind.action, time.monotonic())
+            self.records.append(record)
+            self.attempts.append(record)
+            self._record(self.records)
+            action = self._action(step, kind.action)
             try:
-                measure.do()
+                action.do()
                 return
             except NotPossibleError as error:
                 reasons.append(str(error))
-                self._forget(entry)
+                self._forget(record)
             except QuiesceError:
-                self._forget(entry)
+                self._forget(record)
                 raise
             finally:
-                entry.stopped, entry.resumed = measure.stopped, measure.resumed
+                record.stopped, record.resumed = action.stopped, action.resumed
         raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
 
-    def _forget(self, entry: StepRecord) -> None:
-        """A measure that was not taken must not be undone: what is frozen may have been frozen by somebody else."""
-        entry.ended = time.monotonic()
-        self.entries.remove(entry)
-        self._record(self.entries)
+    def _forget(self, record: StepRecord) -> None:
+        """An action that was not taken must not be undone: what is frozen may have been frozen by somebody else."""
+        record.ended = time.monotonic()
+        self.records.remove(record)
+        self._record(self.records)
 
     def undo(self) -> list[Failure]:
         """Undo the last first, and every one whatever becomes of the others. What failed can be undone again, but for
         what lay on a device that is gone: that is over."""
         failures: list[Failure] = []
         self.disturbances = []
-        for entry in reversed(self.entries):
-            if entry.ended is not None:
+        for record in reversed(self.records):
+            if record.ended is not None:
                 continue
-            measure = self._measure(entry.step, entry.action)
+            action = self._action(record.step, record.action)
             try:
-                disturbance = measure.undo()
+                disturbance = action.undo()
             except DeviceGoneError as error:
-                failures.append(Failure(error.message, error.hint, entry.step.carrier, gone=True))
-                entry.ended = time.monotonic()
+                failures.append(Failure(error.message, error.hint, record.step.carrier, gone=True))
+                record.ended = time.monotonic()
             except BlksyncError as error:
-                failures.append(Failure(error.message, error.hint, entry.step.carrier))
+                failures.append(Failure(error.message, error.hint, record.step.carrier))
             except Exception as error:  # noqa: BLE001  # whatever it is, the others are put back
-                message = "Cannot restore %s: %s." % (entry.step.name, describe(error))
-                failures.append(Failure(message, RESTORE_HINT, entry.step.carrier))
+                message = "Cannot restore %s: %s." % (record.step.name, describe(error))
+                failures.append(Failure(message, RESTORE_HINT, record.step.carrier))
             else:
-                entry.ended, entry.resumed = time.monotonic(), measure.resumed
+                record.ended, record.resumed = time.monotonic(), action.resumed
                 self.disturbances += [disturbance] if disturbance else []
-        self._record([entry for entry in self.entries if entry.ended is None])
+        self._record([record for record in self.records if record.ended is None])
         return failures
 
-    def waits(self) -> list[dict[str, Any]]:
+    def waits(self) -> list[StepReport]:
         """Reports of what writers had to wait for in the last carry_out(), although it failed."""
-        return [entry.report(time.monotonic()) for entry in self.attempts if entry.stopped is not None]
+        return [record.report(time.monotonic()) for record in self.attempts if record.stopped is not None]
 
     def wait(self) -> None:
         """Until the kernel has ended what could not be undone before."""
-        for entry in self.entries:
-            self._measure(entry.step, entry.action).wait()
+        for record in self.records:
+            self._action(record.step, record.action).wait()
 
     def finish(self) -> None:
-        """Forget all entries and let go of everything that was prepared."""
-        self.entries = []
-        for measures in self._measures.values():
-            for measure in measures.values():
-                measure.close()
-        self._measures = {}
+        """Forget all records and let go of everything that was prepared."""
+        self.records = []
+        for actions in self._prepared.values():
+            for action in actions.values():
+                action.close()
+        self._prepared = {}
 
-    def _measure(self, step: Step, action: str) -> Action:
-        measures = self._measures.setdefault(step, {})
-        if action not in measures:
-            measures[action] = _BY_ACTION[action](step, self._unwanted)
-        return measures[action]
+    def _action(self, step: Step, name: str) -> Action:
+        actions = self._prepared.setdefault(step, {})
+        if name not in actions:
+            actions[name] = _BY_NAME[name](step, self._unwanted)
+        return actions[name]
 
 
 def restore_error(failures: Sequence[Failure]) -> RestoreError:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Iterator
+from typing import Any, Iterator, Sequence
 
 from ..system.mountinfo import Mount
 from .identity import Identity, is_node, observe
@@ -90,7 +90,7 @@ class Step:
 
 @dataclass
 class StepRecord:
-    """A step that is being done or has been done, and how. ``action`` is the name of a measure (see measures).
+    """A step that is being done or has been done, and how. ``action`` is the name of an Action.
 
     ``begun`` and ``ended`` (undone again), ``stopped`` and ``resumed`` (between them writers waited; None: not known,
     because they never waited or the one who measured it died) are seconds of the monotonic clock, which all
@@ -114,30 +114,51 @@ class StepRecord:
         times = [data[name] for name in ("begun", "ended", "stopped", "resumed")]
         return cls(Step.from_data(data["step"]), data["action"], *times)
 
-    def report(self, now: float) -> dict[str, Any]:
-        """For the result of a sync: what was done to which file system, and for how many seconds.
-
-        ``seconds`` include the doing. ``frozen_seconds`` are those in which writers waited, from the call of FIFREEZE
-        to the end of FITHAW (linux/fs.h); where nobody is left who knows, those of the whole step.
-        """
+    def report(self, now: float) -> StepReport:
+        """What was done so far. If nobody is left who knows how long writers waited, they waited all the time."""
         ended = self.ended or now
         frozen = (self.resumed or ended) - (self.stopped or self.begun) if self.action == FROZEN else 0.0
-        return {
-            "device": self.step.device,
-            "fstype": self.step.fstype,
-            "mountpoints": self.step.mountpoints,
-            "action": self.action,
-            "seconds": round(ended - self.begun, 3),
-            "frozen_seconds": round(frozen, 3),
-        }
+        return StepReport(
+            device=self.step.device,
+            fstype=self.step.fstype,
+            mountpoints=self.step.mountpoints,
+            action=self.action,
+            seconds=round(ended - self.begun, 3),
+            frozen_seconds=round(frozen, 3),
+        )
 
 
-def add_up(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Reports of the same file systems, frozen several times, as one entry for each: the seconds are sums."""
-    sums = [dict(entry) for entry in earlier]
-    for entry in now:
-        known = [each for each in sums if (each["device"], each["action"]) == (entry["device"], entry["action"])]
-        for each in known:
-            each.update({key: round(each[key] + entry[key], 3) for key in ("seconds", "frozen_seconds")})
-        sums += [] if known else [dict(entry)]
-    return sums
+@dataclass(frozen=True)
+class StepReport:
+    """For the result of a sync: what was done to which file system, and for how many seconds.
+
+    ``seconds`` include the doing. ``frozen_seconds`` are those in which writers waited, from the call of FIFREEZE to
+    the end of FITHAW (linux/fs.h).
+    """
+
+    device: str
+    fstype: str
+    mountpoints: list[str]
+    action: str
+    seconds: float
+    frozen_seconds: float
+
+    def plus(self, later: StepReport) -> StepReport:
+        """With the seconds of the same action, done to the same file system again."""
+        seconds = round(self.seconds + later.seconds, 3)
+        return replace(self, seconds=seconds, frozen_seconds=round(self.frozen_seconds + later.frozen_seconds, 3))
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> StepReport:
+        """The report that dataclasses.asdict() made this from."""
+        return cls(**data)
+
+
+def add_up(earlier: Sequence[StepReport], now: Sequence[StepReport]) -> list[StepReport]:
+    """Reports of the same file systems, frozen several times, as one for each: the seconds are sums."""
+    sums = {(report.device, report.action): report for report in earlier}
+    for report in now:
+        key = report.device, report.action
+        before = sums.get(key)
+        sums[key] = before.plus(report) if before else report
+    return list(sums.values())

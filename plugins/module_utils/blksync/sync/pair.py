@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Callable, Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 from ..engines.base import CopyOptions, Outcome
 from ..engines.native.engine import NativeEngine
@@ -18,7 +18,7 @@ from ..live.dirty_tracker import DirtyTracker
 from ..options import ALL, USED
 from ..quiesce import stillness
 from ..quiesce.client import Quiesced
-from ..quiesce.step import FROZEN, add_up
+from ..quiesce.step import FROZEN, StepReport, add_up
 from ..ranges import Range, whole
 from ..superblocks import identity
 from ..used_blocks.reader import UsedMap
@@ -76,7 +76,7 @@ class PairCopy:
         self._passes = 0
         self._unverified: Outcome | None = None
         self._held: Quiesced | None = None
-        self._earlier: list[dict[str, Any]] = []
+        self._earlier: list[StepReport] = []
 
     def __enter__(self) -> PairCopy:
         if self.context.request.scope == USED:
@@ -123,10 +123,9 @@ class PairCopy:
             self._held, self._earlier = held, self.entry.quiesce
             try:
                 held.add(self.pair.quiesce)
-            except BlksyncError as error:
+            except BlksyncError:
                 self._held = None
-                devices = [step.device for step in self.pair.quiesce.steps]
-                self.entry.quiesce = add_up(self._earlier, [step for step in error.steps if step["device"] in devices])
+                self.entry.quiesce = add_up(self._earlier, held.attempts_of(self.pair.quiesce))
                 raise
             self.report()
 
@@ -150,17 +149,17 @@ class PairCopy:
     def frozen(self) -> bool:
         """Whether the source's file systems were frozen, all of them, rather than unmounted."""
         done = self._held.report_of(self.pair.quiesce) if self._held else []
-        return bool(done) and all(entry["action"] == FROZEN for entry in done)
+        return bool(done) and all(report.action == FROZEN for report in done)
 
     def expect_frozen(self) -> None:
         """Unmounting, as is done to a file system that turns out not to be able to freeze, is not done several times.
 
         Raises LiveDoubtError.
         """
-        for entry in self._held.report_of(self.pair.quiesce) if self._held else ():
-            if entry["action"] != FROZEN:
-                places = ", ".join(entry["mountpoints"])
-                raise LiveDoubtError("freeze_failed", "%s (%s) could not be frozen" % (places, entry["fstype"]))
+        for report in self._held.report_of(self.pair.quiesce) if self._held else ():
+            if report.action != FROZEN:
+                places = ", ".join(report.mountpoints)
+                raise LiveDoubtError("freeze_failed", "%s (%s) could not be frozen" % (places, report.fstype))
 
     def track(self, tracker: DirtyTracker) -> tuple[Range, ...]:
         """Record all writes from this moment on, at which the source is quiesced. Returns what is to be copied now."""

@@ -13,6 +13,7 @@ from ..discovery.model import Disk
 from ..engines.base import Outcome
 from ..errors import Reason
 from ..options import ALL
+from ..quiesce.step import StepReport
 from ..text import printable
 from . import coverage
 from .plan import Pair, Plan
@@ -53,7 +54,7 @@ class PairReport:
     scope_reason: Reason | None = None
     live: LiveReport | None = None
     verify: str = "auto"
-    quiesce: list[dict[str, Any]] = field(default_factory=list)
+    quiesce: list[StepReport] = field(default_factory=list)
     digest: DigestReport | None = None
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -87,8 +88,8 @@ class PairReport:
             "bytes_skipped": self.bytes_skipped,
             "scope": {"mode": self.scope, "reason": _as_dict(self.scope_reason)},
             "live": self.live.as_dict() if self.live else None,
-            "frozen_seconds": max((step["frozen_seconds"] for step in self.quiesce), default=0.0),
-            "quiesce": self.quiesce,
+            "frozen_seconds": max((step.frozen_seconds for step in self.quiesce), default=0.0),
+            "quiesce": [asdict(step) for step in self.quiesce],
             "verified": {"mode": self.verify, "bytes_read": self.bytes_verified},
             "notes": self.notes,
             "seconds": round(self.seconds, 3),
