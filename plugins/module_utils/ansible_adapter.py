@@ -55,7 +55,7 @@ def run_core(
             require_root("This module", "Set become: true for the task.")
         result = operation(module)
     except BlksyncError as error:
-        failure = dict(error.report or {}, kind=error.kind, hint=error.hint)
+        failure = dict(error.report.as_dict() if error.report else {}, kind=error.kind, hint=error.hint)
         if isinstance(error, RefusedError):
             failure["refusals"] = [asdict(refusal) for refusal in error.refusals]
         module.fail_json(msg=str(error), **cleaned(failure))

@@ -229,8 +229,10 @@ def worked(module: AnsibleModule) -> dict[str, Any]:
     """The result of one run, as exit_json takes it."""
     request = request_of(DeltaRequest, module)
     if module.params["state"] == "created":
-        return create.run(request)
-    return apply.run(request, books=Bookkeeping(Origin("module"), "image_delta", request.image))
+        report = create.run(request)
+    else:
+        report = apply.run(request, books=Bookkeeping(Origin("module"), "image_delta", request.image))
+    return dict(report.as_dict(), warnings=report.warnings)
 
 
 def main() -> None:

@@ -227,7 +227,7 @@ def synced(module: AnsibleModule) -> dict[str, Any]:
     """The result of one sync, as exit_json takes it."""
     request = request_of(ImageRequest, module)
     report = image_sync.run(request, books=Bookkeeping(Origin("module"), "image_sync", request.target))
-    return dict(report.as_image_dict(), diff=report.diff(), warnings=report.warnings)
+    return dict(report.as_dict(), diff=report.diff(), warnings=report.warnings)
 
 
 def main() -> None:

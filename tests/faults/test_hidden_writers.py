@@ -74,7 +74,7 @@ def assert_refused(error: QuiesceError) -> None:
     assert error.kind == "quiesce"
     assert "written to while it was read" in str(error)
     assert error.report is not None
-    assert not any(partition["complete"] for partition in error.report["partitions"])
+    assert not any(partition["complete"] for partition in error.report.as_dict()["partitions"])
 
 
 def start(pair: MountedPair, number: int) -> int:

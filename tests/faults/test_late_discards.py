@@ -65,5 +65,5 @@ def test_discards_without_end_are_named(pair: MountedPair, monkeypatch: pytest.M
     with pytest.raises(QuiesceError, match="fstrim") as caught:
         disk_sync.run(request(pair))
     assert caught.value.report is not None
-    assert not caught.value.report["partitions"][0]["complete"]
+    assert not caught.value.report.as_dict()["partitions"][0]["complete"]
     assert pair.frozen() == []

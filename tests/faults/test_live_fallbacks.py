@@ -242,7 +242,7 @@ def test_a_doubt_is_an_error_where_nothing_else_is_wanted(
     assert (hashes(pair.target.partition(2)) == before) is case.known
     assert (pair.mounts(), pair.frozen(), tracefs.instances(os.getpid())) == (mounts, [], [])
     assert caught.value.report is not None
-    (partition,) = caught.value.report["partitions"]
+    (partition,) = caught.value.report.as_dict()["partitions"]
     assert not partition["complete"]
     assert partition["live"]["fallback"]
 

@@ -180,7 +180,8 @@ def caught(case: Case, pair: MountedPair, writer: HiddenWriter) -> list[str]:
             disk_sync.run(case.request(pair))
     except QuiesceError as error:
         found = [] if writer.acted or case.way == LIVE else ["it failed before anything was written: %s" % error]
-        complete = [one["number"] for one in (error.report or {}).get("partitions", []) if one["complete"]]
+        partitions = error.report.as_dict()["partitions"] if error.report else []
+        complete = [one["number"] for one in partitions if one["complete"]]
         return found + (["%s called complete" % complete] if complete else [])
     except BlksyncError as error:
         return ["another error (%s): %s" % (error.kind, error)]

@@ -41,7 +41,7 @@ class Copied:
             "engine": "native",
             **options,
         }
-        (pair,) = image_sync.run(ImageRequest(self.source, str(self.target), **values)).as_image_dict()["partitions"]
+        (pair,) = image_sync.run(ImageRequest(self.source, str(self.target), **values)).as_dict()["partitions"]
         return dict(pair)
 
     def assert_copied(self) -> None:

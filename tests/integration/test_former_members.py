@@ -109,7 +109,7 @@ def test_a_signature_that_is_left_fails_the_run(
         copy()
     assert recognised(disks[1]) != (0, "ext4")
     assert caught.value.report is not None
-    assert not caught.value.report["partitions"][0]["complete"]
+    assert not caught.value.report.as_dict()["partitions"][0]["complete"]
     assert copy(scope="all").pairs[0].complete
     assert recognised(disks[1]) == (0, "ext4")
 

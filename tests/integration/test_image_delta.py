@@ -42,11 +42,11 @@ class Chain:
 
     def create(self, **options: Any) -> dict[str, Any]:
         request = DeltaRequest(str(self.source), str(self.delta), str(self.digest), **options)
-        return delta_create.run(request, lambda: Machine(()))
+        return delta_create.run(request, lambda: Machine(())).as_dict()
 
     def apply(self, delta: Path | None = None, **options: Any) -> dict[str, Any]:
         request = DeltaRequest(str(self.copy), str(delta or self.delta), **{"create": True, **options})
-        return delta_apply.run(request, lambda: Machine(()))
+        return delta_apply.run(request, lambda: Machine(())).as_dict()
 
     def take_away(self, number: int | None = None) -> Path:
         """Move the delta and its manifest to a place of their own, or remove them."""

@@ -41,7 +41,7 @@ def sync(source: Path, target: Path, progress: Progress | None = None, **options
     values = {"engine": "native", **options}
     if values["engine"] == "blocksync_fast" and not PROGRAM:
         pytest.skip("blocksync-fast is not installed")
-    return image_sync.run(ImageRequest(str(source), str(target), **values), progress, nothing).as_image_dict()
+    return image_sync.run(ImageRequest(str(source), str(target), **values), progress, nothing).as_dict()
 
 
 def allocated(path: Path) -> int:

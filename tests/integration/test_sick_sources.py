@@ -274,7 +274,7 @@ def test_a_read_error_says_what_the_target_holds(
     assert "The target %s neither the old nor the new state of partition 1" % sentence in caught.value.hint
     assert "ddrescue" in caught.value.hint
     assert caught.value.report is not None
-    assert not caught.value.report["partitions"][0]["complete"]
+    assert not caught.value.report.as_dict()["partitions"][0]["complete"]
 
 
 def test_a_read_error_in_check_mode_has_written_nothing(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:

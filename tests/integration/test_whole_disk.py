@@ -113,7 +113,7 @@ def test_what_is_left_out_is_in_the_result(disks: Disks, tmp_path: Path, check: 
 def test_the_whole_needs_every_partition_on_the_target(source: PartitionedDisk) -> None:
     with target_disk(SIZES[:2], TYPES[:2]):
         assert list(refused(partitions="all")) == ["partition_missing"]
-        assert [entry["number"] for entry in synced().left_out] == [3]
+        assert [entry.number for entry in synced().left_out] == [3]
 
 
 def test_another_type_is_a_warning_or_a_refusal_until_mended(source: PartitionedDisk) -> None:
@@ -165,7 +165,7 @@ def test_logical_partitions_are_pairs_and_their_container_is_none() -> None:
         fill(source.path + "p6")
         assert [pair.pair.number for pair in synced(partitions="all").pairs] == [1, 5, 6]
         assert content(source.path + "p6") == content(target.path + "p6")
-        assert [entry["number"] for entry in synced(partitions=(1, 5)).left_out] == [6]
+        assert [entry.number for entry in synced(partitions=(1, 5)).left_out] == [6]
 
 
 def test_the_running_system_is_not_left_out(disks: Disks) -> None:
@@ -177,7 +177,7 @@ def test_the_running_system_is_not_left_out(disks: Disks) -> None:
         assert synced(partitions=(1, 2, 3)).left_out == []
     finally:
         run("umount", "/boot")
-    assert [entry["number"] for entry in synced().left_out] == [3]
+    assert [entry.number for entry in synced().left_out] == [3]
 
 
 def test_the_command_speaks_of_the_whole_only_for_the_whole(disks: Disks, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Images:
         request = ImageRequest(**self.options(**options))
         if request.engine == "blocksync_fast" and not PROGRAM:
             pytest.skip("blocksync-fast is not installed")
-        result = image_sync.run(request, progress, lambda: Machine(())).as_image_dict()
+        result = image_sync.run(request, progress, lambda: Machine(())).as_dict()
         assert request.check or self.target.read_bytes() == self.source.read_bytes()
         return result
 

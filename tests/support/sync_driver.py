@@ -69,12 +69,13 @@ def main() -> int:
     books = Bookkeeping(Origin("command"), "sync", str(options["target"]), state_dir) if state_dir else None
     try:
         if of_images:
-            result = image_sync.run(ImageRequest(**options), Told(hold_at), books=books).as_image_dict()
+            result = image_sync.run(ImageRequest(**options), Told(hold_at), books=books).as_dict()
         else:
-            report = disk_sync.run(SyncRequest(**options), Told(hold_at), books=books)
-            result = dict(report.as_dict(), warnings=report.warnings)
+            done = disk_sync.run(SyncRequest(**options), Told(hold_at), books=books)
+            result = dict(done.as_dict(), warnings=done.warnings)
     except BlksyncError as error:
-        print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": error.report}), flush=True)
+        report = error.report.as_dict() if error.report else None
+        print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": report}), flush=True)
         return 1
     print(json.dumps({"step": "done", **result}), flush=True)
     return 0

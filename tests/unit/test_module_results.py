@@ -10,10 +10,11 @@ from typing import Any
 
 import yaml
 
-from blksync.options import SyncRequest
-from blksync.sync import disk_plan
-from blksync.sync.result import LiveReport, PairReport, SyncReport
-from tests.support.machines import disk, machine, partition
+from blksync.errors import Reason
+from blksync.quiesce.step import StepReport
+from blksync.sync.result import LiveReport
+from tests.support.machines import disk, partition
+from tests.support.reports import sync_report
 from tests.tooling.paths import ROOT
 
 MODULE = ROOT / "plugins" / "modules" / "disk_sync.py"
@@ -32,12 +33,11 @@ def documented() -> dict[str, Any]:
 
 def returned() -> dict[str, Any]:
     """A result in which every field has a value."""
-    made = disk_plan.make(
-        machine(disk("sda", 8, "11111111", *(partition("sda", n, 8) for n in (1, 2, 3))), disk("sdb", 9, "22222222")),
-        SyncRequest("11111111", "22222222", quiesce="none"),
-    )
-    pair = PairReport(made.pairs[0], live=LiveReport(used=True, dirty_bytes=[4096]))
-    return SyncReport(made, "native", "0.1.0", check=False, pairs=[pair]).as_dict()
+    source = disk("sda", 8, "11111111", *(partition("sda", n, 8) for n in (1, 2, 3)))
+    reason = Reason("swap", "it is used as swap")
+    live = LiveReport(used=True, fallback=reason, dirty_bytes=[4096])
+    step = StepReport("/dev/sda1", "ext4", ["/"], "frozen", 1.0, 0.5)
+    return sync_report({"live": live, "scope_reason": reason, "quiesce": [step]}, source=source).as_dict()
 
 
 def assert_same_fields(fields: dict[str, Any], result: dict[str, Any]) -> None:

@@ -19,8 +19,9 @@ from blksync.cli.format import align
 from blksync.errors import BlksyncError, InvalidRequestError, JobError, Refusal, RefusedError
 from blksync.jobs import config, history
 from blksync.options import ImageRequest
-from blksync.text import cleaned, printable
+from blksync.text import cleaned, human_bytes, printable
 from tests.support.machines import disk, mount, partition
+from tests.support.reports import sync_report
 
 HOSTILE = "\udcff\x00\x1b[31m\n\x9f\ud800"
 SHOWN = r"\xff\x00\x1b[31m\x0a\x9f\ud800"
@@ -72,8 +73,8 @@ def test_an_errors_text_is_one_printable_line() -> None:
 
 
 def test_a_line_of_the_history_is_strict_json() -> None:
-    report = {"target": {"serial": HOSTILE, "model": HOSTILE, "ptuuid": None}}
-    run = history.run_of("serial:%s" % HOSTILE, 1.0, 2.0, 1.0, report)
+    report = sync_report({}, target=disk("sdb", 9, "22222222", serial=HOSTILE, model=HOSTILE))
+    run = history.run_of("serial:%s" % HOSTILE, 1.0, 2.0, 1.0, report, None)
     line = history.to_line(run)
     assert r"\ud" not in line.replace(r"\\ud800", "")
     assert history.from_line(line) is not None
@@ -100,7 +101,7 @@ def test_disks_with_hostile_names_keep_their_lines() -> None:
     lines = disk_lines([disk("sda", 8, "11111111", mounted, serial=HOSTILE, model=HOSTILE)])
     assert len(lines) == 3
     assert all(SHOWN in line for line in lines[1:])
-    assert SHOWN in results.disk_name({"path": "/dev/sda", "ptuuid": None, "model": HOSTILE, "serial": None})
+    assert SHOWN in results.disk_name(disk("sda", 8, "11111111", model=HOSTILE, serial=None))
 
 
 @pytest.mark.parametrize("value", ["/a\x00b", "/a\ud800"])
@@ -113,3 +114,11 @@ def test_control_characters_in_a_job_are_refused() -> None:
     text = json.dumps({"version": 1, "name": "x", "source": "serial:a\x00b", "targets": [{"identifier": "22222222"}]})
     with pytest.raises(JobError, match="control characters"):
         config.parse(text, "x.json")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 * 1024**3, "5.0 GiB"), (3 * 1024**4, "3.0 TiB")],
+)
+def test_human_bytes(count: int, text: str) -> None:
+    assert human_bytes(count) == text

@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Sequence
+from typing import Any, Protocol, Sequence
 
 from .text import printable
+
+
+class Report(Protocol):
+    """How far a run came."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data."""
 
 
 class BlksyncError(Exception):
     """Anything that ends a run on purpose.
 
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
-    a sync came before it ended (the same data as its result), None where it had not begun.
+    the run came before it ended, None if it had not begun.
     ``message`` and ``hint`` are printable, whatever bytes a path or a label in them had.
     """
 
@@ -25,7 +32,7 @@ class BlksyncError(Exception):
         self.message = printable(message)
         self.hint = printable(hint)
         super().__init__(self.message)
-        self.report: dict[str, Any] | None = None
+        self.report: Report | None = None
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message

@@ -22,6 +22,17 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(_escaped, text)
 
 
+def human_bytes(count: float) -> str:
+    """A number of bytes as people read it: "512 bytes", "4.8 MiB"."""
+    if count < 1024:
+        return "%d bytes" % count
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024.0
+        if count < 1024:
+            return "%.1f %s" % (count, unit)
+    return "%.1f TiB" % (count / 1024.0)
+
+
 def cleaned(data: Any) -> Any:
     """A copy of JSON-able data in which every string is printable, the keys of dicts included.
 

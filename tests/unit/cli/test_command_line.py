@@ -176,7 +176,7 @@ BOTH = RefusedError((Refusal("source_disk_not_found", "No disk."), Refusal("targ
     ],
 )
 def test_exit_code_of_several_targets(errors: list[BlksyncError | None], code: int) -> None:
-    assert exit_code(tuple(Result("22222222", {}, error) for error in errors)) == code
+    assert exit_code(tuple(Result("22222222", None, error) for error in errors)) == code
 
 
 def test_refusals_stand_one_a_line_with_their_hints() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,17 +16,18 @@ from hypothesis import strategies as st
 from blksync.errors import DeviceReadError, Refusal, RefusedError
 from blksync.jobs import history
 from blksync.jobs.history import Run
+from blksync.records.run import PairRun
+from blksync.sync.result import SyncReport
 from blksync.system import atomic_file
 from blksync.text import cleaned
+from tests.support.reports import sync_report
 
 WHEN = 1_700_000_000.0
-PAIR = {"number": 2, "blocks_changed": 3, "bytes_written": 12288, "complete": True, "seconds": 1.0, "notes": []}
-REPORT: dict[str, Any] = {
-    "changed": True,
-    "target": {"path": "/dev/sdb", "ptuuid": "22222222", "serial": "S6X", "model": "T7", "size": 1},
-    "bytes_written": 12288,
-    "partitions": [PAIR],
-}
+
+
+def report() -> SyncReport:
+    """A sync that wrote to one partition."""
+    return sync_report({"blocks_changed": 3, "bytes_written": 12288, "complete": True, "notes": ["a note"]})
 
 
 def success(at: float = WHEN) -> Run:
@@ -48,23 +48,24 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
 
 
 def test_run_of_a_report() -> None:
-    run = history.run_of("22222222", WHEN, WHEN + 5, 5.00049, REPORT)
+    run = history.run_of("22222222", WHEN, WHEN + 5, 5.00049, report(), None)
     assert run.succeeded
-    assert (run.ptuuid, run.serial, run.model, run.changed, run.bytes_written) == ("22222222", "S6X", "T7", True, 12288)
-    assert run.partitions == ({"number": 2, "blocks_changed": 3, "bytes_written": 12288, "complete": True},)
+    assert (run.ptuuid, run.serial, run.model) == ("22222222", "SERIAL-sdb", "Model sdb")
+    assert (run.changed, run.bytes_written) == (True, 12288)
+    assert run.partitions == (PairRun(1, 3, 12288, True),)
     assert run.duration == 5.0
 
 
 def test_run_of_an_error_says_how_far_it_came() -> None:
     error = DeviceReadError("/dev/sda2", 4096, "Input/output error")
-    error.report = REPORT
-    run = history.run_of("22222222", WHEN, WHEN + 5, 5, error)
+    run = history.run_of("22222222", WHEN, WHEN + 5, 5, report(), error)
     assert (run.succeeded, run.error_kind, run.bytes_written) == (False, "read_error", 12288)
     assert "byte 4096" in str(run.error_message)
 
 
 def test_run_of_an_error_before_anything_began() -> None:
-    run = history.run_of("22222222", WHEN, WHEN + 5, 5, RefusedError((Refusal("same_disk", "One disk."),)))
+    refused = RefusedError((Refusal("same_disk", "One disk."),))
+    run = history.run_of("22222222", WHEN, WHEN + 5, 5, None, refused)
     assert (run.error_kind, run.ptuuid, run.partitions) == ("refused", None, ())
 
 
@@ -89,6 +90,12 @@ def test_a_line_that_is_no_run_is_left_out(line: str) -> None:
     assert history.from_line(line) is None
 
 
+def test_a_run_of_pairs_with_other_fields_is_left_out() -> None:
+    line = history.to_line(history.run_of("22222222", WHEN, WHEN, 1, report(), None))
+    assert history.from_line(line)
+    assert history.from_line(line.replace('"complete"', '"done"')) is None
+
+
 RUNS = st.builds(
     Run,
     start=st.integers(0, 4_000_000_000).map(float),
@@ -97,7 +104,7 @@ RUNS = st.builds(
     identifier=st.text(),
     serial=st.none() | st.text(),
     bytes_written=st.integers(0, 2**60),
-    partitions=st.lists(st.just({"number": 1, "complete": True})).map(tuple),
+    partitions=st.lists(st.just(PairRun(1, 2, 8192, True))).map(tuple),
     error_message=st.none() | st.text(),
 )
 

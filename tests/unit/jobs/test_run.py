@@ -20,7 +20,9 @@ from blksync.jobs.values import JobTarget
 from blksync.options import SyncRequest
 from blksync.sync import disk_sync
 from blksync.sync.monitor import Progress
+from blksync.sync.result import SyncReport
 from blksync.system import locks
+from tests.support.reports import sync_report
 
 SYNC = SyncRequest("11111111", "22222222")
 JOB = Job(SYNC, "travel", (JobTarget("22222222"), JobTarget("33333333")))
@@ -31,28 +33,23 @@ def _run_dir(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setattr(locks, "RUN_DIR", str(tmp_path_factory.mktemp("run")))
 
 
-class FakeReport:
-    """What of a report is looked at."""
-
-    warnings = ("mind the gap",)
-
-    def __init__(self, interrupted: str = "") -> None:
-        self.interrupted = interrupted
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"changed": True, "target": {"ptuuid": "22222222"}, "bytes_written": 5, "partitions": []}
+def done(interrupted: str = "") -> SyncReport:
+    report = sync_report({})
+    report.warnings.append("mind the gap")
+    report.interrupted = interrupted
+    return report
 
 
 def fake_sync(monkeypatch: pytest.MonkeyPatch, answers: list[BaseException | None], seen: Callable[[], None]) -> list:
     asked = []
 
-    def run(request: Any, progress: Progress, observe: Any) -> FakeReport:
+    def run(request: Any, progress: Progress, observe: Any) -> SyncReport:
         seen()
         asked.append(request.target)
         answer = answers[len(asked) - 1]
         if answer:
             raise answer
-        return FakeReport()
+        return done()
 
     monkeypatch.setattr(disk_sync, "run", run)
     return asked
@@ -82,16 +79,16 @@ def test_each_target_gets_its_line_after_its_sync(monkeypatch: pytest.MonkeyPatc
     assert marks == [True, True]
     assert kinds(tmp_path) == ["engine", None]
     assert [bool(result.error) for result in outcome.results] == [True, False]
-    assert outcome.results[1].warnings == ("mind the gap",)
+    assert outcome.results[1].warnings == ["mind the gap"]
     assert run_lock.read("travel", str(tmp_path)) is None
 
 
 def test_a_signal_at_the_very_end_of_a_sync_ends_the_job_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     asked = []
 
-    def run(request: Any, _progress: Progress, _observe: Any) -> FakeReport:
+    def run(request: Any, _progress: Progress, _observe: Any) -> SyncReport:
         asked.append(request.target)
-        return FakeReport(interrupted="Ended by SIGTERM.")
+        return done(interrupted="Ended by SIGTERM.")
 
     monkeypatch.setattr(disk_sync, "run", run)
     carry_out(tmp_path)
@@ -160,4 +157,4 @@ def test_comparing_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 def test_metrics_that_cannot_be_written_are_reported(tmp_path: Path) -> None:
     job = Job(SYNC, "travel", JOB.targets, textfile_dir=str(tmp_path / "none"))
-    assert "the metrics were not written" in publish.publish(job, [Result("22222222", {})], str(tmp_path))[0]
+    assert "the metrics were not written" in publish.publish(job, [Result("22222222", None)], str(tmp_path))[0]

@@ -260,7 +260,7 @@ def test_writers_wait_from_the_call_of_fifreeze_to_the_thaw() -> None:
         *(StepRecord(step, "frozen", 1.0), StepRecord(step, "unmounted", 1.0)),
     ]
     seconds = [entry.report(now=9.0) for entry in entries]
-    assert [entry["seconds"] for entry in seconds] == [6.0, 8.0, 8.0, 8.0]
+    assert [entry.seconds for entry in seconds] == [6.0, 8.0, 8.0, 8.0]
     assert [entry.frozen_seconds for entry in seconds] == [3.0, 6.0, 8.0, 0.0]
 
 

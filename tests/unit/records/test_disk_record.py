@@ -26,7 +26,7 @@ from blksync.records.disk_record import (
     key_of,
     to_text,
 )
-from blksync.records.run import Run
+from blksync.records.run import PairRun, Run
 
 DISK = Disk("sdb", "/dev/sdb", "8:16", 1 << 30, ptuuid="22222222", serial="S6XNNS0T", model="T7", links=("/dev/x",))
 KEY = DiskKey("22222222", "S6XNNS0T")
@@ -83,7 +83,9 @@ def test_change_elsewhere_stays_known_until_a_success() -> None:
 
 
 def test_record_survives_its_file_whatever_it_holds() -> None:
-    record = ended(begun(None, DISK, BEGUN), replace(GOOD, partitions=({"number": 1},), left_out=("3",)), {"1": "aa"})
+    record = ended(
+        begun(None, DISK, BEGUN), replace(GOOD, partitions=(PairRun(1, 2, 8192, True),), left_out=("3",)), {"1": "aa"}
+    )
     record = replace(record, verified=2000.0, boot_tested=3000.0)
     assert from_text(to_text(record)) == record
     assert from_text(to_text(begun(None, DISK, BEGUN))) == begun(None, DISK, BEGUN)

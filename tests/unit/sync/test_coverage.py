@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from blksync.discovery.observe import observe
 from blksync.errors import Refusal
 from blksync.options import SyncRequest
 from blksync.sync import coverage, plan
+from blksync.sync.coverage import LeftOut
 from blksync.sync.disk_plan import make
 from blksync.system.mountinfo import Mount
 from tests.support.machines import MIB, disk, machine, mount, partition
@@ -45,16 +47,8 @@ def test_the_word_all_means_every_partition_but_containers() -> None:
 
 
 def test_what_is_left_out_is_described() -> None:
-    assert coverage.left_out(source(HOME, EXTENDED), (1, 2)) == [
-        {
-            "number": 3,
-            "path": "/dev/sda3",
-            "size": 64 * MIB,
-            "fstype": "ext4",
-            "label": "home",
-            "mountpoints": ["/home"],
-        }
-    ]
+    home = LeftOut(3, "/dev/sda3", 64 * MIB, "ext4", "home", ["/home"])
+    assert coverage.left_out(source(HOME, EXTENDED), (1, 2)) == [home]
     assert coverage.left_out(source(), (1, 2)) == []
     assert coverage.left_out(None, ()) == []
 
@@ -62,12 +56,26 @@ def test_what_is_left_out_is_described() -> None:
 def test_what_is_left_out_has_the_mounts_on_top_of_it() -> None:
     crypt = Holder("dm-0", "/dev/mapper/home", "254:0", "crypt", mounts=(mount("254:0", "/home"),))
     (entry,) = coverage.left_out(source(partition("sda", 3, 8, holders=(crypt,))), (1, 2))
-    assert entry["mountpoints"] == ["/home"]
+    assert entry.mountpoints == ["/home"]
 
 
 def test_what_the_kernel_does_not_show_is_left_out_too() -> None:
     (hidden,) = coverage.left_out(replace(source(), stale=(3,)), (1, 2))
-    assert (hidden["number"], hidden["path"], hidden["size"]) == (3, None, None)
+    assert hidden == LeftOut(3)
+
+
+@pytest.mark.parametrize(
+    ("known", "text"),
+    [
+        ({"mountpoints": ["/", "/srv"]}, "3 (/, /srv, 20.0 GiB)"),
+        ({}, '3 ("data", ext4, 20.0 GiB)'),
+        ({"label": None}, "3 (ext4, 20.0 GiB)"),
+        ({"label": None, "fstype": None}, "3 (20.0 GiB)"),
+        ({"label": None, "fstype": None, "size": None}, "3"),
+    ],
+)
+def test_a_partition_that_is_left_out_has_a_name(known: dict[str, Any], text: str) -> None:
+    assert str(replace(LeftOut(3, "/dev/sda3", 20 * 1024**3, "ext4", "data"), **known)) == text
 
 
 @pytest.mark.parametrize("place", ["/", "/usr", "/boot", "/boot/efi", "/efi", "/boot/firmware"])

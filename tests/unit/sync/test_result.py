@@ -6,27 +6,22 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
+from blksync.digests.store import DigestReport
 from blksync.discovery.model import Disk
+from blksync.errors import Reason
 from blksync.options import SyncRequest
 from blksync.sync import disk_plan
-from blksync.sync.result import PairReport, SyncReport, copied_text, human_bytes, left_out_text
+from blksync.sync.result import ImageReport, SyncReport
 from tests.support.machines import disk, machine, partition
+from tests.support.reports import sync_report
 
 
 def report(*changed: int, source: Disk | None = None) -> SyncReport:
-    made = disk_plan.make(
-        machine(source or disk("sda", 8, "11111111"), disk("sdb", 9, "22222222")),
-        SyncRequest("11111111", "22222222", quiesce="none"),
-    )
-    pairs = [
-        PairReport(pair, blocks_total=100, blocks_changed=blocks, bytes_written=blocks * 4096)
-        for pair, blocks in zip(made.pairs, changed, strict=True)
-    ]
-    return SyncReport(made, "native", "0.1.0", check=False, pairs=pairs)
+    pairs = [{"blocks_total": 100, "blocks_changed": blocks, "bytes_written": blocks * 4096} for blocks in changed]
+    return sync_report(*pairs, source=source)
 
 
 @pytest.mark.parametrize(("blocks", "changed"), [((0, 0), False), ((0, 1), True), ((1, 0), True)])
@@ -55,6 +50,7 @@ def test_diff_has_a_line_a_pair_that_a_person_can_read() -> None:
 
 
 THREE = disk("sda", 8, "11111111", *(partition("sda", number, 8, fstype="ext4") for number in (1, 2, 3)))
+FOUR = disk("sda", 8, "11111111", *THREE.partitions, partition("sda", 4, 8))
 
 
 def test_the_diff_names_what_is_left_out() -> None:
@@ -68,39 +64,37 @@ def test_the_result_names_what_is_left_out() -> None:
     assert report(0, 0).as_dict()["left_out"] == []
 
 
-@pytest.mark.parametrize(
-    ("known", "text"),
-    [
-        ({"mountpoints": ["/", "/srv"]}, "3 (/, /srv, 20.0 GiB)"),
-        ({}, '3 ("data", ext4, 20.0 GiB)'),
-        ({"label": None}, "3 (ext4, 20.0 GiB)"),
-        ({"label": None, "fstype": None}, "3 (20.0 GiB)"),
-        ({"label": None, "fstype": None, "size": None}, "3"),
-    ],
-)
-def test_a_partition_that_is_left_out_is_described(known: dict[str, Any], text: str) -> None:
-    entry = {"number": 3, "size": 20 * 1024**3, "fstype": "ext4", "label": "data", "mountpoints": []}
-    assert left_out_text({**entry, **known}) == text
+def test_an_image_that_was_made_counts_as_changed() -> None:
+    made = disk_plan.make(machine(), SyncRequest("11111111", "22222222"))
+    assert ImageReport(made, "native", "0.1.0", check=False, created=True).changed
+    assert not ImageReport(made, "native", "0.1.0", check=False).changed
+
+
+def test_the_result_of_an_image_has_its_digest_and_nothing_of_whole_disks() -> None:
+    digest = DigestReport("/srv/a.digest", "XXH128", 4096, used=False, reason=Reason("no_digest", "there is none"))
+    disks = sync_report({"digest": digest})
+    result = ImageReport(disks.plan, "native", "0.1.0", check=False, pairs=disks.pairs).as_dict()
+    assert set(disks.as_dict()) - set(result) == {"left_out", "powered_off"}
+    assert result["created"] is False
+    assert result["partitions"][0]["digest"]["reason"] == {"code": "no_digest", "message": "there is none"}
 
 
 @pytest.mark.parametrize(
-    ("copied", "left_out", "text"),
+    ("source", "text"),
     [
-        ((1, 2), (3,), "Partitions 1 and 2 are complete; partition 3 (/, 1.0 KiB) was not copied"),
-        (
-            (2,),
-            (1, 3),
-            "Partition 2 is complete; partitions 1 (/, 1.0 KiB) and 3 (/, 1.0 KiB) were not copied",
-        ),
+        (THREE, "Partitions 1 and 2 are complete; partition 3 (ext4, 64.0 MiB) was not copied"),
+        (FOUR, "Partitions 1 and 2 are complete; partitions 3 (ext4, 64.0 MiB) and 4 (64.0 MiB) were not copied"),
     ],
 )
-def test_what_was_not_copied_is_said_in_the_same_sentence(
-    copied: tuple[int, ...], left_out: tuple[int, ...], text: str
-) -> None:
-    entries = [{"number": n, "size": 1024, "fstype": None, "label": None, "mountpoints": ["/"]} for n in left_out]
-    result = {"partitions": [{"number": number} for number in copied], "left_out": entries}
-    assert copied_text(result) == text
-    assert copied_text(result, "T7").startswith(text.replace(" complete", " complete on T7"))
+def test_what_was_not_copied_is_said_in_the_same_sentence(source: Disk, text: str) -> None:
+    done = report(0, 0, source=source)
+    assert done.copied_text() == text
+    assert done.copied_text("T7") == text.replace(" complete", " complete on T7")
+
+
+def test_one_partition_that_was_copied_is_not_many() -> None:
+    text = report(0, source=disk("sda", 8, "11111111")).copied_text()
+    assert text == "Partition 1 is complete; partition 2 (64.0 MiB) was not copied"
 
 
 def test_the_result_is_plain_json() -> None:
@@ -108,11 +102,3 @@ def test_the_result_is_plain_json() -> None:
     assert result["bytes_written"] == 8192
     assert result["target"]["serial"] == "SERIAL-sdb"
     assert [pair["number"] for pair in result["partitions"]] == [1, 2]
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 bytes"), (1023, "1023 bytes"), (1024, "1.0 KiB"), (5 * 1024**3, "5.0 GiB"), (3 * 1024**4, "3.0 TiB")],
-)
-def test_human_bytes(count: int, text: str) -> None:
-    assert human_bytes(count) == text

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blksync.engines.range_map import Layout
+from blksync.errors import Reason
 from blksync.ranges import Range, whole
 from blksync.used_blocks import ranges
 from blksync.used_blocks.ranges import EDGE, GAP, MIRROR, MIRRORS, everything, used_blocks
@@ -38,7 +39,7 @@ def partitions(draw: st.DrawFn) -> tuple[list[int], int, int]:
 def test_ranges_and_gaps_are_the_whole(partition: tuple[list[int], int, int], block: int) -> None:
     free, shift, size = partition
     used = used_blocks(free, shift, size, block)
-    assert used.reason == ""
+    assert used.reason is None
     assert Layout(used.ranges, size, block, block).length == size - used.skipped
     edges = [0, *(edge for span in used.ranges for edge in (span.offset, span.offset + span.length)), size]
     gaps = [(start, end) for start, end in zip(edges[0::2], edges[1::2], strict=True) if start != end]
@@ -95,8 +96,9 @@ def test_a_partition_of_nothing_but_edges_is_copied_whole() -> None:
 
 def test_nothing_is_free() -> None:
     assert used_blocks([], 0, MIB, 4096).ranges == whole(MIB)
-    assert everything(MIB, "why").ranges == whole(MIB)
-    assert (everything(MIB, "why").reason, everything(MIB, "why").skipped) == ("why", 0)
+    reason = Reason("swap", "it is used as swap")
+    assert everything(MIB, reason).ranges == whole(MIB)
+    assert (everything(MIB, reason).reason, everything(MIB, reason).skipped) == (reason, 0)
 
 
 def test_many_ranges_are_joined_across_larger_gaps(monkeypatch: pytest.MonkeyPatch) -> None:

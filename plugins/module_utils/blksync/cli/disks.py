@@ -11,7 +11,7 @@ from typing import Sequence
 from ..discovery.as_dict import disk_as_dict
 from ..discovery.model import Disk, Partition
 from ..discovery.observe import observe, unread
-from ..sync.result import human_bytes
+from ..text import human_bytes
 from . import messages
 from .arguments import OK
 from .format import align

@@ -15,8 +15,7 @@ from typing import Callable, Iterator
 
 from ..sync.monitor import Progress
 from ..sync.plan import Pair
-from ..sync.result import human_bytes
-from ..text import printable
+from ..text import human_bytes, printable
 from .format import clock
 from .nonblocking import NonblockingWriter, writer
 

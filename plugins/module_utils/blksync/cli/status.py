@@ -12,7 +12,7 @@ from typing import Callable, Sequence
 from ..errors import JobError
 from ..jobs import config, history, run_lock, timers
 from ..jobs.status import Standing, assess_all
-from ..sync.result import human_bytes
+from ..text import human_bytes
 from . import messages
 from .arguments import OK, STALE, USAGE
 from .format import align, human_duration, local_time

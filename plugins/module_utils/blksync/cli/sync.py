@@ -14,7 +14,6 @@ from ..jobs import run as job_run
 from ..jobs.run import Result
 from ..options import SyncRequest
 from ..options.kinds import options_of
-from ..sync import disk_sync
 from . import messages, results
 from .arguments import ERROR, OK, TARGET_ABSENT, USAGE, flag
 from .progress_bar import watch
@@ -38,13 +37,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
-    identifier = str(request.target)
     with watch() as progress:
-        try:
-            report = disk_sync.run(request, progress)
-            result = Result(identifier, report.as_dict(), None, tuple(report.warnings))
-        except BlksyncError as error:
-            result = Result(identifier, error.report or {}, error)
+        result = job_run.sync_once(str(request.target), request, progress)
     results.show((result,), request.check, options.json)
     return exit_code((result,))
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Iterator
 
 from ..discovery import identifiers
 from ..discovery.model import Machine
@@ -13,7 +14,8 @@ from ..discovery.observe import observe
 from ..jobs import config, targets
 from ..jobs import run as job_run
 from ..jobs.run import Result
-from ..sync.result import human_bytes
+from ..sync.result import SyncReport
+from ..text import human_bytes
 from . import messages, results
 from .arguments import ERROR, OK, TARGET_ABSENT
 from .progress_bar import watch
@@ -37,30 +39,36 @@ def run(options: argparse.Namespace) -> int:
     else:
         in_use = _in_use(machine, job)
         for result in outcome.results:
-            _tell(result, in_use)
+            _show(result, in_use)
     failed = exit_code(outcome.results)
-    return failed or (ERROR if any(result.report["changed"] for result in outcome.results) else OK)
+    return failed or (ERROR if any(result.report and result.report.changed for result in outcome.results) else OK)
 
 
-def _tell(result: Result, in_use: frozenset[int]) -> None:
+def _show(result: Result, in_use: frozenset[int]) -> None:
     for warning in result.warnings:
         messages.warn(warning)
     if result.error:
         messages.complain(result.error)
-        return
-    messages.say("%s and %s" % (results.disk_name(result.report["source"]), results.disk_name(result.report["target"])))
-    for pair in result.report["partitions"]:
-        if not pair["blocks_changed"]:
-            text = "equal, %s compared" % human_bytes(pair["size"] - pair["bytes_skipped"])
+    elif result.report:
+        for line in _lines(result.report, in_use):
+            messages.say(line)
+
+
+def _lines(report: SyncReport, in_use: frozenset[int]) -> Iterator[str]:
+    plan = report.plan
+    yield "%s and %s" % (results.disk_name(plan.source_disk), results.disk_name(plan.target_disk))
+    for pair in report.pairs:
+        number = pair.pair.number
+        if not pair.blocks_changed:
+            text = "equal, %s compared" % human_bytes(pair.pair.size - pair.bytes_skipped)
         else:
-            text = "differs in %d of %d blocks" % (pair["blocks_changed"], pair["blocks_total"])
-            if pair["number"] in in_use:
+            text = "differs in %d of %d blocks" % (pair.blocks_changed, pair.blocks_total)
+            if number in in_use:
                 text += " (the source is in use: it has changed since the last sync, or while it was read)"
-        messages.say("  partition %d: %s" % (pair["number"], text))
+        yield "  partition %d: %s" % (number, text)
         if results.scope_text(pair):
-            messages.say("    %s" % results.scope_text(pair))
-    for line in results.left_out_lines(result.report):
-        messages.say(line)
+            yield "    %s" % results.scope_text(pair)
+    yield from results.left_out_lines(report)
 
 
 def _in_use(machine: Machine, job: config.Job) -> frozenset[int]:

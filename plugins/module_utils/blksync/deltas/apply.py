@@ -13,8 +13,7 @@ import json
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
-from typing import Any, Callable, Iterator, Sequence
+from typing import Callable, Iterator, Sequence
 
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
@@ -40,10 +39,11 @@ from ..system.signals import Cancellation
 from . import manifest as manifests
 from .create import read_manifest
 from .manifest import Manifest, Survey
+from .result import DeltaReport
 
 
-def run(request: DeltaRequest, observe: Observe = observe_machine, books: Bookkeeping | None = None) -> dict[str, Any]:
-    """The documented result of image_delta with state "applied". Raises BlksyncError."""
+def run(request: DeltaRequest, observe: Observe = observe_machine, books: Bookkeeping | None = None) -> DeltaReport:
+    """Apply a delta, unless it is applied already. Raises BlksyncError."""
     request.validate()
     begun = time.monotonic()
     with DeltaReader(request.delta) as delta:
@@ -51,7 +51,7 @@ def run(request: DeltaRequest, observe: Observe = observe_machine, books: Bookke
         manifests.check(manifest, request.delta, delta.header, delta.length, delta.fingerprint())
         guest = DeltaApplication(request, delta, manifest, books)
         session.run(guest, observe)
-        return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
+        return guest.result(time.monotonic() - begun)
 
 
 class DeltaApplication(Guest):
@@ -162,20 +162,20 @@ class DeltaApplication(Guest):
             self._image.commit(self._needed)
         _storing(self._mark, atomic_file.remove, self._mark)
 
-    def result(self) -> dict[str, Any]:
-        """All but the seconds."""
+    def result(self, seconds: float) -> DeltaReport:
+        """What the run did, which took so many seconds."""
         created = self._end.kind == MISSING
-        return {
-            "changed": self._needed or created,
-            "created": created,
-            "blocks_total": self._delta.header.blocks,
-            "blocks_changed": self.survey.blocks_changed if self._needed else 0,
-            "bytes_changed": self.survey.bytes_changed if self._needed else 0,
-            "delta": dict(asdict(self._manifest), path=self._request.delta),
-            "pending": False,
-            "quiesce": [],
-            "warnings": self.warnings,
-        }
+        return DeltaReport(
+            self._request.delta,
+            self._manifest,
+            changed=self._needed or created,
+            blocks_total=self._delta.header.blocks,
+            blocks_changed=self.survey.blocks_changed if self._needed else 0,
+            bytes_changed=self.survey.bytes_changed if self._needed else 0,
+            created=created,
+            warnings=self.warnings,
+            seconds=seconds,
+        )
 
     def _look_through(self) -> None:
         """Find out whether it has to be applied. Raises DeltaError where it is not for this image."""

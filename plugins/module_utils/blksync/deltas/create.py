@@ -12,13 +12,12 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..digests.compare import DigestComparison
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
-from ..engines.base import CopyOptions, Monitor, block_size
+from ..engines.base import CopyOptions, Monitor, Outcome, block_size
 from ..engines.native.engine import NativeEngine
 from ..errors import AlgorithmError, FileFormatError, StorageError
 from ..formats import algorithms
@@ -40,10 +39,11 @@ from ..system.device import Device
 from ..system.signals import Cancellation
 from . import manifest as manifests
 from .manifest import Manifest
+from .result import DeltaReport
 
 
-def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, Any]:
-    """The documented result of image_delta with state "created". Raises BlksyncError."""
+def run(request: DeltaRequest, observe: Observe = observe_machine) -> DeltaReport:
+    """Make the next delta, unless one waits already. Raises BlksyncError."""
     request.validate()
     check_path("digest", request.digest)
     if os.path.lexists(request.delta):
@@ -51,7 +51,7 @@ def run(request: DeltaRequest, observe: Observe = observe_machine) -> dict[str, 
     guest = DeltaCreation(request)
     begun = time.monotonic()
     session.run(guest, observe)
-    return dict(guest.result(), seconds=round(time.monotonic() - begun, 3))
+    return guest.result(time.monotonic() - begun)
 
 
 class DeltaCreation(Guest):
@@ -63,6 +63,7 @@ class DeltaCreation(Guest):
     _source: Device
     _known: DigestReader | None  # the digest of the last delta, None where this one holds everything
     _algorithm: Algorithm
+    _outcome: Outcome
 
     def __init__(self, request: DeltaRequest) -> None:
         super().__init__(request.check, request.quiesce_timeout)
@@ -72,7 +73,6 @@ class DeltaCreation(Guest):
         self._manifest: Manifest | None = None
         self._parent = ""
         self._block = 0
-        self._counts = {"blocks_total": 0, "blocks_changed": 0, "bytes_changed": 0}
         self._quiesced: list[StepReport] = []
 
     def make_plan(self, machine: Machine) -> Plan:
@@ -115,7 +115,6 @@ class DeltaCreation(Guest):
             _check_digest(known, source)
         self._algorithm = known.algorithm if known else algorithms.choose(request.algorithm)
         self._block = known.header.block_size if known else block_size(source, least=request.block_size)
-        self._counts["blocks_total"] = -(-source.size // self._block)
 
     def essence(self, plan: Plan) -> object:
         """See Guest."""
@@ -161,16 +160,19 @@ class DeltaCreation(Guest):
             except OSError as error:
                 raise StorageError(request.delta, os.strerror(error.errno or 0)) from error
 
-    def result(self) -> dict[str, Any]:
-        """All but the seconds."""
-        return dict(
-            self._counts,
-            changed=not self._known or bool(self._counts["blocks_changed"]),
-            pending=False,
-            quiesce=[asdict(step) for step in self._quiesced],
+    def result(self, seconds: float) -> DeltaReport:
+        """What the run did, which took so many seconds."""
+        outcome = self._outcome
+        return DeltaReport(
+            self._request.delta,
+            self._manifest,
+            changed=not self._known or bool(outcome.blocks_changed),
+            blocks_total=outcome.blocks_total,
+            blocks_changed=outcome.blocks_changed,
+            bytes_changed=outcome.bytes_written,
+            quiesce=self._quiesced,
             warnings=self.warnings,
-            created=False,
-            delta=_facts(self._request, self._manifest),
+            seconds=seconds,
         )
 
     def _read_quiesced(
@@ -192,8 +194,7 @@ class DeltaCreation(Guest):
         """Read the source once, and hand on what is wanted."""
         checksums = DigestComparison(self._algorithm, self._block, self._known, digest)
         method = CopyOptions(self._block, bool(self._known), checksums)
-        outcome = NativeEngine().extract(self._source, watch, method, delta)
-        self._counts.update(blocks_changed=outcome.blocks_changed, bytes_changed=outcome.bytes_written)
+        self._outcome = NativeEngine().extract(self._source, watch, method, delta)
 
 
 def _check_digest(known: DigestReader, source: Device) -> None:
@@ -211,7 +212,7 @@ def _check_digest(known: DigestReader, source: Device) -> None:
         )
 
 
-def _pending(request: DeltaRequest) -> dict[str, Any]:
+def _pending(request: DeltaRequest) -> DeltaReport:
     """A delta is there already: nobody has taken it away yet. Raises FileFormatError where it is not ours."""
     manifest = read_manifest(request.delta)
     with DeltaReader(request.delta) as delta:
@@ -230,9 +231,7 @@ def _pending(request: DeltaRequest) -> dict[str, Any]:
             except OSError as error:
                 raise StorageError(request.digest, os.strerror(error.errno or 0)) from error
     total = -(-manifest.data_size // manifest.block_size)
-    counts = {"blocks_total": total, "blocks_changed": manifest.blocks, "bytes_changed": 0}
-    rest = {"changed": False, "pending": True, "quiesce": [], "warnings": [], "created": False, "seconds": 0.0}
-    return {**counts, **rest, "delta": _facts(request, manifest)}
+    return DeltaReport(request.delta, manifest, False, total, manifest.blocks, 0, pending=True)
 
 
 def read_manifest(delta: str) -> Manifest:
@@ -252,10 +251,6 @@ def _content_at(path: str) -> str:
         return ""
     with DigestReader(path) as digest:
         return digest.content()
-
-
-def _facts(request: DeltaRequest, manifest: Manifest | None) -> dict[str, Any] | None:
-    return dict(asdict(manifest), path=request.delta) if manifest else None
 
 
 class _Watch(Monitor):

@@ -9,8 +9,8 @@ import contextlib
 import os
 import stat
 import time
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Collection, Iterator, Protocol
+from dataclasses import dataclass, replace
+from typing import Collection, Iterator, Protocol
 
 from ..errors import AlgorithmError, FileFormatError, InvalidRequestError, Reason, StorageError, UntrustedError
 from ..formats import algorithms
@@ -38,17 +38,14 @@ class HashingEngine(Protocol):
 class DigestReport:
     """For the result of a sync: the digest at ``path``, with blocks of ``block_size`` bytes.
 
-    ``used``: the target was not read. Otherwise ``reason`` says why it was."""
+    ``used``: the target was not read. Otherwise ``reason`` says why it was.
+    """
 
     path: str
     algorithm: str
     block_size: int
     used: bool
     reason: Reason | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data."""
-        return asdict(self)
 
 
 class PairDigest:

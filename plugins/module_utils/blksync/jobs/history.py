@@ -13,11 +13,13 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
-from typing import Any, Iterable
+from typing import Iterable
 
 from .. import __version__
 from ..errors import BlksyncError
 from ..paths import STATE_DIR
+from ..records.run import PairRun
+from ..sync.result import PairReport, SyncReport
 from ..system import atomic_file
 from ..text import cleaned
 
@@ -31,8 +33,8 @@ class Run:
     """One run of a job on one target that finished or failed.
 
     ``start`` and ``end`` are seconds since the epoch, ``duration`` is seconds of a clock that nobody sets; ``end``
-    is None for a run that was killed. ``partitions`` are dicts of number, blocks_changed, bytes_written, complete.
-    ``error_kind`` is None for a success. ``identifier`` is the target as the job names it.
+    is None for a run that was killed. ``error_kind`` is None for a success. ``identifier`` is the target as the job
+    names it.
     """
 
     start: float
@@ -44,7 +46,7 @@ class Run:
     model: str | None = None
     changed: bool = False
     bytes_written: int = 0
-    partitions: tuple[dict[str, Any], ...] = ()
+    partitions: tuple[PairRun, ...] = ()
     error_kind: str | None = None
     error_message: str | None = None
     version: str = __version__
@@ -55,26 +57,29 @@ class Run:
         return self.error_kind is None
 
 
-def run_of(identifier: str, start: float, end: float, duration: float, outcome: dict[str, Any] | BlksyncError) -> Run:
-    """The line for a report (``SyncReport.as_dict``) or for the error that ended the run."""
-    error = outcome if isinstance(outcome, BlksyncError) else None
-    report = (outcome.report if isinstance(outcome, BlksyncError) else outcome) or {}
-    target = report.get("target") or {}
-    kept = ("number", "blocks_changed", "bytes_written", "complete")
+def run_of(
+    identifier: str, start: float, end: float, duration: float, report: SyncReport | None, error: BlksyncError | None
+) -> Run:
+    """The line for a run that is over; ``report`` is how far it came, None if nothing had begun."""
+    target = report.plan.target if report else None
     return Run(
         start=start,
         end=end,
         duration=round(duration, 3),
         identifier=identifier,
-        ptuuid=target.get("ptuuid"),
-        serial=target.get("serial"),
-        model=target.get("model"),
-        changed=bool(report.get("changed")),
-        bytes_written=int(report.get("bytes_written", 0)),
-        partitions=tuple({key: pair[key] for key in kept} for pair in report.get("partitions", ())),
+        ptuuid=target.ptuuid if target else None,
+        serial=target.serial if target else None,
+        model=target.model if target else None,
+        changed=report.changed if report else False,
+        bytes_written=report.bytes_written if report else 0,
+        partitions=tuple(_pair_run(pair) for pair in report.pairs) if report else (),
         error_kind=error.kind if error else None,
         error_message=str(error) if error else None,
     )
+
+
+def _pair_run(pair: PairReport) -> PairRun:
+    return PairRun(pair.pair.number, pair.blocks_changed, pair.bytes_written, pair.complete)
 
 
 def append(name: str, run: Run, directory: str = STATE_DIR) -> None:
@@ -126,7 +131,7 @@ def from_line(line: str) -> Run | None:
     try:
         data = json.loads(line)
         start, end = _seconds(data.pop("start")), data.pop("end")
-        partitions = tuple(data.pop("partitions"))
+        partitions = tuple(PairRun(**pair) for pair in data.pop("partitions"))
         return Run(start=start, end=None if end is None else _seconds(end), partitions=partitions, **data)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

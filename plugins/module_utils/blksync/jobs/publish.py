@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Sequence
 
 from ..errors import UntrustedError
-from ..sync.result import copied_text
 from . import history, metrics, notify
 from .config import Job
 from .run import Result
@@ -33,10 +32,11 @@ def message(job: str, results: Sequence[Result]) -> tuple[str, str]:
     errors = [result.error.message for result in results if result.error]
     if errors:
         return "Backup %s failed" % job, "\n".join(errors)
-    disks = [result.report.get("target") or {} for result in results]
-    names = [" ".join(str(disk[key]) for key in ("model", "serial") if disk.get(key)) for disk in disks]
+    reports = [result.report for result in results if result.report]
+    disks = [report.plan.target_disk for report in reports]
+    names = [" ".join(filter(None, (disk.model, disk.serial))) for disk in disks]
     described = ", ".join(name for name in names if name)
-    partial = [result.report for result in results if result.report.get("left_out")]
+    partial = [report for report in reports if report.left_out]
     if partial:  # of one source, so the same for each target
-        return "Backup disk can be disconnected", "Backup %s: %s." % (job, copied_text(partial[0], described))
+        return "Backup disk can be disconnected", "Backup %s: %s." % (job, partial[0].copied_text(described))
     return "Backup disk can be disconnected", "The backup %s is complete%s." % (job, described and ": " + described)

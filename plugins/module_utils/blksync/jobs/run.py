@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 from ..discovery.model import Machine
 from ..discovery.observe import observe as observe_machine
 from ..errors import BlksyncError, CancelledError, RestoreError, UntrustedError
+from ..options import SyncRequest
 from ..sync import disk_sync
 from ..sync.monitor import Progress
+from ..sync.result import SyncReport
 from . import history
 from .config import Job
 from .run_lock import Mark, RunningMark
@@ -30,16 +32,23 @@ Observe = Callable[[], Machine]
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one target: the report as data, or the error. ``warnings`` are sentences for the user.
-
-    ``interrupted``: a signal asked for the end, perhaps when this target was as good as done.
-    """
+    """What came of one target: the report, the error, or both; ``report`` is None if nothing had begun."""
 
     identifier: str
-    report: dict[str, Any]
+    report: SyncReport | None
     error: BlksyncError | None = None
-    warnings: tuple[str, ...] = ()
-    interrupted: bool = False
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """Sentences for the user."""
+        return self.report.warnings if self.report and not self.error else ()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal asked for the end, perhaps when this target was as good as done."""
+        if self.error:
+            return isinstance(self.error, CancelledError)
+        return bool(self.report and self.report.interrupted)
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,7 @@ def carry_out(
             if isinstance(result.error, RestoreError):
                 return JobOutcome(tuple(results), "something is not put back yet")
             duration = time.monotonic() - clock
-            run = history.run_of(target.identifier, started, time.time(), duration, result.error or result.report)
+            run = history.run_of(result.identifier, started, time.time(), duration, result.report, result.error)
             unrecorded = _record(job.name, directory, run) or unrecorded
             if result.interrupted:
                 break
@@ -94,11 +103,15 @@ def carry_out(
 
 
 def _one(job: Job, target: JobTarget, check: bool, progress: Progress, observe: Observe) -> Result:
+    return sync_once(target.identifier, job.request(target, check), progress, without_strangers(observe, job, target))
+
+
+def sync_once(identifier: str, request: SyncRequest, progress: Progress, observe: Observe = observe_machine) -> Result:
+    """One sync with one target, whatever comes of it."""
     try:
-        report = disk_sync.run(job.request(target, check), progress, without_strangers(observe, job, target))
+        return Result(identifier, disk_sync.run(request, progress, observe))
     except BlksyncError as error:
-        return Result(target.identifier, error.report or {}, error, (), isinstance(error, CancelledError))
-    return Result(target.identifier, report.as_dict(), None, tuple(report.warnings), bool(report.interrupted))
+        return Result(identifier, error.report if isinstance(error.report, SyncReport) else None, error)
 
 
 def _record(name: str, directory: str, run: history.Run) -> str:

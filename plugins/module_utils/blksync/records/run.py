@@ -23,14 +23,24 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class PairRun:
+    """What is kept of one pair of partitions."""
+
+    number: int
+    blocks_changed: int
+    bytes_written: int
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Run:
     """One run on one disk.
 
     ``start`` and ``end`` are seconds since the epoch, ``duration`` and ``frozen_seconds`` are seconds of a clock that
     nobody sets. ``end`` is None as long as the run has not ended, and for ever if it was killed. ``operation`` is
     "disk_sync", "image_sync", "image_delta" or "verify". ``identifier`` is the disk as the user named it; ``ptuuid``,
-    ``serial``, ``wwn`` and ``model`` are what was found. ``partitions`` are dicts of number, blocks_changed,
-    bytes_written, complete. ``wrote``: bytes of the disk may differ from before. ``error_kind`` is None for a success.
+    ``serial``, ``wwn`` and ``model`` are what was found. ``wrote``: bytes of the disk may differ from before.
+    ``error_kind`` is None for a success.
     """
 
     start: float
@@ -49,7 +59,7 @@ class Run:
     changed: bool = False
     bytes_written: int = 0
     frozen_seconds: float = 0.0
-    partitions: tuple[dict[str, Any], ...] = ()
+    partitions: tuple[PairRun, ...] = ()
     left_out: tuple[str, ...] = ()
     error_kind: str | None = None
     error_message: str | None = None
@@ -71,8 +81,8 @@ def from_dict(data: Any) -> Run:
     """The run in what ``as_dict`` gave. Raises ValueError, TypeError or KeyError for anything else."""
     values = dict(data)
     start, end = values.pop("start"), values.pop("end")
-    for name in ("partitions", "left_out"):
-        values[name] = tuple(values[name])
+    values["partitions"] = tuple(PairRun(**pair) for pair in values["partitions"])
+    values["left_out"] = tuple(values["left_out"])
     return Run(start=seconds(start), end=None if end is None else seconds(end), **values)
 
 

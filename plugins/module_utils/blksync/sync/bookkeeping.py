@@ -12,16 +12,16 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Mapping, Sequence
+from typing import Mapping, Sequence
 
 from ..discovery.model import Disk
 from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError, UntrustedError
 from ..records import disk_record, history, store
 from ..records.disk_record import DiskRecord
-from ..records.run import Origin, Run
+from ..records.run import Origin, PairRun, Run
 from ..system import locks
 from . import foreign_changes
-from .result import SyncReport, left_out_text
+from .result import CopyReport
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,21 @@ class Achieved:
     changed: bool = False
     bytes_written: int = 0
     frozen_seconds: float = 0.0
-    partitions: tuple[dict[str, Any], ...] = ()
+    partitions: tuple[PairRun, ...] = ()
     left_out: tuple[str, ...] = ()
     signatures: Mapping[str, str] = field(default_factory=dict)
 
 
-def achieved_by(report: SyncReport, completes: bool = False, signatures: Mapping[str, str] | None = None) -> Achieved:
+def achieved_by(report: CopyReport) -> Achieved:
     """What a sync did to its target, as its report has it."""
-    data = [pair.as_dict() for pair in report.pairs]
-    kept = ("number", "blocks_changed", "bytes_written", "complete")
     return Achieved(
         wrote=report.changed,
-        completes=completes,
         changed=report.changed,
-        bytes_written=sum(pair.bytes_written for pair in report.pairs),
-        frozen_seconds=sum(entry["frozen_seconds"] for entry in data),
-        partitions=tuple({key: entry[key] for key in kept} for entry in data),
-        left_out=tuple(left_out_text(entry) for entry in report.left_out) if completes else (),
-        signatures=signatures or {},
+        bytes_written=report.bytes_written,
+        frozen_seconds=sum(pair.frozen_seconds for pair in report.pairs),
+        partitions=tuple(
+            PairRun(pair.pair.number, pair.blocks_changed, pair.bytes_written, pair.complete) for pair in report.pairs
+        ),
     )
 
 

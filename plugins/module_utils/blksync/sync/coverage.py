@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Iterator, Sequence
 
 from ..discovery.model import Disk, Machine, Partition
 from ..errors import Refusal
 from ..options.partitions import EVERY
+from ..text import human_bytes, printable
 from .partition_types import is_esp
 from .refusals import is_extended
 
@@ -28,16 +30,34 @@ def numbers(source: Disk | None, partitions: tuple[int, ...] | str) -> tuple[int
     return tuple(part.number for part in source.partitions if not is_extended(part)) if source else ()
 
 
-def left_out(source: Disk | None, chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """The source's partitions that are not chosen, as JSON-able data; containers do not count.
+@dataclass(frozen=True)
+class LeftOut:
+    """A partition of the source that is no pair. ``path`` and ``size`` (bytes) are None for a partition that only the
+    table has and the kernel does not show."""
 
-    ``path`` and ``size`` (bytes) are None for a partition that only the table has and the kernel does not show.
-    """
+    number: int
+    path: str | None = None
+    size: int | None = None
+    fstype: str | None = None
+    label: str | None = None
+    mountpoints: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """As people know it: "3 (/home, 20.0 GiB)", '4 ("data", ext4, 8.0 GiB)'."""
+        label = '"%s"' % self.label if self.label else ""
+        known = self.mountpoints or [text for text in (label, self.fstype) if text]
+        size = [] if self.size is None else [human_bytes(self.size)]
+        described = ", ".join([*map(printable, known), *size])
+        return "%d (%s)" % (self.number, described) if described else "%d" % self.number
+
+
+def left_out(source: Disk | None, chosen: Sequence[int]) -> list[LeftOut]:
+    """The source's partitions that are not chosen; containers do not count."""
     if source is None:
         return []
-    found = [_as_dict(part) for part in source.partitions if part.number not in chosen and not is_extended(part)]
+    found = [_left_out(part) for part in source.partitions if part.number not in chosen and not is_extended(part)]
     hidden = [number for number in source.stale if number not in chosen and source.partition(number) is None]
-    return sorted(found + [_hidden(number) for number in hidden], key=lambda entry: int(entry["number"]))
+    return sorted(found + [LeftOut(number) for number in hidden], key=lambda partition: partition.number)
 
 
 def system_refusals(machine: Machine, source: Disk, chosen: Sequence[int]) -> Iterator[Refusal]:
@@ -81,16 +101,6 @@ def _on_demand(machine: Machine, source: Disk) -> set[str]:
     return waiting - {mount.mountpoint for mount in machine.mounts if mount.fstype != "autofs"}
 
 
-def _as_dict(partition: Partition) -> dict[str, Any]:
-    return {
-        "number": partition.number,
-        "path": partition.path,
-        "size": partition.size,
-        "fstype": partition.fstype,
-        "label": partition.label,
-        "mountpoints": sorted({mount.mountpoint for mount in partition.all_mounts()}),
-    }
-
-
-def _hidden(number: int) -> dict[str, Any]:
-    return {"number": number, "path": None, "size": None, "fstype": None, "label": None, "mountpoints": []}
+def _left_out(partition: Partition) -> LeftOut:
+    places = sorted({mount.mountpoint for mount in partition.all_mounts()})
+    return LeftOut(partition.number, partition.path, partition.size, partition.fstype, partition.label, places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Sequence
+from typing import Sequence
 
 from ..discovery.model import Disk, Machine, Partition
 from ..discovery.observe import observe as observe_machine
@@ -51,7 +51,7 @@ def run(
         try:
             power_off.power_off(report.plan.target_disk, observe())
         except BlksyncError as error:
-            error.report = report.as_dict()
+            error.report = report
             raise
         report.powered_off = True
     return report
@@ -147,11 +147,12 @@ class DiskSync(Guest):
 
     def achieved(self) -> Achieved:
         """See Guest."""
-        return achieved_by(self.sync_report, completes=True, signatures=self._signatures)
+        left_out = tuple(map(str, self.sync_report.left_out))
+        return replace(achieved_by(self.sync_report), completes=True, left_out=left_out, signatures=self._signatures)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SyncReport:
         """See Guest."""
-        return self.sync_report.as_dict()
+        return self.sync_report
 
     def _foreign(self, plan: Plan) -> Sequence[Refusal]:
         if self._books is None or plan.target is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from typing import Any, Iterable, Sequence
+from typing import Iterable, Sequence
 
 from ..digests.record import DigestKey, Validity
 from ..digests.store import DigestStore, PairDigest
@@ -30,7 +30,7 @@ from .image_target import ImageFile
 from .monitor import Progress
 from .pair import PairCopy, predict
 from .plan import Pair, Plan
-from .result import PairReport, SyncReport
+from .result import ImageReport, PairReport
 from .session import Guest, Observe
 
 
@@ -39,7 +39,7 @@ def run(
     progress: Progress | None = None,
     observe: Observe = observe_machine,
     books: Bookkeeping | None = None,
-) -> SyncReport:
+) -> ImageReport:
     """Make the target equal to the source, or in check mode say exactly what that would write.
 
     Raises BlksyncError; its ``report`` says how far the run came.
@@ -54,7 +54,7 @@ def run(
 class ImageSync(Guest):
     """One run over one image or device."""
 
-    sync_report: SyncReport
+    sync_report: ImageReport
     _ends: tuple[Endpoint, Endpoint]
     _machine: Machine
     _engine: Engine
@@ -87,7 +87,7 @@ class ImageSync(Guest):
         request = self.request
         source, target = self._ends
         self._engine = choose("native" if request.punch_zeros else request.engine)
-        self.sync_report = SyncReport(
+        self.sync_report = ImageReport(
             plan, self._engine.name, self._engine.version, request.check, warnings=self.warnings
         )
         if target.kind != BLOCK:
@@ -161,9 +161,9 @@ class ImageSync(Guest):
             self._digest.keep(self._lease.settled(target.real) if self._lease else {})
         self._finish(self._total)
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> ImageReport:
         """See Guest."""
-        return self.sync_report.as_image_dict()
+        return self.sync_report
 
     @property
     def _pair(self) -> Pair:

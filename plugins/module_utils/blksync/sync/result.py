@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The report of a sync, as data for the module's result, the command's output and the history."""
+"""What a sync did, typed: command, history, metrics and notification take it as it is, JSON takes ``as_dict``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from ..engines.base import Outcome
 from ..errors import Reason
 from ..options import ALL
 from ..quiesce.step import StepReport
-from ..text import printable
+from ..text import human_bytes
 from . import coverage
+from .coverage import LeftOut, enumerated
 from .plan import Pair, Plan
 
 
@@ -28,14 +29,19 @@ class LiveReport:
     fallback: Reason | None = None
     dirty_bytes: list[int] = field(default_factory=list)
 
+    @property
+    def iterations(self) -> int:
+        """How many passes copied what was written during the pass before."""
+        return len(self.dirty_bytes)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""
-        return {**asdict(self), "iterations": len(self.dirty_bytes)}
+        return {**asdict(self), "iterations": self.iterations}
 
 
 @dataclass
 class PairReport:
-    """What happened to one pair. Sizes are bytes, ``seconds`` is the time from quiescing to the last proof.
+    """What happened to one pair. Sizes are bytes, ``seconds`` is the time from quiescing to the end of verifying.
 
     ``scope`` is what was copied, ``scope_reason`` why that is all of it although less was asked for; ``bytes_read``
     are those of both sides together.
@@ -60,6 +66,11 @@ class PairReport:
     seconds: float = 0.0
     writing: bool = False  # from the moment that the engine may write until the pair is complete
     complete: bool = False
+
+    @property
+    def frozen_seconds(self) -> float:
+        """For how long writers had to wait: the longest time of all file systems."""
+        return max((step.frozen_seconds for step in self.quiesce), default=0.0)
 
     def finish(self, outcome: Outcome) -> None:
         """The pair is equal and verified, or was compared: take over what was counted."""
@@ -86,9 +97,9 @@ class PairReport:
             "bytes_compared": self.bytes_compared,
             "bytes_read": self.bytes_read,
             "bytes_skipped": self.bytes_skipped,
-            "scope": {"mode": self.scope, "reason": _as_dict(self.scope_reason)},
+            "scope": {"mode": self.scope, "reason": asdict(self.scope_reason) if self.scope_reason else None},
             "live": self.live.as_dict() if self.live else None,
-            "frozen_seconds": max((step.frozen_seconds for step in self.quiesce), default=0.0),
+            "frozen_seconds": self.frozen_seconds,
             "quiesce": [asdict(step) for step in self.quiesce],
             "verified": {"mode": self.verify, "bytes_read": self.bytes_verified},
             "notes": self.notes,
@@ -98,98 +109,102 @@ class PairReport:
 
 
 @dataclass
-class SyncReport:
-    """What a sync did (in check mode: would do) so far; ``pairs`` grows while it runs. ``created``: of an image file,
-    that it was not there before."""
+class CopyReport:
+    """What a run over pairs did (in check mode: would do) so far; ``pairs`` grows while it runs."""
 
     plan: Plan
     engine: str
     engine_version: str
     check: bool
     pairs: list[PairReport] = field(default_factory=list)
-    powered_off: bool = False
-    created: bool = False
     interrupted: str = ""  # a signal that came when nothing was left to end
     warnings: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
         """True exactly when bytes on the target differ (would differ) from before; after a failure, when they may."""
-        return self.created or any(pair.blocks_changed or pair.writing for pair in self.pairs)
+        return any(pair.blocks_changed or pair.writing for pair in self.pairs)
 
     @property
-    def left_out(self) -> list[dict[str, Any]]:
-        """The partitions of the source that are no pair (see coverage.left_out)."""
-        return coverage.left_out(self.plan.source, [pair.number for pair in self.plan.pairs])
+    def bytes_written(self) -> int:
+        """What was written to all pairs together."""
+        return sum(pair.bytes_written for pair in self.pairs)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON-able data: the documented result of disk_sync."""
+        """Plain JSON-able data: what the documented results of disk_sync and image_sync have in common."""
         return {
             "changed": self.changed,
             "source": _disk(self.plan.source),
             "target": _disk(self.plan.target),
             "engine": {"name": self.engine, "version": self.engine_version},
             "partitions": [pair.as_dict() for pair in self.pairs],
-            "left_out": self.left_out,
-            "bytes_written": sum(pair.bytes_written for pair in self.pairs),
-            "powered_off": self.powered_off,
+            "bytes_written": self.bytes_written,
         }
 
-    def as_image_dict(self) -> dict[str, Any]:
-        """The documented result of image_sync: what belongs to whole disks left out."""
-        result = dict(self.as_dict(), created=self.created)
-        result["partitions"] = [
-            dict(pair.as_dict(), digest=pair.digest.as_dict() if pair.digest else None) for pair in self.pairs
-        ]
-        del result["powered_off"], result["left_out"]
-        return result
-
     def diff(self) -> dict[str, str]:
-        """Before and after, one line for each partition of the source, for ``--diff``."""
-        left_out = "".join("partition %s is left out\n" % left_out_text(entry) for entry in self.left_out)
+        """Before and after, one line for each pair, for ``--diff``."""
         return {
             "before_header": "%s (before)" % _path(self.plan.target),
             "after_header": "%s (after)" % _path(self.plan.target),
-            "before": "".join(_before(pair) for pair in self.pairs) + left_out,
-            "after": "".join(_equal(pair) for pair in self.pairs) + left_out,
+            "before": "".join(map(_before, self.pairs)),
+            "after": "".join(map(_equal, self.pairs)),
         }
 
 
-def left_out_text(entry: dict[str, Any]) -> str:
-    """A partition of ``left_out`` as people know it: "3 (/home, 20.0 GiB)", '4 ("data", ext4, 8.0 GiB)'."""
-    label = '"%s"' % entry["label"] if entry["label"] else ""
-    known = entry["mountpoints"] or [text for text in (label, entry["fstype"]) if text]
-    size = [] if entry["size"] is None else [human_bytes(entry["size"])]
-    described = ", ".join([*map(printable, known), *size])
-    return "%d (%s)" % (entry["number"], described) if described else "%d" % entry["number"]
+@dataclass
+class SyncReport(CopyReport):
+    """A run of disk_sync."""
+
+    powered_off: bool = False
+
+    @property
+    def left_out(self) -> list[LeftOut]:
+        """The partitions of the source that are no pair."""
+        return coverage.left_out(self.plan.source, [pair.number for pair in self.plan.pairs])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data: the documented result of disk_sync."""
+        left_out = [asdict(partition) for partition in self.left_out]
+        return dict(super().as_dict(), left_out=left_out, powered_off=self.powered_off)
+
+    def diff(self) -> dict[str, str]:
+        """Before and after, one line for each partition of the source, for ``--diff``."""
+        found = super().diff()
+        lines = "".join("partition %s is left out\n" % partition for partition in self.left_out)
+        return dict(found, before=found["before"] + lines, after=found["after"] + lines)
+
+    def copied_text(self, on: str = "") -> str:
+        """What was copied and, in the same sentence, what was not: for a run that leaves something out.
+
+        "Partitions 1 and 2 are complete; partition 3 (/home, 20.0 GiB) was not copied": no full stop at the end.
+        ``on`` is the disk, if it is to be named.
+        """
+        copied = [str(report.pair.number) for report in self.pairs]
+        missing = [str(partition) for partition in self.left_out]
+        return "%s %s %s complete%s; %s %s %s not copied" % (
+            *("Partitions" if len(copied) > 1 else "Partition", enumerated(copied)),
+            "are" if len(copied) > 1 else "is",
+            " on %s" % on if on else "",
+            *("partitions" if len(missing) > 1 else "partition", enumerated(missing)),
+            "were" if len(missing) > 1 else "was",
+        )
 
 
-def copied_text(report: dict[str, Any], on: str = "") -> str:
-    """What a sync copied and, in the same sentence, what it did not: for a result in which something is left out.
+@dataclass
+class ImageReport(CopyReport):
+    """A run of image_sync. ``created``: the image file was not there before."""
 
-    "Partitions 1 and 2 are complete; partition 3 (/home, 20.0 GiB) was not copied": no full stop at the end. ``on``
-    is the disk, if it is to be named.
-    """
-    copied = [str(pair["number"]) for pair in report["partitions"]]
-    missing = [left_out_text(entry) for entry in report["left_out"]]
-    return "%s %s %s complete%s; %s %s %s not copied" % (
-        *("Partitions" if len(copied) > 1 else "Partition", coverage.enumerated(copied)),
-        "are" if len(copied) > 1 else "is",
-        " on %s" % on if on else "",
-        *("partitions" if len(missing) > 1 else "partition", coverage.enumerated(missing)),
-        "were" if len(missing) > 1 else "was",
-    )
+    created: bool = False
 
+    @property
+    def changed(self) -> bool:
+        """See CopyReport. An image that was made counts."""
+        return self.created or super().changed
 
-def human_bytes(count: float) -> str:
-    """A number of bytes as people read it: "512 bytes", "4.8 MiB"."""
-    if count < 1024:
-        return "%d bytes" % count
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024.0
-        if count < 1024:
-            return "%.1f %s" % (count, unit)
-    return "%.1f TiB" % (count / 1024.0)
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON-able data: the documented result of image_sync."""
+        pairs = [dict(pair.as_dict(), digest=asdict(pair.digest) if pair.digest else None) for pair in self.pairs]
+        return dict(super().as_dict(), partitions=pairs, created=self.created)
 
 
 def _path(disk: Disk | None) -> str:
@@ -206,10 +221,6 @@ def _disk(disk: Disk | None) -> dict[str, Any]:
         "serial": disk.serial,
         "size": disk.size,
     }
-
-
-def _as_dict(reason: Reason | None) -> dict[str, Any] | None:
-    return asdict(reason) if reason else None
 
 
 def _equal(report: PairReport) -> str:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Callable, Sequence
+from typing import Callable, Sequence
 
 from ..discovery.model import Disk, Machine
-from ..errors import BlksyncError, DeviceBusyError, RefusedError
+from ..errors import BlksyncError, DeviceBusyError, RefusedError, Report
 from ..quiesce.client import Quiescer
 from ..quiesce.recovery import RestoredRun, restore_state
 from ..quiesce.runner import Failure, restore_error
@@ -88,8 +88,8 @@ class Guest(ABC):
     def commit(self) -> None:
         """All is verified: make it real."""
 
-    def report(self) -> dict[str, Any] | None:
-        """How far the run came, for the result or the error."""
+    def report(self) -> Report | None:
+        """How far the run came, for the error that ended it."""
         return None
 
 
