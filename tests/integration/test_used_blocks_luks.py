@@ -15,7 +15,7 @@ import pytest
 
 from blksync.discovery.model import Partition
 from blksync.used_blocks import filesystem, luks
-from blksync.used_blocks.errors import NoBlockMapError
+from blksync.used_blocks.errors import UnknownLayoutError
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
 from tests.support.file_trees import digests, grow
 from tests.support.used_copy import Pair, check_ext, copy_used, fill_with_rubbish, mounted, observed
@@ -86,7 +86,7 @@ def test_a_partition_that_is_being_encrypted_anew(tmp_path: Path) -> None:
     luks_format(str(image), "luks2")
     cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
     run("cryptsetup", "reencrypt", "-q", "--init-only", *cheap, "--key-file", "-", str(image), stdin=PASSPHRASE)
-    with pytest.raises(NoBlockMapError, match="encrypted anew"):
+    with pytest.raises(UnknownLayoutError, match="encrypted anew"):
         luks.parse_header(reading(image))
 
 

@@ -29,13 +29,13 @@ def content_of(number: int) -> bytes:
 def main(directory: str) -> None:
     """Write until killed; a number on standard output is a file that was fsynced together with its directory."""
     end_with_parent()
-    directory = os.open(directory, os.O_RDONLY)
+    opened = os.open(directory, os.O_RDONLY)
     for number in itertools.count():
         fd = os.open(os.path.join(directory, "file-%d" % number), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.write(fd, content_of(number))
         os.fsync(fd)
         os.close(fd)
-        os.fsync(directory)
+        os.fsync(opened)
         print(number, flush=True)
         if number >= KEEP:
             # Append to what nobody checks, so that the file system does not fill.

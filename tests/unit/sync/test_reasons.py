@@ -17,7 +17,7 @@ from tests.tooling.paths import ROOT
 
 CORE = ROOT / "plugins" / "module_utils" / "blksync"
 MODULES = ROOT / "plugins" / "modules"
-MAKERS = {"Reason", "LiveDoubtError", "NoBlockMapError", "_doubting"}
+MAKERS = {"Reason", "LiveDoubtError", "UnknownLayoutError", "_doubting"}
 LIVE = [CORE / "sync" / "pair.py", CORE / "system" / "tracefs.py", *(CORE / "live").glob("*.py")]
 # The field of a pair, the sources of its reasons, and the module that returns it.
 FIELDS = {

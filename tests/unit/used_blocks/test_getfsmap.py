@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blksync.used_blocks.errors import NoBlockMapError
+from blksync.used_blocks.errors import UnknownLayoutError
 from blksync.used_blocks.getfsmap import HEAD, RECORD, encode, free_extents, pages, parse_free
 
 DEVICE, OTHER = encode("259:1"), encode("259:2")
@@ -109,7 +109,7 @@ def test_blocks_that_files_share_may_overlap_each_other() -> None:
     ],
 )
 def test_contradictions(records: list[Record]) -> None:
-    with pytest.raises(NoBlockMapError, match="contradicts itself"):
+    with pytest.raises(UnknownLayoutError, match="contradicts itself"):
         parsed(*records, size=2**30)
 
 
@@ -144,7 +144,7 @@ def joined(records: list[Record]) -> list[list[int]]:
 def test_page_by_page_it_is_the_same(records: list[Record], count: int, marks_last: bool, least: int) -> None:
     kernel = FakeKernel(records, marks_last)
     if not records:
-        with pytest.raises(NoBlockMapError, match="empty"):
+        with pytest.raises(UnknownLayoutError, match="empty"):
             parse_free(pages(kernel, count), DEVICE, 1 << 30, least)
         return
     found = parse_free(pages(kernel, count), DEVICE, 1 << 30, least)
@@ -157,25 +157,25 @@ def test_a_map_without_an_end() -> None:
         struct.pack_into("=4I", buffer, 0, 0, 1, 1, 1)
         buffer[HEAD : HEAD + RECORD] = inode(0, 64).packed()
 
-    with pytest.raises(NoBlockMapError, match="no end"):
+    with pytest.raises(UnknownLayoutError, match="no end"):
         parse_free(pages(answer, 1), DEVICE, 1 << 30, 0)
 
 
 def test_a_map_that_goes_on_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("blksync.used_blocks.getfsmap.MOST_RECORDS", 10)
     records = [Record(at * KIB, KIB) for at in range(11)]
-    with pytest.raises(NoBlockMapError, match="more than 10"):
+    with pytest.raises(UnknownLayoutError, match="more than 10"):
         parse_free(pages(FakeKernel(records), 4), DEVICE, 1 << 30, 0)
     assert parse_free(pages(FakeKernel(records[:10]), 4), DEVICE, 1 << 30, 0) == array("Q", [0, 10 * KIB])
 
 
 def test_devices_by_other_numbers() -> None:
-    with pytest.raises(NoBlockMapError, match="numbers"):
+    with pytest.raises(UnknownLayoutError, match="numbers"):
         list(pages(FakeKernel([Record(0, 64)], oflags=0)))
 
 
 def test_more_records_than_room() -> None:
-    with pytest.raises(NoBlockMapError, match="longer"):
+    with pytest.raises(UnknownLayoutError, match="longer"):
         list(pages(lambda buffer: struct.pack_into("=4I", buffer, 0, 0, 1, 4, 5), 4))
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blksync.used_blocks.errors import NoBlockMapError
+from blksync.used_blocks.errors import UnknownLayoutError
 from blksync.used_blocks.luks import Header, Mapping, parse_header, payload_offset
 
 MIB = 1024 * 1024
@@ -65,13 +65,13 @@ def test_headers_of_cryptsetup(version: int) -> None:
 def test_a_mapping_that_does_not_fit(version: int) -> None:
     read = reading(HEADERS[version])
     for size in (SIZE - PAYLOAD[version] - 512, SIZE, 0):
-        with pytest.raises(NoBlockMapError, match="does not fill"):
+        with pytest.raises(UnknownLayoutError, match="does not fill"):
             payload_offset(read, mapping(version, size), SIZE)
     for kind in ("LUKS%d" % (3 - version), "PLAIN", "TCRYPT", "INTEGRITY"):
-        with pytest.raises(NoBlockMapError, match="not that of the open mapping"):
+        with pytest.raises(UnknownLayoutError, match="not that of the open mapping"):
             payload_offset(read, mapping(version, kind=kind), SIZE)
     other = mapping(version).uuid.replace("0b6e", "0b6f")
-    with pytest.raises(NoBlockMapError, match="not that of the open mapping"):
+    with pytest.raises(UnknownLayoutError, match="not that of the open mapping"):
         payload_offset(read, Mapping(other, SIZE - PAYLOAD[version]), SIZE)
 
 
@@ -79,7 +79,7 @@ def test_a_mapping_that_does_not_fit(version: int) -> None:
 def test_luks1_with_an_impossible_payload(sectors: int) -> None:
     """0 is what the header of a partition whose header lies elsewhere says."""
     header = HEADERS[1][:104] + struct.pack(">I", sectors) + HEADERS[1][108:]
-    with pytest.raises(NoBlockMapError, match="impossible"):
+    with pytest.raises(UnknownLayoutError, match="impossible"):
         parse_header(reading(header))
 
 
@@ -117,26 +117,26 @@ def segment(**changes: object) -> Callable[[dict[str, Any]], object]:
 )
 def test_luks2_metadata_of_another_shape(change: Callable[[dict[str, Any]], object]) -> None:
     assert parse_header(reading(luks2())).payload == PAYLOAD[2]
-    with pytest.raises(NoBlockMapError):
+    with pytest.raises(UnknownLayoutError):
         parse_header(reading(luks2(change)))
 
 
 @pytest.mark.parametrize("text", [b"", b"null", b"{", b"\xff", b"[" * 9000, b'{"segments": {"0": 1}, "config": 2}'])
 def test_luks2_metadata_that_are_none(text: bytes) -> None:
-    with pytest.raises(NoBlockMapError):
+    with pytest.raises(UnknownLayoutError):
         parse_header(reading(luks2(text=text)))
 
 
 @pytest.mark.parametrize("length", [0, 4096, 16385, 8 * MIB, 2**64 - 4096])
 def test_luks2_lengths_that_are_not_read(length: int) -> None:
     header = signed(HEADERS[2][:8] + struct.pack(">Q", length) + HEADERS[2][16:])
-    with pytest.raises(NoBlockMapError, match="damaged"):
+    with pytest.raises(UnknownLayoutError, match="damaged"):
         parse_header(reading(header))
 
 
 def test_the_second_header_is_not_the_first() -> None:
     header = signed(HEADERS[2][:256] + struct.pack(">Q", AREA) + HEADERS[2][264:])
-    with pytest.raises(NoBlockMapError, match="damaged"):
+    with pytest.raises(UnknownLayoutError, match="damaged"):
         parse_header(reading(header))
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_luks2_header_is_noticed(place: int, change: int) -> None:
     if 480 <= place < 512:  # what a shorter checksum leaves of its field
         assert parse_header(reading(bytes(damaged))).payload == PAYLOAD[2]
         return
-    with pytest.raises(NoBlockMapError):
+    with pytest.raises(UnknownLayoutError):
         parse_header(reading(bytes(damaged)))
 
 
@@ -155,12 +155,12 @@ def test_a_damaged_luks2_header_is_noticed(place: int, change: int) -> None:
 def test_rubbish_raises_nothing_else(rubbish: bytes, magic: bytes) -> None:
     try:
         header = parse_header(reading(magic + rubbish))
-    except NoBlockMapError:
+    except UnknownLayoutError:
         return
     assert header.version == 1
 
 
 @pytest.mark.parametrize(("content", "reason"), [(bytes(AREA), "no LUKS header"), (b"LUKS\xba\xbe\0\3", "version 3")])
 def test_other_headers(content: bytes, reason: str) -> None:
-    with pytest.raises(NoBlockMapError, match=reason):
+    with pytest.raises(UnknownLayoutError, match=reason):
         parse_header(reading(content))

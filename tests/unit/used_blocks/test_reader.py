@@ -15,7 +15,7 @@ from blksync.errors import Reason
 from blksync.ranges import whole
 from blksync.system.mountinfo import Mount
 from blksync.used_blocks import reader
-from blksync.used_blocks.errors import NoBlockMapError
+from blksync.used_blocks.errors import UnknownLayoutError
 from blksync.used_blocks.filesystem import BackingDevice, find_backing_device, is_loop_over_file
 from blksync.used_blocks.reader import UsedMap
 
@@ -92,7 +92,7 @@ def test_where_the_file_system_lies(found: Partition, carrier: BackingDevice) ->
     ],
 )
 def test_why_nothing_is_known(found: Partition, code: str, reason: str) -> None:
-    with pytest.raises(NoBlockMapError) as caught:
+    with pytest.raises(UnknownLayoutError) as caught:
         find_backing_device(found, lambda loop: loop == IMAGE)
     assert caught.value.reason == Reason(code, reason)
     with UsedMap(found) as used_map:
@@ -126,7 +126,7 @@ def test_what_changed_meanwhile_is_a_reason(found: Partition, reason: str) -> No
         (OSError(errno.ENOTTY, "no"), "ext4 does not report which blocks it uses"),
         (OSError(errno.EOPNOTSUPP, "no"), "ext4 does not report which blocks it uses"),
         (OSError(errno.EUCLEAN, "no"), "ext4 cannot report which blocks it uses (%s)" % os.strerror(errno.EUCLEAN)),
-        (NoBlockMapError("map_invalid", "the map is wrong"), "the map is wrong"),
+        (UnknownLayoutError("map_invalid", "the map is wrong"), "the map is wrong"),
     ],
 )
 def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:

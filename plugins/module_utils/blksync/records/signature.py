@@ -26,7 +26,7 @@ from ..ranges import Range
 from ..superblocks import fat
 from ..superblocks.content import Read
 from ..used_blocks import luks
-from ..used_blocks.errors import UntoldError
+from ..used_blocks.errors import UnknownLayoutError
 
 XFS_MAGIC = b"XFSB"
 XFS_CHANGING = (slice(160, 176), slice(224, 228), slice(232, 248))  # uquotino, gquotino; crc; pquotino, lsn
@@ -91,11 +91,11 @@ def _payload(read: Read, size: int) -> int | None:
 
     def within(offset: int, length: int) -> bytes:
         if offset + length > size:
-            raise UntoldError("its LUKS header is longer than the partition")
+            raise UnknownLayoutError("luks_header_invalid", "its LUKS header is longer than the partition")
         return _some(read, offset, length)
 
     try:
         payload = luks.parse_header(within).payload
-    except UntoldError:
+    except UnknownLayoutError:
         return None
     return payload // _ALIGNED * _ALIGNED

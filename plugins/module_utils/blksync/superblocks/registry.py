@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Callable
 
 from ..used_blocks import luks
-from ..used_blocks.errors import NoBlockMapError
+from ..used_blocks.errors import UnknownLayoutError
 from . import btrfs, ext, fat, xfs
 from .content import Content, Read
 
@@ -32,12 +32,12 @@ def _luks(kind: str, read: Read) -> Content | None:
     def read_all(offset: int, length: int) -> bytes:
         data = read(offset, length)
         if data is None:
-            raise NoBlockMapError("luks_header_invalid", "its LUKS header cannot be read")
+            raise UnknownLayoutError("luks_header_invalid", "its LUKS header cannot be read")
         return data
 
     try:
         header = luks.parse_header(read_all)
-    except NoBlockMapError:
+    except UnknownLayoutError:
         return None
     return Content(kind, unit=min(header.sector, header.payload & -header.payload))
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from ..errors import Reason
 
 
-class NoBlockMapError(Exception):
-    """Nothing reliable is known of a partition's free blocks; ``reason`` says why."""
+class UnknownLayoutError(Exception):
+    """What lies where on a partition, or which blocks of it are free, is not known; ``reason`` says why."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ from typing import Callable
 from ..discovery.loops import read_backing
 from ..discovery.model import Holder, Partition
 from ..system.mountinfo import Mount
-from .errors import NoBlockMapError
+from .errors import UnknownLayoutError
 from .luks import Mapping
 
 FILE_SYSTEMS = ("ext4", "xfs", "ext3", "ext2")  # the kernel's ext4 may serve the last two
@@ -32,10 +32,10 @@ class BackingDevice:
 def find_backing_device(partition: Partition, is_file_on_it: Callable[[Holder], bool]) -> BackingDevice:
     """Where the file system lies. ``is_file_on_it`` tells of a loop device whether its file is one of that file system.
 
-    Raises NoBlockMapError unless there is exactly one file system, mounted, of a kind that tells what it uses.
+    Raises UnknownLayoutError unless there is exactly one file system, mounted, of a kind that tells what it uses.
     """
     if partition.swap:
-        raise NoBlockMapError("swap", "it is used as swap")
+        raise UnknownLayoutError("swap", "it is used as swap")
     device: Partition | Holder = partition
     mapping = ""
     if not partition.mounts and len(partition.holders) == 1 and partition.holders[0].kind == "crypt":
@@ -44,14 +44,14 @@ def find_backing_device(partition: Partition, is_file_on_it: Callable[[Holder], 
     _only_files_above(device, is_file_on_it)
     mounts = tuple(mount for mount in device.mounts if mount.devno == device.devno)
     if not device.mounts:
-        raise NoBlockMapError(
+        raise UnknownLayoutError(
             "not_mounted", "its file system is not mounted" if not mapping else "nothing is mounted of its LUKS mapping"
         )
     fstypes = sorted({mount.fstype for mount in device.mounts})
     if len(fstypes) > 1:
-        raise NoBlockMapError("several_types", "it is mounted as %s" % " and as ".join(fstypes))
+        raise UnknownLayoutError("several_types", "it is mounted as %s" % " and as ".join(fstypes))
     if fstypes[0] not in FILE_SYSTEMS or len(mounts) != len(device.mounts):
-        raise NoBlockMapError("unsupported", "%s does not report which blocks it uses" % fstypes[0])
+        raise UnknownLayoutError("unsupported", "%s does not report which blocks it uses" % fstypes[0])
     return BackingDevice(device.devno, fstypes[0], mounts, mapping)
 
 
@@ -59,7 +59,7 @@ def _only_files_above(device: Partition | Holder, is_file_on_it: Callable[[Holde
     """Images that are mounted from the file system itself (as snap does) are files of it and no obstacle."""
     for holder in device.holders:
         if not (device.mounts and holder.kind == "loop" and is_file_on_it(holder)):
-            raise NoBlockMapError("stacked", "%s (%s) lies on it" % (holder.path, holder.kind))
+            raise UnknownLayoutError("stacked", "%s (%s) lies on it" % (holder.path, holder.kind))
 
 
 def is_loop_over_file(holder: Holder) -> bool:

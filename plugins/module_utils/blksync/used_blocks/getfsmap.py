@@ -16,7 +16,7 @@ import struct
 from array import array
 from typing import Callable, Iterable, Iterator, Union
 
-from .errors import NoBlockMapError
+from .errors import UnknownLayoutError
 
 FS_IOC_GETFSMAP = 0xC0C0583B  # _IOWR('X', 59, struct fsmap_head): both ways, the same number on every architecture
 FMH_OF_DEV_T = 0x1  # in the answer's head: devices are named by dev_t and not by numbers of the file system's own
@@ -40,7 +40,7 @@ def free_extents(fd: int, devno: str, size: int, least: int) -> array[int]:
     """Ask the kernel which bytes of the device ``devno`` the file system behind ``fd`` leaves free; see parse_free.
 
     ``size`` is the device's, in bytes. Raises OSError where the file system does not tell (ENOTTY, EOPNOTSUPP) or
-    its own data are damaged, NoBlockMapError for an answer that makes no sense.
+    its own data are damaged, UnknownLayoutError for an answer that makes no sense.
     """
     return parse_free(pages(lambda buffer: fcntl.ioctl(fd, FS_IOC_GETFSMAP, buffer, True)), encode(devno), size, least)
 
@@ -54,7 +54,7 @@ def encode(devno: str) -> int:
 def pages(ask: Callable[[bytearray], object], count: int = PAGE) -> Iterator[memoryview]:
     """All records, up to ``count`` of them at a time; a page is overwritten by the next.
 
-    ``ask`` has the kernel fill in the answer. Raises NoBlockMapError where that makes no sense.
+    ``ask`` has the kernel fill in the answer. Raises UnknownLayoutError where that makes no sense.
     """
     buffer = bytearray(HEAD + RECORD * count)
     low_key = bytes(RECORD)
@@ -74,19 +74,19 @@ def pages(ask: Callable[[bytearray], object], count: int = PAGE) -> Iterator[mem
         if _RECORD.unpack(last)[1] & FMR_OF_LAST:
             return
         if last == low_key:
-            raise NoBlockMapError("map_invalid", "the map of its free blocks has no end")
+            raise UnknownLayoutError("map_invalid", "the map of its free blocks has no end")
         low_key = last  # the kernel goes on behind it
 
 
 def _check_head(oflags: int, entries: int, count: int, total: int) -> None:
     if not entries:
-        raise NoBlockMapError("map_invalid", "the map of its free blocks is empty")
+        raise UnknownLayoutError("map_invalid", "the map of its free blocks is empty")
     if entries > count:
-        raise NoBlockMapError("map_invalid", "the map of its free blocks is longer than what was asked for")
+        raise UnknownLayoutError("map_invalid", "the map of its free blocks is longer than what was asked for")
     if total > MOST_RECORDS:
-        raise NoBlockMapError("map_too_large", "the map of its free blocks has more than %d entries" % MOST_RECORDS)
+        raise UnknownLayoutError("map_too_large", "the map of its free blocks has more than %d entries" % MOST_RECORDS)
     if not oflags & FMH_OF_DEV_T:
-        raise NoBlockMapError("map_invalid", "the map of its free blocks does not name devices by their numbers")
+        raise UnknownLayoutError("map_invalid", "the map of its free blocks does not name devices by their numbers")
 
 
 def parse_free(records: Iterable[Records], device: int, size: int, least: int) -> array[int]:
@@ -95,7 +95,8 @@ def parse_free(records: Iterable[Records], device: int, size: int, least: int) -
     Adjacent ones are joined; what is then shorter than ``least`` bytes is left out, which bounds the memory. Records
     of other devices (an external journal or log, a realtime section) do not count.
 
-    Raises NoBlockMapError for free space that overlaps anything, and for records that go backwards or leave the device.
+    Raises UnknownLayoutError for free space that overlaps anything, and for records that go backwards or leave the
+    device.
     """
     found = array("Q")
     begin = end = 0  # the free extent that may still grow
@@ -105,12 +106,14 @@ def parse_free(records: Iterable[Records], device: int, size: int, least: int) -
             if owning_device != device:
                 continue
             if start < before or start < free_until:
-                raise NoBlockMapError("map_invalid", "the map of its free blocks contradicts itself at byte %d" % start)
+                raise UnknownLayoutError(
+                    "map_invalid", "the map of its free blocks contradicts itself at byte %d" % start
+                )
             before = start
             if owner == FMR_OWN_FREE and flags & ~FMR_OF_LAST == FMR_OF_SPECIAL_OWNER:
                 free_until = start + length
                 if start < used_until or free_until > size:
-                    raise NoBlockMapError(
+                    raise UnknownLayoutError(
                         "map_invalid", "the map of its free blocks contradicts itself at byte %d" % start
                     )
                 if start != end:

@@ -15,7 +15,7 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from .errors import NoBlockMapError
+from .errors import UnknownLayoutError
 
 FIRST = 4096  # bytes: the binary header of LUKS2, and more than that of LUKS1
 LUKS1_HEADER = 592  # bytes
@@ -55,28 +55,28 @@ class Mapping:
 def payload_offset(read: Read, mapping: Mapping, size: int) -> int:
     """Where on a partition of ``size`` bytes the mapping's byte 0 lies.
 
-    ``read`` gives the partition's bytes at an offset. Raises NoBlockMapError for a header that it does not understand,
-    and where the header does not belong to the mapping or the two do not fill the partition.
+    ``read`` gives the partition's bytes at an offset. Raises UnknownLayoutError for a header that is not understood,
+    and if it does not belong to the mapping or the two do not fill the partition.
     """
     header = parse_header(read)
     if not mapping.uuid.startswith("CRYPT-LUKS%d-%s-" % (header.version, header.uuid.replace("-", ""))):
-        raise NoBlockMapError("luks_mapping_differs", "its LUKS header is not that of the open mapping")
+        raise UnknownLayoutError("luks_mapping_differs", "its LUKS header is not that of the open mapping")
     if header.payload + mapping.size != size:
-        raise NoBlockMapError("luks_mapping_differs", "the open LUKS mapping does not fill it")
+        raise UnknownLayoutError("luks_mapping_differs", "the open LUKS mapping does not fill it")
     return header.payload
 
 
 def parse_header(read: Read) -> Header:
-    """The header at the beginning of what ``read`` reads. Raises NoBlockMapError unless it is understood in full."""
+    """The header at the beginning of what ``read`` reads. Raises UnknownLayoutError unless it is understood in full."""
     first = read(0, FIRST)
     magic, version = struct.unpack_from(">6sH", first)
     if magic != MAGIC:
-        raise NoBlockMapError("luks_header_invalid", "it has no LUKS header")
+        raise UnknownLayoutError("luks_header_invalid", "it has no LUKS header")
     if version == 1:
         return _luks1(first)
     if version == 2:
         return _luks2(first, read)
-    raise NoBlockMapError("luks_header_unsupported", "its LUKS header has the unknown version %d" % version)
+    raise UnknownLayoutError("luks_header_unsupported", "its LUKS header has the unknown version %d" % version)
 
 
 def _luks1(first: bytes) -> Header:
@@ -87,37 +87,37 @@ def _luks1(first: bytes) -> Header:
 def _luks2(first: bytes, read: Read) -> Header:
     _magic, version, length, algorithm, uuid, offset = _LUKS2.unpack_from(first)
     if offset or length % FIRST or not FIRST < length <= LARGEST_HEADER:
-        raise NoBlockMapError("luks_header_invalid", "its LUKS header is damaged")
+        raise UnknownLayoutError("luks_header_invalid", "its LUKS header is damaged")
     area = read(0, length)
     _verify(area, _text(algorithm))
     try:
         metadata = json.loads(area[FIRST:].partition(b"\0")[0].decode())
         payload, sector = _only_segment(metadata)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # JSON of another shape
-        raise NoBlockMapError("luks_header_invalid", "its LUKS header cannot be understood") from error
+        raise UnknownLayoutError("luks_header_invalid", "its LUKS header cannot be understood") from error
     return Header(version, _text(uuid), _checked(payload, 2 * length), sector)
 
 
 def _verify(area: bytes, algorithm: str) -> None:
     if algorithm not in ("sha256", "sha512"):
-        raise NoBlockMapError("luks_header_unsupported", "its LUKS header has a checksum of an unknown kind")
+        raise UnknownLayoutError("luks_header_unsupported", "its LUKS header has a checksum of an unknown kind")
     cleared = bytearray(area)
     cleared[_CHECKSUM] = bytes(_CHECKSUM.stop - _CHECKSUM.start)
     digest = hashlib.new(algorithm, cleared).digest()
     if area[_CHECKSUM][: len(digest)] != digest:
-        raise NoBlockMapError("luks_header_invalid", "its LUKS header is damaged")
+        raise UnknownLayoutError("luks_header_invalid", "its LUKS header is damaged")
 
 
 def _only_segment(metadata: dict[str, Any]) -> tuple[int, int]:
     """The offset and the sectors in bytes of a plain encrypted payload that goes on to the end of the partition."""
     if metadata["config"].get("requirements", {}).get("mandatory"):
-        raise NoBlockMapError(
+        raise UnknownLayoutError(
             "luks_header_unsupported",
             "its LUKS header says that it is being encrypted anew, or needs something unknown",
         )
     (segment,) = metadata["segments"].values()  # ValueError where there are several
     if segment["type"] != "crypt" or segment.get("integrity") or segment.get("flags") or segment["size"] != "dynamic":
-        raise NoBlockMapError(
+        raise UnknownLayoutError(
             "luks_header_unsupported", "its LUKS header describes more than one plain encrypted segment"
         )
     if not isinstance(segment["offset"], str):
@@ -130,7 +130,7 @@ def _only_segment(metadata: dict[str, Any]) -> tuple[int, int]:
 
 def _checked(payload: int, header: int) -> int:
     if payload < header or payload % SECTOR:
-        raise NoBlockMapError("luks_header_invalid", "its LUKS header names an impossible payload")
+        raise UnknownLayoutError("luks_header_invalid", "its LUKS header names an impossible payload")
     return payload
 
 

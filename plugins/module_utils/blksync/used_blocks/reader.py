@@ -12,7 +12,7 @@ from ..discovery.model import Partition
 from ..errors import BlksyncError, Reason
 from ..system.device import allocate, open_source
 from ..system.mountinfo import mount_id, read_mounts
-from .errors import NoBlockMapError
+from .errors import UnknownLayoutError
 from .filesystem import BackingDevice, find_backing_device, is_loop_over_file, read_mapping
 from .getfsmap import free_extents
 from .luks import payload_offset
@@ -36,7 +36,7 @@ class UsedMap:
         self._size = partition.size
         try:
             self._open()
-        except NoBlockMapError as error:
+        except UnknownLayoutError as error:
             self.reason = error.reason
         except (BlksyncError, OSError, ValueError) as error:
             words = str(error).rstrip(".")
@@ -59,7 +59,7 @@ class UsedMap:
             return everything(self._partition.size, self.reason)
         try:
             free = free_extents(self._fd, self._devno, self._size, GAP)
-        except NoBlockMapError as error:
+        except UnknownLayoutError as error:
             return everything(self._partition.size, error.reason)
         except OSError as error:
             return everything(self._partition.size, self._refusal(error))
@@ -98,7 +98,7 @@ def _payload(partition: Partition, mapping: str) -> int:
 
 
 def _open_dir(carrier: BackingDevice) -> int:
-    """A descriptor of one of the file system's mountpoints. Raises NoBlockMapError where others cover them all."""
+    """A descriptor of one of the file system's mountpoints. Raises UnknownLayoutError where others cover them all."""
     ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (carrier.devno, carrier.fstype)}
     for mount in carrier.mounts:
         try:
@@ -108,7 +108,7 @@ def _open_dir(carrier: BackingDevice) -> int:
         if mount_id(fd) in ours:
             return fd
         os.close(fd)  # another mount lies on top of this one
-    raise NoBlockMapError(
+    raise UnknownLayoutError(
         "mountpoint_covered",
         "its file system cannot be reached at %s" % ", ".join(m.mountpoint for m in carrier.mounts),
     )
