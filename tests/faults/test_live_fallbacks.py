@@ -179,7 +179,7 @@ CASES = {
     "overflow": Case("the kernel's trace lost events", reader_held_back, write_more_than_the_buffer_holds),
     "filter": Case("something else changed the trace", act=narrow_the_filter),
     "switch": Case("something else changed the trace", act=stop_the_trace),
-    "guard": Case("the kernel counted more writes than its trace tells", act=trace_one_process_only),
+    "guard": Case("the kernel counted more writes than its trace reports", act=trace_one_process_only),
     "other-events": Case("the trace holds something that is not understood", act=trace_other_events_as_well),
     "unreadable": Case("the trace cannot be read: [Errno 21] Is a directory", act=break_the_pipe),
     "not-freezable": Case("ROOT (ext4) could not be frozen", no_freezing, known=True, writer=False),

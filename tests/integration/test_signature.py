@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def mountpoint(tmp_path: Path) -> Path:
     return path
 
 
-def with_needs(kinds: dict[str, tuple[str, ...]]) -> list[object]:
+def with_needs(kinds: Mapping[str, tuple[str, ...]]) -> list[object]:
     return [pytest.param(kind, marks=pytest.mark.needs(command[0])) for kind, command in kinds.items()]
 
 
