@@ -23,7 +23,7 @@ class BlksyncError(Exception):
 
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
     the run came before it ended, None if it had not begun.
-    ``message`` and ``hint`` are printable, whatever bytes a path or a label in them had.
+    ``message`` and ``hint`` are printable, also if a path or a label in them is not.
     """
 
     kind = "error"
@@ -95,7 +95,7 @@ class DeviceReadError(BlksyncError):
 
 
 class DeviceWriteError(BlksyncError):
-    """Writing or flushing failed. ``offset`` is None where the device gives none (a failed flush)."""
+    """Writing or flushing failed. ``offset`` is None if the device gives none (a failed flush)."""
 
     kind = "write_error"
 

@@ -163,7 +163,7 @@ class LineProgress(_Shown):
 
 @contextlib.contextmanager
 def watch() -> Iterator[Progress]:
-    """Progress that suits standard error. Ctrl-Z is ignored meanwhile: a stopped sync would keep the source frozen."""
+    """Progress on standard error. During the sync Ctrl-Z is ignored: a stopped sync would keep the source frozen."""
     sys.stderr.flush()
     with _unstoppable(), writer(STDERR) as out:
         progress = BarProgress(out) if out.is_terminal else LineProgress(out)

@@ -14,7 +14,7 @@ from .arguments import ERROR, OK
 
 
 def run(_options: argparse.Namespace) -> int:
-    """Put back what dead runs left; ERROR where something could not be."""
+    """Restore after killed runs; ERROR if something could not be restored."""
     runs = restore_state()
     if not runs:
         messages.say("Nothing is left to restore.")

@@ -45,7 +45,7 @@ def show_absent(job: Job, as_json: bool) -> None:
 
 
 def as_data(outcomes: Sequence[Result], check: bool, job: Job | None) -> dict[str, Any]:
-    """The outcome for programs; ``results`` is empty where no backup disk was there."""
+    """The outcome for programs; ``results`` is empty if no backup disk was there."""
     return {
         "job": job.name if job else None,
         "check": check,

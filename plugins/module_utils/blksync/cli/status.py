@@ -19,7 +19,7 @@ from .format import align, human_duration, local_time
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print how every job stands; STALE where a backup is too old, USAGE where a job file is invalid."""
+    """Print how every job stands; STALE if a backup is too old, USAGE if a job file is invalid."""
     known, invalid = _load_all(options.config_dir)
     names, directory = [job.name for job in known], options.state_dir
     standings = assess_all(

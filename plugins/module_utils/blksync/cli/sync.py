@@ -65,7 +65,7 @@ def _run_job(job: config.Job, options: argparse.Namespace) -> int:
 
 
 def exit_code(outcomes: tuple[Result, ...]) -> int:
-    """OK where all is well, TARGET_ABSENT or USAGE where nothing else is wrong, ERROR otherwise."""
+    """OK if all is well, TARGET_ABSENT or USAGE if nothing else is wrong, ERROR otherwise."""
     codes = {_code(result.error) for result in outcomes if result.error}
     return codes.pop() if len(codes) == 1 else ERROR if codes else OK
 

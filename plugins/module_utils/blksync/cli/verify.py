@@ -23,7 +23,7 @@ from .sync import exit_code
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare all pairs of a job, in what its scope covers; ERROR where any differs."""
+    """Compare all pairs of a job, in what its scope covers; ERROR if any differs."""
     job = config.load(options.job, options.config_dir)
     machine = observe()
     found = targets.look(machine, job)

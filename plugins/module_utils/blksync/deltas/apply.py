@@ -178,7 +178,7 @@ class DeltaApplication(Guest):
         )
 
     def _look_through(self) -> None:
-        """Find out whether it has to be applied. Raises DeltaError where it is not for this image."""
+        """Find out whether it has to be applied. Raises DeltaError if it is not for this image."""
         self.survey = survey(self._target, self._delta, self._algorithm, self._cancellation)
         fresh = self._end.kind == MISSING
         self._needed = manifests.is_needed(self._manifest, self.survey, fresh, self._resumed())

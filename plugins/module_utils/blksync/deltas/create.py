@@ -178,7 +178,7 @@ class DeltaCreation(Guest):
     def _read_quiesced(
         self, quiescer: Quiescer, cancellation: Cancellation, digest: DigestWriter, delta: DeltaWriter
     ) -> None:
-        """Read the source once, as of one moment. Raises QuiesceError if it was written to meanwhile."""
+        """Read the source once, as of one moment. Raises QuiesceError if something wrote to it during this time."""
         still = stillness.of(self._source)
         still.check()
         with quiescer.quiesced(self._pair.quiesce) as held:
@@ -213,7 +213,7 @@ def _check_digest(known: DigestReader, source: Device) -> None:
 
 
 def _pending(request: DeltaRequest) -> DeltaReport:
-    """A delta is there already: nobody has taken it away yet. Raises FileFormatError where it is not ours."""
+    """The delta that already exists, because it was not removed yet. Raises FileFormatError if it is not ours."""
     manifest = read_manifest(request.delta)
     with DeltaReader(request.delta) as delta:
         manifests.check(manifest, request.delta, delta.header, delta.length, delta.fingerprint())
@@ -246,7 +246,7 @@ def read_manifest(delta: str) -> Manifest:
 
 
 def _content_at(path: str) -> str:
-    """The content that a digest speaks of; empty where there is none or it is not whole."""
+    """The content that a digest speaks of; empty if there is none or it is not whole."""
     if not os.path.lexists(path):
         return ""
     with DigestReader(path) as digest:

@@ -83,7 +83,7 @@ class Survey:
 
 
 def is_needed(manifest: Manifest, survey: Survey, fresh: bool, resumed: bool) -> bool:
-    """Whether the delta is to be applied; False where the image is its result already.
+    """Whether the delta is to be applied; False if the image is its result already.
 
     ``fresh``: the image was made for this delta. ``resumed``: an earlier attempt with this delta did not come to its
     end, so that the image may be anything between parent and result. Raises DeltaError for any other image.

@@ -47,7 +47,7 @@ class DigestComparison:
     def compare(self, pieces: Sequence[Run], checksums: bytes) -> Verdict:
         """Compare the checksums of the blocks of some pieces (offset and length in bytes) with the known ones.
 
-        Raises FileFormatError where the digest cannot be read.
+        Raises FileFormatError if the digest cannot be read.
         """
         size = self.algorithm.size
         known = b"".join(self._known(*self._blocks(piece)) for piece in pieces)
@@ -103,7 +103,7 @@ class DigestComparison:
 
 
 def _extend(runs: list[Run], start: int, end: int) -> None:
-    """Add the bytes from ``start`` to ``end``, to the last run where it ends there."""
+    """Add the bytes from ``start`` to ``end``, to the last run if it ends there."""
     if runs and sum(runs[-1]) == start:
         runs[-1] = (runs[-1][0], end - runs[-1][0])
     else:

@@ -65,7 +65,7 @@ class Record:
 
 
 def parse(text: str) -> Record | None:
-    """The record in a file's text, None where it is none of this format."""
+    """The record in a file's text, None if it is none of this format."""
     try:
         content = json.loads(text)
         key = DigestKey(**content.pop("key"))

@@ -51,7 +51,7 @@ class DigestReport:
 class PairDigest:
     """The digest of one image in one run.
 
-    ``checksums`` is for the engine, None where no digests are kept; ``reason`` says why the digest is not used, and is
+    ``checksums`` is for the engine, None if no digests are kept; ``reason`` says why the digest is not used, and is
     None if it is.
     """
 
@@ -89,14 +89,14 @@ class PairDigest:
             atomic_file.replace(self.path + ".json", record.to_json())
 
     def report(self) -> DigestReport | None:
-        """For the result of a sync; None where no digests are kept."""
+        """For the result of a sync; None if no digests are kept."""
         if not self.checksums:
             return None
         return DigestReport(self.path, self.checksums.algorithm.name, self.checksums.block, self.used, self.reason)
 
 
 class DigestStore:
-    """The digests in one directory, for one run with ``engine``. Raises InvalidRequestError where the directory is not
+    """The digests in one directory, for one run with ``engine``. Raises InvalidRequestError if the directory is not
     safe, AlgorithmError for an algorithm that is unknown, missing or weak."""
 
     def __init__(self, directory: str, engine: HashingEngine, algorithm: str, validity: Validity) -> None:
@@ -112,7 +112,7 @@ class DigestStore:
     def opened(self, key: DigestKey, check: bool, compare: bool = True) -> Iterator[PairDigest]:
         """The digest for an image. ``check``: only look, and make no file; ``compare`` False: do not use it.
 
-        Raises StorageError where there is no room for a fresh digest.
+        Raises StorageError if there is no room for a fresh digest.
         """
         path = os.path.join(self._dir, key.name + SUFFIX)
         record = _read_record(path + ".json")

@@ -34,7 +34,7 @@ class System:
             return None
 
     def names(self, directory: str) -> list[str]:
-        """The sorted names in a directory; empty where there is none."""
+        """The sorted names in a directory; empty if there is none."""
         try:
             return sorted(os.listdir(directory))
         except OSError:
@@ -45,7 +45,7 @@ class System:
         return os.path.realpath(path)
 
     def device_number(self, path: str) -> str | None:
-        """``"major:minor"`` of the block device that ``path`` leads to, or None where it leads to none."""
+        """``"major:minor"`` of the block device that ``path`` leads to, or None if it leads to none."""
         try:
             status = os.stat(path)
         except (OSError, ValueError):
@@ -81,7 +81,7 @@ class System:
                     yield path, devno
 
     def run(self, *argv: str) -> str | None:
-        """A program's standard output, or None where it is missing or does not end.
+        """A program's standard output, or None if it is missing or does not end.
 
         Its exit status is not looked at: blkid's tells of one device among many.
         """

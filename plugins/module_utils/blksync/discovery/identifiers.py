@@ -42,7 +42,7 @@ class Identifier:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know even where the identifier names one disk."""
+        """What the user should know even if the identifier names one disk."""
         if self.kind == "path" and _KERNEL_NAME.fullmatch(self.value):
             return (
                 "%s is a name that the kernel gives to another disk after the next restart or plugging in; "
@@ -119,7 +119,7 @@ def select(machine: Machine, value: object) -> Disk:
 def matches(machine: Machine, value: object) -> tuple[Disk, ...]:
     """Every disk that an identifier (or ``Identifier``) could mean.
 
-    Raises InvalidRequestError where it names a partition.
+    Raises InvalidRequestError if it names a partition.
     """
     identifier = parse_identifier(value)
     _refuse_partition(machine, identifier)

@@ -39,7 +39,7 @@ def filesystem(device: int) -> str:
 
 
 def read_backing(path: str, devno: str) -> Backing | None:
-    """Of the loop device ``path``; None where it cannot be opened or is no longer the device number ``devno``."""
+    """Of the loop device ``path``; None if it cannot be opened or is no longer the device number ``devno``."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:

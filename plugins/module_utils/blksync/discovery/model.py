@@ -163,5 +163,5 @@ class Machine:
     places: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def disks_under(self, devno: str) -> tuple[str, ...]:
-        """The devnos of the whole disks that the device ``devno`` lives on, itself where it is one."""
+        """The devnos of the whole disks that the device ``devno`` lives on, itself if it is one."""
         return (self.ancestry or {}).get(devno, ())

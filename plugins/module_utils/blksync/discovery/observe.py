@@ -28,7 +28,7 @@ BTRFS = "/sys/fs/btrfs"
 def observe(system: System | None = None) -> Machine:
     """Every disk of the machine, what is on it and what uses it, at this moment.
 
-    Raises BlksyncError where the mounts cannot be told; a device that vanishes meanwhile is left out.
+    Raises BlksyncError if the mounts cannot be told; a device that vanishes is left out.
     """
     system = system or System()
     swap_devices, swap_files = parse_swaps(system.text("/proc/swaps") or "")
@@ -62,7 +62,7 @@ def unread(disks: Sequence[Disk], system: System | None = None) -> str:
 def beneath_path(path: str, system: System | None = None) -> frozenset[str]:
     """As ``places.beneath`` for any path, from the structure alone: no program is run and no disk is read.
 
-    Raises BlksyncError where the mounts cannot be told.
+    Raises BlksyncError if the mounts cannot be told.
     """
     system = system or System()
     return frozenset(_stack(system, ()).beneath_file(system.realpath(path), system.identity(path)))

@@ -19,7 +19,7 @@ DEVICES = "/sys/devices"
 
 
 def find_switch(system: System, device: BlockDevice, devices: Iterable[BlockDevice]) -> Switch | None:
-    """The switch of ``device``, one of ``devices``; None where it has none.
+    """The switch of ``device``, one of ``devices``; None if it has none.
 
     Optical drives do not count as others: USB disks bring a virtual one with their software on it.
     """

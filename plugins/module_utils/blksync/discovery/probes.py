@@ -49,7 +49,7 @@ def merge(*sources: Facts) -> Facts:
 
 
 def parse_lsblk(text: str) -> dict[str, Facts]:
-    """The output of LSBLK as facts by devno; empty where it is no such output.
+    """The output of LSBLK as facts by devno; empty if it is no such output.
 
     A device with several parents is listed once under each: the first is taken.
     """

@@ -81,7 +81,7 @@ class Stack:
         return tuple(mount for mount, names in self._mount_names if name in names)
 
     def is_swap(self, name: str) -> bool:
-        """True where the device itself is swapped to."""
+        """True if the device itself is swapped to."""
         return name in self._swaps
 
     def everything_below(self, names: Iterable[str]) -> set[str]:
@@ -221,7 +221,7 @@ class Stack:
         return tuple(device.devno for name, device in self.devices.items() if name in lower and self.is_disk(name))
 
     def _names_of_mount(self, mount: Mount) -> tuple[str, ...]:
-        """The devices that a mounted file system lies on: several for btrfs, none where the kernel names none."""
+        """The devices that a mounted file system lies on: several for btrfs, none if the kernel names none."""
         if mount.devno in self._by_devno:
             return (self._by_devno[mount.devno],)
         if mount.fstype not in BLOCK_BACKED or not mount.devno.startswith(ANONYMOUS):

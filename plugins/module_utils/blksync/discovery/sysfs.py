@@ -27,7 +27,7 @@ class BlockDevice:
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
     ``model.Holder``. ``number`` is a partition's, else 0. ``directory`` is its own in sysfs, links resolved.
-    A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None where the kernel does not tell it.
+    A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None if the kernel does not tell it.
     """
 
     name: str
@@ -55,13 +55,13 @@ class BlockDevice:
 
 
 def read_devices(system: System) -> dict[str, BlockDevice]:
-    """Every block device with a size by its kernel name; those that vanish meanwhile are left out."""
+    """Every block device with a size by its kernel name; a device that vanishes is left out."""
     found = (read_device(system, name) for name in system.names(BLOCK))
     return {device.name: device for device in found if device is not None}
 
 
 def read_device(system: System, name: str) -> BlockDevice | None:
-    """One device, or None where it is gone, hidden (without a device number) or without a medium."""
+    """One device, or None if it is gone, hidden (without a device number) or without a medium."""
     attributes = _Attributes(system, name)
     devno, size = attributes.text("dev"), attributes.number("size") * SECTOR
     if not devno or not size:

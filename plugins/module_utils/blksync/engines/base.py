@@ -51,7 +51,7 @@ AS_USUAL = CopyOptions()
 
 
 class Monitor:
-    """Who is told how far a copy is, and may end it. This one tells nobody.
+    """Gets the progress of a copy, and may end the copy. This one does nothing with it.
 
     Engines call ``advanced`` after every few megabytes. It may raise CancelledError (a signal, a lost
     connection) or QuiesceError (the guardian is gone, the time is over): the engine stops and lets it pass.
@@ -78,7 +78,7 @@ class Outcome:
     """What an engine did to one pair, exactly.
 
     ``blocks_*`` count blocks of ``block`` bytes (the last may be short); ``bytes_written`` is what went to the
-    target (in a prediction: what would go). ``evidence`` is None where the engine has nothing left to prove.
+    target (in a prediction: what would go). ``evidence`` is None if the engine has nothing left to prove.
     ``notes`` are sentences for the user ("repaired 1 block that the program missed").
     """
 

@@ -45,7 +45,7 @@ class Algorithm:
 
 
 def find(name: str) -> Algorithm:
-    """The algorithm of that name. Raises AlgorithmError where it does not exist or this Python lacks it."""
+    """The algorithm of that name. Raises AlgorithmError if it does not exist or this Python lacks it."""
     row = _BY_NAME.get(name.upper())
     if row is None:
         raise AlgorithmError("There is no hash algorithm %r." % name, "Choose one of %s." % ", ".join(available()))
@@ -92,7 +92,7 @@ def _strong(algorithm: Algorithm) -> Algorithm:
 
 
 def _fastest(names: Iterable[str]) -> str:
-    """SHA-256 is the faster one where the processor has instructions for it, BLAKE2b elsewhere."""
+    """SHA-256 is the faster one if the processor has instructions for it, BLAKE2b elsewhere."""
     sample = memoryview(bytes(SAMPLE))
     times = {}
     for name in names:
@@ -107,7 +107,7 @@ def _fastest(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class _Row:
-    """``build`` makes the checksum, or raises where this Python lacks it; None where no Python has it."""
+    """``build`` makes the checksum, or raises if this Python lacks it; None if no Python has it."""
 
     name: str
     number: int

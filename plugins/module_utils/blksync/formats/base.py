@@ -23,7 +23,7 @@ Writer = TypeVar("Writer", bound="FileWriter")
 class FileReader(ABC):
     """A file of ``length`` bytes that begins with ``magic``, open for reading; a context manager.
 
-    Raises FileFormatError where it is no regular file or its header cannot be right.
+    Raises FileFormatError if it is no regular file or its header cannot be right.
     """
 
     magic = b""
@@ -55,7 +55,7 @@ class FileReader(ABC):
         """Raise BlksyncError for a file that does not fit its header."""
 
     def _read(self, length: int, offset: int) -> bytes:
-        """So many bytes from there on. Raises FileFormatError where the file ends before, or cannot be read."""
+        """So many bytes from there on. Raises FileFormatError if the file ends before, or cannot be read."""
         parts = []
         while length:
             try:

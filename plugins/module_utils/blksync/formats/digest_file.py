@@ -20,7 +20,7 @@ from .header import DIGEST_MAGIC, HEADER_SIZE, Header, pack
 class ContentHash:
     """What identifies the content of an image: a hash of its geometry, its algorithm and all checksums in order.
 
-    Two digests have the same one exactly when they speak of the same content, whoever made them and when.
+    Two digests have the same one exactly if they describe the same content.
     """
 
     def __init__(self, data_size: int, block_size: int, algorithm: Algorithm) -> None:
@@ -37,7 +37,7 @@ class ContentHash:
 
 
 class DigestReader(FileReader):
-    """An open digest file; a context manager. Raises FileFormatError or AlgorithmError where it is not whole."""
+    """An open digest file; a context manager. Raises FileFormatError or AlgorithmError if it is not whole."""
 
     magic = DIGEST_MAGIC
 
@@ -93,7 +93,7 @@ class DigestWriter(FileWriter):
         self._content.update(checksums)
 
     def finish(self) -> str:
-        """Wait until it is on the medium, and return its ContentHash. Raises ValueError where some is missing."""
+        """Wait until it is on the medium, and return its ContentHash. Raises ValueError if some is missing."""
         if self._missing:
             raise ValueError("%d bytes of checksums are missing" % self._missing)
         self._keep()

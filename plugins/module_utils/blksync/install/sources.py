@@ -35,5 +35,5 @@ def _content(package: str, file: str) -> bytes:
 
 
 def _raise(name: str) -> None:
-    """Let walk_packages fail where it would leave out the package that it cannot import."""
+    """Make walk_packages fail, because it would leave out a package that it cannot import."""
     raise ImportError("%s cannot be imported" % name)

@@ -54,7 +54,7 @@ def keys() -> tuple[str, ...]:
 
 
 def names(directory: str = JOB_DIR) -> list[str]:
-    """The names of all jobs, sorted; none where there is no such directory."""
+    """The names of all jobs, sorted; none if there is no such directory."""
     try:
         entries = os.listdir(directory)
     except FileNotFoundError:

@@ -83,7 +83,7 @@ def _pair_run(pair: PairReport) -> PairRun:
 
 
 def append(name: str, run: Run, directory: str = STATE_DIR) -> None:
-    """Add one line, on the medium when this returns, and drop the oldest where there are too many.
+    """Add one line, on the medium when this returns, and drop the oldest if there are too many.
 
     Raises OSError, UntrustedError.
     """
@@ -111,7 +111,7 @@ def parse(lines: Iterable[str]) -> list[Run]:
 
 
 def rotated(lines: list[str]) -> list[str]:
-    """The newer half of the lines, and the last success where it is older: its age must never be forgotten."""
+    """The newer half of the lines, and the last success if it is older, because its age must be kept."""
     newer = lines[len(lines) // 2 :]
     if any(run.succeeded for run in parse(newer)):
         return newer
@@ -127,7 +127,7 @@ def to_line(run: Run) -> str:
 
 
 def from_line(line: str) -> Run | None:
-    """The run in a line, or None where the line is not whole."""
+    """The run in a line, or None if the line is not whole."""
     try:
         data = json.loads(line)
         start, end = _seconds(data.pop("start")), data.pop("end")

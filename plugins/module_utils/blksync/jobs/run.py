@@ -76,7 +76,7 @@ def carry_out(
 ) -> JobOutcome:
     """Sync each target and add it to the history in ``directory``; a signal ends it all, another error that target.
 
-    Raises DeviceBusyError where the job runs already, OSError where ``directory`` cannot be written to begin with.
+    Raises DeviceBusyError if the job runs already, OSError if ``directory`` cannot be written to begin with.
     """
     mark = RunningMark(job.name, directory)
     left = mark.begin(time.time())

@@ -44,7 +44,7 @@ class RunningMark:
     def begin(self, now: float) -> Mark | None:
         """Lock the job and write the mark; return what a run left there that did not come to its end.
 
-        Raises DeviceBusyError where the job runs already, OSError where the mark cannot be written.
+        Raises DeviceBusyError if the job runs already, OSError if the mark cannot be written.
         """
         os.makedirs(self._directory, mode=0o755, exist_ok=True)
         self._held.enter_context(locks.hold_job(self._name, self._directory, "running the job %s" % self._name))
@@ -68,7 +68,7 @@ class RunningMark:
 
 
 def read(name: str, directory: str) -> Mark | None:
-    """The mark of a job, None where no run is under way and none was killed."""
+    """The mark of a job, None if no run is under way and none was killed."""
     try:
         return _parse(atomic_file.read(_path(name, directory)))
     except FileNotFoundError:

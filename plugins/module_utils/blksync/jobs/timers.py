@@ -18,7 +18,7 @@ PATIENCE = 10.0  # seconds
 
 
 def next_runs() -> dict[str, float]:
-    """The next run of each job that has a timer, in seconds since the epoch; empty where there is no systemd."""
+    """The next run of each job that has a timer, in seconds since the epoch; empty if there is no systemd."""
     systemctl = programs.find("systemctl")
     if not systemctl:
         return {}

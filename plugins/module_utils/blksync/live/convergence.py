@@ -23,7 +23,7 @@ class Convergence:
     def is_last(self, dirty: int) -> bool:
         """Whether ``dirty`` bytes are to be copied now, while frozen, rather than while the source is in use.
 
-        Raises LiveDoubtError where the writes do not let up, so that little is gained by all this.
+        Raises LiveDoubtError if the writes do not let up, so that little is gained by all this.
         """
         before = self.dirty[-1] if self.dirty else None
         self.dirty.append(dirty)

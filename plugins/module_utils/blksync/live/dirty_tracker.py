@@ -109,14 +109,14 @@ class DirtyTracker:
         self._trace.close()
 
     def check(self) -> None:
-        """Raise LiveDoubtError where a write may have been missed so far. Cheap."""
+        """Raise LiveDoubtError if a write may have been missed so far. Cheap."""
         if self._doubt:
             raise LiveDoubtError(self._doubt.code, self._doubt.message)
 
     def restart(self, partition: Partition) -> None:
         """Forget what was written to the partition so far. It is quiesced: what was on its way is waited for.
 
-        Raises QuiesceError where that does not end, LiveDoubtError.
+        Raises QuiesceError if that does not end, LiveDoubtError.
         """
         area = self._areas[partition.devno]
         area.before = self._at_rest(area, area.forget, first=True)
@@ -140,7 +140,7 @@ class DirtyTracker:
         return ranges
 
     def put_back(self, partition: Partition, ranges: tuple[Range, ...]) -> None:
-        """What take() gave has not been copied: the next one shall give it again."""
+        """Return the result of take() that was not copied, so that the next take() gives it again."""
         with self._lock:
             for span in ranges:
                 self._areas[partition.devno].dirty.mark(span.offset, span.offset + span.length)

@@ -27,7 +27,7 @@ LOSSES = ("overrun", "commit overrun", "dropped events")
 class TraceInstance:
     """Reports the writes to the disk ``devno``, wherever on it.
 
-    Raises OSError, ValueError or LiveDoubtError where the kernel does not let itself be traced.
+    Raises OSError, ValueError or LiveDoubtError if the kernel does not let itself be traced.
 
     ``fds`` are the raw buffers of all processors, not blocking; each read() of ``page`` bytes gives one sub-buffer.
     """

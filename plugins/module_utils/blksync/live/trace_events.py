@@ -41,7 +41,7 @@ class WriteFormat(NamedTuple):
 def parse_format(event_id: str, event: str, page: str) -> WriteFormat:
     """From the texts of the event's ``id`` and ``format`` and of ``events/header_page``.
 
-    Raises ValueError where they are not what this understands.
+    Raises ValueError if they are not what this understands.
     """
     fields, header = _fields(event), _fields(page)
     try:
@@ -83,7 +83,7 @@ def parse_page(page: bytes, layout: WriteFormat) -> Writes:
 
 
 def _parse(page: bytes, layout: WriteFormat, end: int, spans: list[tuple[int, int]]) -> bool:
-    """Add every write before ``end``; False where something is not understood."""
+    """Add every write before ``end``; False if something is not understood."""
     at, needed = layout.page, max(layout.sector + 8, layout.sectors + 4)
     while at + 4 <= end:
         kind = page[at] & 31

@@ -35,7 +35,7 @@ def _gpt_rows(array: bytes, length: int, sector: int, last: int) -> Iterator[Ent
 
 
 def gpt_identifier(header: bytes) -> str | None:
-    """The disk GUID of a GPT header, or None where the header's magic or checksum is wrong."""
+    """The disk GUID of a GPT header, or None if the header's magic or checksum is wrong."""
     if len(header) < 92 or header[:8] != b"EFI PART":
         return None
     length, checksum = struct.unpack_from("<II", header, 12)

@@ -24,7 +24,7 @@ _FILE_SYSTEMS = ((3, b"NTFS    "), (3, b"EXFAT   "), (54, b"FAT"), (82, b"FAT32"
 class Table:
     """``kind`` is "dos" or "gpt", ``identifier`` as lsblk writes a PTUUID; what is unknown is None.
 
-    ``entries`` are empty where a table was wiped off the medium.
+    ``entries`` are empty if a table was wiped off the medium.
     """
 
     kind: str | None = None

@@ -40,7 +40,7 @@ class Quiesced:
         self._records: list[StepRecord] | None = None  # final after the restoring
 
     def add(self, plan: QuiescePlan) -> None:
-        """Quiesce one more source. Raises QuiesceError with everything put back where that cannot be, RestoreError."""
+        """Quiesce one more source. Raises QuiesceError with everything put back if that cannot be, RestoreError."""
         self._plans.append(plan)
         try:
             self._quiescer.carry_out(plan)
@@ -166,7 +166,7 @@ class Quiescer:
     def quiesced(self, *plans: QuiescePlan) -> Iterator[Quiesced]:
         """The sources of ``plans``, and those that are added, are quiesced inside.
 
-        Raises QuiesceError with everything put back where that cannot be, or where it did not last until the end;
+        Raises QuiesceError with everything put back if that cannot be, or if it did not last until the end;
         RestoreError, with the commands to run, where something could not be put back.
         """
         self._state = state = Quiesced(self)
@@ -180,7 +180,7 @@ class Quiescer:
         state.release()
 
     def check(self) -> None:
-        """Raise QuiesceError where a source is no longer quiesced. Cheap."""
+        """Raise QuiesceError if a source is no longer quiesced. Cheap."""
         if self._link and not (self._state and self._state.released):
             self._link.check()
 

@@ -208,7 +208,7 @@ class _Guardian:
             self._restore(reason)
 
     def _restore(self, reason: str) -> None:
-        """``reason`` says why the sync's copy is worth nothing, or is empty where it asked for this itself."""
+        """``reason`` says why the sync's copy is worth nothing, or is empty if it asked for this itself."""
         self.deadline = None
         failures = self.execution.undo()
         reason = reason or "; ".join(self.execution.disturbances)

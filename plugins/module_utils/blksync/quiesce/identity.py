@@ -48,7 +48,7 @@ class Identity:
 
 
 def observe(devno: str, path: str = "", sysfs: str = SYSFS) -> Identity | None:
-    """The device that has the number now, None where there is none. ``path`` is the node that leads to it, if any."""
+    """The device that has the number now, None if there is none. ``path`` is the node that leads to it, if any."""
     directory = os.path.join(sysfs, devno)
     if not devno or not os.path.isdir(directory):
         return None

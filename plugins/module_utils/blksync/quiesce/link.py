@@ -81,7 +81,7 @@ class Link:
         return self.records, failures, "the guardian process ended unexpectedly"
 
     def check(self) -> None:
-        """Raise QuiesceError where the guardian restored on its own or is gone."""
+        """Raise QuiesceError if the guardian restored on its own or is gone."""
         if self._lost:
             raise not_still("the guardian process ended unexpectedly")
         if self._restored is None and self._channel.has_news():

@@ -83,9 +83,9 @@ class _FileSystem:
 def steps_for(
     machine: Machine, partition: Partition, mode: str, unfreezable: Collection[str] = UNFREEZABLE
 ) -> QuiescePlan:
-    """What makes ``partition`` hold still under ``mode`` ("none", "freeze" or "auto").
+    """How ``partition`` is quiesced under ``mode`` ("none", "freeze" or "auto").
 
-    Under "none" nothing is done, and whatever is in use for writing is refused.
+    Under "none" nothing is done, and a partition that is in use for writing is refused.
     """
     carriers = list(_carriers(partition))
     mounted = list(_file_systems(machine, carriers))

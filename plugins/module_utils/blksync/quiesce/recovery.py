@@ -40,7 +40,7 @@ class StateFile:
         self.usable = True
 
     def write(self, entries: Sequence[StepRecord]) -> None:
-        """Say what must be undone, or where there is nothing remove the file."""
+        """Write the steps that must be undone, or remove the file if there are none."""
         if not entries:
             self.remove()
             return

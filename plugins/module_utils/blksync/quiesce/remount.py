@@ -47,7 +47,7 @@ def mount_again(step: Step) -> None:
 def find_node(step: Step, source: str = "") -> str:
     """A path that leads to the remembered device number now, ``source`` if it does.
 
-    Raises DeviceGoneError where the number is nobody's or another device's, RestoreError where no path leads to it.
+    Raises DeviceGoneError if the number is nobody's or another device's, RestoreError if no path leads to it.
     """
     expect_same(step)
     for path in step.nodes(source):
@@ -123,7 +123,7 @@ def _commands(step: Step) -> str:
 
 
 def _mount_one(step: Step, wanted: Mount, index: int) -> bool:
-    """Mount it, from an earlier mount of the step where that gives it its peers. True where they are the wrong ones."""
+    """Mount it, from an earlier mount of the step where that gives it its peers. True if they are the wrong ones."""
     node = find_node(step, wanted.source)
     source = _bind_source(step, wanted, index)
     try:

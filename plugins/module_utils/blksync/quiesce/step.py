@@ -69,7 +69,7 @@ class Step:
         return replace(self, identity=self.observe())
 
     def observe(self) -> Identity | None:
-        """The device that has the carrier's number now; None where there is none."""
+        """The device that has the carrier's number now; None if there is none."""
         return observe(self.carrier, next(self.nodes(), ""))
 
     def nodes(self, first: str = "") -> Iterator[str]:

@@ -16,7 +16,7 @@ REPAIR = "btrfs scrub start -B MOUNTPOINT, then btrfs device stats --reset %s"
 
 
 def parse(kind: str, read: Read) -> Content | None:
-    """None where there is no such superblock."""
+    """None if there is no such superblock."""
     data = read(OFFSET, LENGTH)
     if data is None or data[0x40:0x48] != MAGIC:
         return None
@@ -35,7 +35,7 @@ def parse(kind: str, read: Read) -> Content | None:
 
 
 def parse_stats(text: str) -> str:
-    """What a file devinfo/N/error_stats of sysfs counts, such as "write_errs 2"; empty where all is zero.
+    """What a file devinfo/N/error_stats of sysfs counts, such as "write_errs 2"; empty if all is zero.
 
     Fact: Documentation/ABI is silent; fs/btrfs/sysfs.c, btrfs_devinfo_error_stats_show().
     """

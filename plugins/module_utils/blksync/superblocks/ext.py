@@ -20,7 +20,7 @@ REPAIR = "e2fsck -f %s, while it is not mounted"
 
 
 def parse(kind: str, read: Read) -> Content | None:
-    """None where there is no such superblock."""
+    """None if there is no such superblock."""
     data = read(OFFSET, LENGTH)
     if data is None or field(data, "<H", 0x38) != MAGIC:
         return None

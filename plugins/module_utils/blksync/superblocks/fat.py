@@ -20,7 +20,7 @@ REPAIR = "fsck.fat -a %s, while it is not mounted"
 
 
 def parse_vfat(kind: str, read: Read) -> Content | None:
-    """None where there is no such boot sector. A volume that is only not unmounted is ``unclean``, not damaged."""
+    """None if there is no such boot sector. A volume that is only not unmounted is ``unclean``, not damaged."""
     boot = read(0, LENGTH)
     if boot is None or not _plausible(boot):
         return None

@@ -38,7 +38,7 @@ class Identity:
 def verify_same(source: Device, target: Device) -> list[str]:
     """Compare the two, which are only read; the target is flushed. Returns a sentence if that was not possible.
 
-    Raises VerificationError where the target is recognised as something else.
+    Raises VerificationError if the target is recognised as something else.
     """
     target.drop_cache()
     ours, theirs = probe(source), probe(target)
@@ -54,7 +54,7 @@ def verify_same(source: Device, target: Device) -> list[str]:
 
 
 def probe(device: Device) -> Identity | None:
-    """Ask blkid of an open device or image; None where it cannot be asked."""
+    """Ask blkid of an open device or image; None if it cannot be asked."""
     blkid = programs.find("blkid")
     if not blkid:
         return None

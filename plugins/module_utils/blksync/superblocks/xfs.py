@@ -15,7 +15,7 @@ REPAIR = "xfs_repair %s, while it is not mounted"
 
 
 def parse(kind: str, read: Read) -> Content | None:
-    """None where there is no such superblock."""
+    """None if there is no such superblock."""
     data = read(0, LENGTH)
     if data is None or data[:4] != MAGIC:
         return None

@@ -168,7 +168,7 @@ class DiskSync(Guest):
 
 
 def _open_source(pair: Pair) -> Device:
-    """Claimed where nothing uses it, so that nothing can begin to; else quiescing makes it hold still."""
+    """Claimed if nothing uses it, so that nothing can begin to use it. Otherwise it is quiesced."""
     used = pair.source.mounts or pair.source.holders
     return device.open_source(pair.source.path, pair.source.devno, exclusive=not used)
 

@@ -68,7 +68,7 @@ class ImageLease:
 
 
 def _await_tick(directory: str, changed: int) -> bool:
-    """Wait until a change in that file system gets another time than ``changed`` (nanoseconds). False where a change
+    """Wait until a change in that file system gets another time than ``changed`` (nanoseconds). False if a change
     through a memory mapping gets no time at all, as in a tmpfs."""
     with tempfile.TemporaryFile(dir=directory) as clock, tempfile.TemporaryFile(dir=directory) as scratch:
         os.ftruncate(scratch.fileno(), mmap.PAGESIZE)

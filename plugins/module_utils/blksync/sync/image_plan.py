@@ -68,7 +68,7 @@ def locate(machine: Machine, end: Endpoint) -> tuple[Disk, Partition]:
 
 
 def quiesce_for(machine: Machine, end: Endpoint, shape: Partition, mode: str) -> QuiescePlan:
-    """How a source is made to hold still; a file is only looked at afterwards."""
+    """How a source is quiesced. A file is not quiesced, but checked for changes afterwards."""
     if end.kind != endpoint.BLOCK:
         return QuiescePlan(end.path)
     return steps_for(_seen_from(machine, end, shape), shape, mode)

@@ -213,6 +213,6 @@ def locked_disks(machine: Machine, ends: Iterable[Endpoint]) -> list[Disk]:
 
 
 def open_source(pair: Pair, end: Endpoint) -> Device:
-    """Claimed where it is a device that nothing uses."""
+    """Claimed if it is a device that nothing uses."""
     used = pair.source.mounts or pair.source.holders or end.kind != BLOCK
     return device.open_source(pair.source.path, pair.source.devno, exclusive=not used)

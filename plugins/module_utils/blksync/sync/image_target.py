@@ -142,7 +142,7 @@ class PunchedImage(Device):
 
 
 def punch(fd: int, offset: int, length: int) -> bool:
-    """Make a hole; False where the file system cannot. Raises DeviceWriteError."""
+    """Make a hole; False if the file system cannot. Raises DeviceWriteError."""
     fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
     fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     while fallocate(fd, PUNCH_HOLE | KEEP_SIZE, offset, length):

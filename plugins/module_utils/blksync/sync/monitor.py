@@ -20,7 +20,7 @@ def nothing() -> None:
 
 
 class PassMonitor(Monitor):
-    """Keeps ``entry`` up to date and shows the progress. Ends a pass that was cancelled, or where ``check`` raises.
+    """Keeps ``entry`` up to date and shows the progress. Ends a pass that was cancelled, or if ``check`` raises.
 
     ``phase`` is COPY for the first pass over a pair, AGAIN for one over a part of it, VERIFY for reading back.
     ``done`` is called when the source has been read.

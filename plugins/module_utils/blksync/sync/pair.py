@@ -104,7 +104,7 @@ class PairCopy:
     def fall_back(self, doubt: LiveDoubtError) -> None:
         """What was copied while the source was in use cannot be relied on: all of it is compared at the last moment.
 
-        Raises QuiesceError where the user does not want that.
+        Raises QuiesceError if the user does not want that.
         """
         self.tracked = False
         if not (self.live and self.entry.live):

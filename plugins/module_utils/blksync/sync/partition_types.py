@@ -36,7 +36,7 @@ class Difference:
 
 
 def difference(target: Disk, ours: Partition, theirs: Partition) -> Difference | None:
-    """How the target's type differs from the source's; None where it does not or where one is unknown.
+    """How the target's type differs from the source's; None if it does not or if one is unknown.
 
     Between an MBR and a GPT only the ESP is compared: other types have no exact counterpart.
     """

@@ -16,7 +16,7 @@ from . import partition_types
 
 @dataclass(frozen=True)
 class Pair:
-    """One source partition, the target partition of the same number, and how the source is made to hold still."""
+    """One source partition, the target partition of the same number, and how the source is quiesced."""
 
     number: int
     source: Partition
@@ -41,12 +41,12 @@ class Plan:
 
     @property
     def source_disk(self) -> Disk:
-        """The source of a plan that is carried out. Raises RefusedError where there is none."""
+        """The source of a plan that is carried out. Raises RefusedError if there is none."""
         return self._found(self.source)
 
     @property
     def target_disk(self) -> Disk:
-        """The target of a plan that is carried out. Raises RefusedError where there is none."""
+        """The target of a plan that is carried out. Raises RefusedError if there is none."""
         return self._found(self.target)
 
     def _found(self, disk: Disk | None) -> Disk:

@@ -85,7 +85,7 @@ def pair_refusals(source: Disk, target: Disk, number: int) -> Iterator[Refusal]:
 
 
 def empty_disk_refusals(source: Disk, target: Disk) -> Iterator[Refusal]:
-    """A disk without any partition but containers, once for each disk whatever partitions are wanted of it."""
+    """A disk that has no partitions except containers; reported once for each disk."""
     for role, disk in (("Source", source), ("Target", target)):
         if not disk.stale and all(map(is_extended, disk.partitions)):
             hint = "Name the disk that has the partitions."

@@ -62,7 +62,7 @@ class Guest(ABC):
 
     @abstractmethod
     def locks(self) -> tuple[Sequence[Disk], str]:
-        """The disks, and the real path of an image file or "", that no other run may work on meanwhile."""
+        """The disks, and the real path of an image file or "", that no other run may work on at the same time."""
 
     def achieved(self) -> Achieved:
         """What the run did to these disks since ``begin``."""

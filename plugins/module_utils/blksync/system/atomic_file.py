@@ -73,13 +73,13 @@ def remove(path: str) -> None:
 
 
 def discard(file: BinaryIO) -> None:
-    """Close a file that nobody wants any more, whatever cannot be written."""
+    """Close a file that is not needed any more, and ignore errors in writing its rest."""
     with contextlib.suppress(OSError):
         file.close()
 
 
 def append_line(path: str, line: str) -> None:
-    """Add a line to a file, which is made where it is missing.
+    """Add a line to a file, which is created if it is missing.
 
     Raises UntrustedError if the file is not a regular one of this user with one name, OSError.
     """

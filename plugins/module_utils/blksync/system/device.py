@@ -191,7 +191,7 @@ class Device:
 def open_source(path: str, devno: str = "", exclusive: bool = False) -> Device:
     """Open for reading only. ``exclusive`` claims the device (O_EXCL), so that nothing can mount it meanwhile.
 
-    Raises DeviceBusyError where the claim fails or where ``path`` is no longer the device number ``devno``,
+    Raises DeviceBusyError if the claim fails or if ``path`` is no longer the device number ``devno``,
     DirectIOError if a block device cannot be read past the page cache.
     """
     return _open(path, os.O_RDONLY | (os.O_EXCL if exclusive else 0), devno)
@@ -200,7 +200,7 @@ def open_source(path: str, devno: str = "", exclusive: bool = False) -> Device:
 def claim_target(path: str, devno: str = "") -> Device:
     """Open for reading and writing, and claim the device (O_EXCL): no mount, swap or mapping can take it meanwhile.
 
-    Raises DeviceBusyError where something else holds it or where ``path`` is no longer ``devno``, DirectIOError if
+    Raises DeviceBusyError if something else holds it or if ``path`` is no longer ``devno``, DirectIOError if
     a block device cannot be read past the page cache.
     """
     return _open(path, os.O_RDWR | os.O_EXCL, devno)

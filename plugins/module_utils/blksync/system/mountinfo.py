@@ -33,12 +33,12 @@ class Mount:
 
     @property
     def read_only(self) -> bool:
-        """True where nothing can write through this mount: the mount or its whole file system is read-only."""
+        """True if nothing can write through this mount: the mount or its whole file system is read-only."""
         return "ro" in self.options.split(",") or self.holds_still
 
     @property
     def holds_still(self) -> bool:
-        """True where the whole file system is read-only, so that no mount of it in any namespace writes.
+        """True if the whole file system is read-only, so that no mount of it in any namespace writes.
 
         "emergency_ro": after an error the kernel takes no write any more, though the flag says "rw" (ext4 since
         Linux 6.15, fs/ext4/super.c; before, and with other file systems, such an error sets "ro").

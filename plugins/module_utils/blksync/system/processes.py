@@ -47,6 +47,6 @@ def is_running(script: str) -> bool:
 
 
 def _start_time(pid: int) -> str:
-    """In clock ticks after boot; empty where there is no such process or only its remains."""
+    """In clock ticks after boot; empty if there is no such process or only its remains."""
     fields = status(pid)
     return "" if not fields or fields[0] in ("Z", "X") else fields[19]

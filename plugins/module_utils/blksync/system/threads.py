@@ -19,7 +19,7 @@ HELD = signal.valid_signals() - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, s
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold signals back from this thread, and for ever from those that it starts meanwhile."""
+    """Block signals in this thread, and permanently in the threads that it starts."""
     former = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, HELD)

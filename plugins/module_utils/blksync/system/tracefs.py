@@ -36,7 +36,7 @@ def is_tracing(process: dict[str, Any]) -> bool:
 
 
 def remove_instances() -> None:
-    """Remove the traces of runs that are dead. Whatever cannot be removed is left to the next run."""
+    """Remove the traces of runs that were killed. A trace that cannot be removed is left to the next run."""
     with contextlib.suppress(BlksyncError, OSError):
         directory = os.path.join(find_tracefs(), "instances")
         for name, process in _ours(directory):

@@ -39,7 +39,7 @@ Records = Union[bytes, memoryview]
 def free_extents(fd: int, devno: str, size: int, least: int) -> array[int]:
     """Ask the kernel which bytes of the device ``devno`` the file system behind ``fd`` leaves free; see parse_free.
 
-    ``size`` is the device's, in bytes. Raises OSError where the file system does not tell (ENOTTY, EOPNOTSUPP) or
+    ``size`` is the device's, in bytes. Raises OSError if the file system does not tell (ENOTTY, EOPNOTSUPP) or
     its own data are damaged, UnknownLayoutError for an answer that makes no sense.
     """
     return parse_free(pages(lambda buffer: fcntl.ioctl(fd, FS_IOC_GETFSMAP, buffer, True)), encode(devno), size, least)
@@ -54,7 +54,7 @@ def encode(devno: str) -> int:
 def pages(ask: Callable[[bytearray], object], count: int = PAGE) -> Iterator[memoryview]:
     """All records, up to ``count`` of them at a time; a page is overwritten by the next.
 
-    ``ask`` has the kernel fill in the answer. Raises UnknownLayoutError where that makes no sense.
+    ``ask`` has the kernel fill in the answer. Raises UnknownLayoutError if that makes no sense.
     """
     buffer = bytearray(HEAD + RECORD * count)
     low_key = bytes(RECORD)

@@ -47,7 +47,7 @@ class Summary:
 
 
 def parse_version(text: str) -> str:
-    """The version in the output of ``-V``, in three parts ("1.0.7", printed as 1.07); empty where it is none."""
+    """The version in the output of ``-V``, in three parts ("1.0.7", printed as 1.07); empty if it is none."""
     match = _VERSION.match(text.split("\n", 1)[0])
     if not match:
         return ""

@@ -30,7 +30,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
     ``watch`` is called with the end of what the program printed, every TICK seconds or more often, and after its
     end once more: so a signal that ends both is a cancellation here, not a failure there. If it raises, or anything
     else does, the program is killed and waited for; if this process dies, the kernel kills the program.
-    Raises EngineError where the program cannot be started.
+    Raises EngineError if the program cannot be started.
     """
     try:
         child = subprocess.Popen(

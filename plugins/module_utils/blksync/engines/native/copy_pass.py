@@ -83,7 +83,7 @@ class CopyPass:
         return changed_runs(data, other, self._layout.block)
 
     def _differing(self, window: Window, unknown: list[Run]) -> list[Run]:
-        """Those of the runs that the target holds otherwise, by reading it; all where there is none."""
+        """Those of the runs that the target holds otherwise, by reading it; all if there is none."""
         if self._target is None:
             return unknown
         found: list[Run] = []

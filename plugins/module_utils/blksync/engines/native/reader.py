@@ -97,7 +97,7 @@ class ParallelReader:
         self._free.put(window.slot)
 
     def _dispatch(self, ahead: deque[Window], wait: bool) -> bool:
-        """Hand the next job to the readers; False where no slot is free. ``wait``: wait for one."""
+        """Hand the next job to the readers; False if no slot is free. ``wait``: wait for one."""
         if self._unused and self._free.empty():
             self._unused -= 1
             slot = [allocate(self._capacity) for _device in self._devices]

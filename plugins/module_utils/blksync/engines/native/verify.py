@@ -48,7 +48,7 @@ class WriteLog(Evidence):
 
     @property
     def empty(self) -> bool:
-        """True where nothing was recorded: there is nothing to verify."""
+        """True if nothing was recorded: there is nothing to verify."""
         return not any(self._digests)
 
     def record(self, position: int, data: memoryview, runs: list[Run]) -> None:
@@ -144,7 +144,7 @@ class SegmentHasher:
         return finished
 
     def finish(self) -> tuple[int, bytes] | None:
-        """The last stretch's number and digest, or None where there was no data."""
+        """The last stretch's number and digest, or None if there was no data."""
         if self._hash is None:
             return None
         digest: bytes = self._hash.digest()[:DIGEST]

@@ -57,7 +57,7 @@ class DeltaSink:
 
 
 class Writer:
-    """Writes changed runs in a thread of its own, so that reading goes on meanwhile.
+    """Writes changed runs in a thread of its own, so that reading can continue.
 
     A context manager: leaving it without finish() drops what is not yet written. No thread outlives it.
     """

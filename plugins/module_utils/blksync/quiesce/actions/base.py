@@ -63,14 +63,14 @@ class Action(ABC):
 
     @abstractmethod
     def do(self) -> None:
-        """Make it hold still. Raises NotPossibleError or QuiesceError with everything of its own put back, or
+        """Quiesce it. Raises NotPossibleError or QuiesceError with everything of its own put back, or
         RestoreError where that failed."""
 
     @abstractmethod
     def undo(self) -> str:
-        """Put it back; harmless where nothing was done or it has been undone already. Raises RestoreError.
+        """Put it back; harmless if nothing was done or it has been undone already. Raises RestoreError.
 
-        Returns what shows that it did not hold still until now, if anything does, else "".
+        Returns a reason if it did not stay quiesced until now, else "".
         """
 
     def wait(self) -> None:

@@ -25,7 +25,7 @@ LEAVE_PATIENCE = 1.0
 
 
 class Freeze(Action):
-    """Freeze one file system, whatever the number of its mounts."""
+    """Freeze one file system, which may have several mounts."""
 
     action = FROZEN
     fd = -1

@@ -32,7 +32,7 @@ _TIME = struct.Struct("d")
 
 
 class Freezer:
-    """Freezes the file system behind ``fd`` as soon as it is made. Raises OSError where it cannot be forked.
+    """Freezes the file system behind ``fd`` as soon as it is made. Raises OSError if it cannot be forked.
 
     It keeps the descriptors of its parent open until it ends: the sync's channel is closed only when nobody is left.
     """
@@ -66,8 +66,8 @@ class Freezer:
         return _TIME.unpack_from(self._times, _TIME.size)[0] or None
 
     def outcome(self, timeout: float) -> int | None:
-        """0 where it is frozen and from now on the caller's to thaw, else FIFREEZE's errno, DIED where the freezer was
-        killed and nothing is known; None where the kernel does not answer within ``timeout`` seconds."""
+        """0 if it is frozen and from now on the caller's to thaw, else FIFREEZE's errno, DIED if the freezer was
+        killed and nothing is known; None if the kernel does not answer within ``timeout`` seconds."""
         poll = select.poll()
         poll.register(self._end.fileno(), select.POLLIN)
         if not poll.poll(timeout * 1000):
