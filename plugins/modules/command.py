@@ -99,9 +99,10 @@ from ansible_collections.blksync.backup.plugins.module_utils.ansible_adapter imp
 from ansible_collections.blksync.backup.plugins.module_utils.blksync import cli
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.install import command, sources
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.report import metrics
 
 # Ansible sends to the host what a module imports, and this module installs what was sent: these import all the rest.
-SENT = (cli, apply, create)
+SENT = (cli, apply, create, metrics)
 
 
 def installed(module: AnsibleModule) -> dict[str, Any]:
