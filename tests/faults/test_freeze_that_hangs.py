@@ -104,6 +104,7 @@ def test_the_time_is_over_while_the_kernel_still_freezes(pair: MountedPair) -> N
         assert time.monotonic() - begun < link.ANSWER_PATIENCE  # it was not given up
         assert end["kind"] == "restore", end
         assert "fsfreeze --unfreeze %s" % pair.root in end["msg"]
+        assert "a write to it hangs (process %d (" % writer.pid in end["msg"]
         assert end["report"]["partitions"][-1]["frozen_seconds"] >= LEAVE_PATIENCE  # writers wait still
         (run,) = runs(pair)
         assert run.running  # the state file is there, and somebody who still works on it

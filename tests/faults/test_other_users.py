@@ -11,19 +11,24 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from blksync.paths import RUN_DIR
+from blksync.quiesce.actions.freeze import STUCK_PATIENCE
 from tests.support import fuse
 from tests.support.blocks import assert_equal, content, fill
 from tests.support.command import ENVIRONMENT, Command
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
-from tests.support.fuse import NOBODY, FuseMount
+from tests.support.fuse import NOBODY, FuseMount, SlowReader, StuckWriter
+from tests.support.hung_writer import HungWriter
+from tests.support.mounted import MountedPair
+from tests.support.quiesce_driver import DrivenQuiesce
 from tests.support.sync_driver import Driven
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, wait_for
 from tests.tooling.paths import ROOT
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
@@ -228,3 +233,51 @@ def test_two_runs_in_opposite_directions_do_not_wait_for_each_other(disks: Disks
             assert not thread.is_alive()
     assert ends == ["done"] * 10
     assert_equal(*disks)
+
+
+@needs_fuse
+@pytest.mark.needs("mkfs.ext4")
+@pytest.mark.parametrize("quiesce", ["freeze", "live"])
+def test_a_write_that_waits_for_a_dead_fuse_file_does_not_hold_up_the_freeze(place: Path, quiesce: str) -> None:
+    (place / "fuse").mkdir()
+    (place / "pair").mkdir()
+    with MountedPair(place / "pair") as pair, FuseMount(place / "fuse") as mount:
+        before = pair.mounts()
+        file = pair.root / "written"
+        file.touch()
+        os.chown(file, NOBODY, NOBODY)
+        with (
+            StuckWriter(mount, file) as writer,
+            DrivenQuiesce(**pair.request(partitions=[2], quiesce=quiesce, quiesce_timeout=3600)) as driven,
+        ):
+            number = mount.number
+            end = driven.end()
+            assert end["step"] == "done", end
+            assert writer.process.wait(PATIENCE) == 0  # the write failed or ended short, and the process went on
+        pair.assert_restored(before)
+    (warning,) = [warning for warning in end["warnings"] if "FUSE" in warning]
+    assert f"process {writer.process.pid} (" in warning
+    assert f"of user {NOBODY} " in warning
+    assert f"/sys/fs/fuse/connections/{number}/abort" in warning
+    assert end["partitions"][0]["frozen_seconds"] >= STUCK_PATIENCE
+
+
+@needs_fuse
+@pytest.mark.needs("mkfs.ext4")
+def test_a_fuse_file_system_that_nobody_waits_for_is_left_alone(place: Path) -> None:
+    """A write that hangs for another reason is no reason to abort what else is slow."""
+    (place / "fuse").mkdir()
+    (place / "pair").mkdir()
+    with MountedPair(place / "pair") as pair, FuseMount(place / "fuse") as mount, SlowReader(mount) as reader:
+        with (
+            HungWriter(pair.root) as hung,
+            DrivenQuiesce(**pair.request(partitions=[2], quiesce_timeout=3600)) as driven,
+        ):
+            driven.wait_for("quiescing:2")
+            begun = time.monotonic()
+            wait_for(lambda: time.monotonic() > begun + 2 * STUCK_PATIENCE)
+            hung.end()
+            end = driven.end()
+        assert end["step"] == "done", end
+        assert [warning for warning in end["warnings"] if "FUSE" in warning] == []
+        assert reader.process.poll() is None

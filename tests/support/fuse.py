@@ -7,6 +7,7 @@ The mount is made as fusermount3 makes it: root opens /dev/fuse and mounts for t
 numbers are those of linux/fuse.h.
 
     python -m tests.support.fuse serve DESCRIPTOR
+    python -m tests.support.fuse read FUSE-FILE
     python -m tests.support.fuse write FUSE-FILE FILE     write(2) to FILE from the mapped FUSE-FILE
 """
 
@@ -116,6 +117,24 @@ class StuckWriter:
         self.process.wait()
 
 
+class SlowReader:
+    """A process of NOBODY that waits for what it reads from the FUSE file."""
+
+    def __init__(self, mount: FuseMount) -> None:
+        self._mount = mount
+        argv = [sys.executable, "-m", "tests.support.fuse", "read", str(mount.file)]
+        self.process = subprocess.Popen(argv, cwd=ROOT, env=ENVIRONMENT)
+        wait_for(lambda: "fuse" in Path("/proc/%d/stack" % self.process.pid).read_text())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.process.kill()
+        self._mount.close()
+        self.process.wait()
+
+
 def serve(fd: int) -> None:
     """Answer everything but what reads the file."""
     with contextlib.suppress(OSError):  # unmounted, or aborted
@@ -151,7 +170,14 @@ def write(mapped: str, path: str) -> None:
     """Write from the mapped file: the kernel has to read its first page, and nobody answers."""
     with open(mapped, "rb") as file:
         memory = mmap.mmap(file.fileno(), SIZE, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
-    os.write(os.open(path, os.O_WRONLY), memory)
+    with contextlib.suppress(OSError):
+        os.write(os.open(path, os.O_WRONLY), memory)
+
+
+def read(path: str) -> None:
+    """Read the file, which never ends."""
+    with open(path, "rb", 0) as file:
+        file.read(1)
 
 
 def become_nobody() -> None:
@@ -166,5 +192,7 @@ if __name__ == "__main__":
     end_with_parent()
     if sys.argv[1] == "serve":
         serve(int(sys.argv[2]))
+    elif sys.argv[1] == "read":
+        read(sys.argv[2])
     else:
         write(*sys.argv[2:])

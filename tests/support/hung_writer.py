@@ -41,6 +41,11 @@ class HungWriter:
         self._process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(directory / "hung")])
         wait_for(lambda: self._state().startswith(WRITE), state=self._state)
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def _state(self) -> str:
         assert self._process.poll() is None, "the writer could not begin"
         return Path("/proc/%d/syscall" % self._process.pid).read_text()

@@ -191,7 +191,8 @@ class Quiescer:
         if not self._link:
             raise QuiesceError("Nothing was prepared for %s." % plan.device)
         problem = self._link.ask(Quiesce(plan.steps, self.timeout), self.timeout + ANSWER_PATIENCE)
-        self.notes += [problem] if problem and problem not in self.notes else []
+        said = [problem, *(record.note for record in self.records)]
+        self.notes += [each for each in dict.fromkeys(said) if each and each not in self.notes]
 
     def restore(self) -> tuple[list[StepRecord], list[Failure], str]:
         """Undo all steps. Returns the records, what failed, and why a source was not quiesced (empty: it was)."""

@@ -20,7 +20,7 @@ AT_MOST = 8  # names in one message
 def describe_users(mounts: Sequence[Mount], devno: str) -> list[str]:
     """Processes ("process 1234 (vim)"), loop devices and other mount namespaces that keep it busy."""
     found: list[str] = []
-    for pid, ids, elsewhere in _processes(mounts, devno):
+    for pid, ids, elsewhere in processes(mounts, devno):
         if elsewhere:
             found.append("the mount namespace of %s" % _name(pid))
         if _uses(pid, ids, devno):
@@ -30,15 +30,15 @@ def describe_users(mounts: Sequence[Mount], devno: str) -> list[str]:
 
 def is_written(mounts: Sequence[Mount], devno: str) -> bool:
     """Whether a process or a loop device has a file on it open for writing: it cannot even be made read-only."""
-    written = any(_writes(pid, ids) for pid, ids, _elsewhere in _processes(mounts, devno))
+    written = any(_writes(pid, ids) for pid, ids, _elsewhere in processes(mounts, devno))
     return written or any(_loop_devices(mounts, writing=True))
 
 
-def _processes(mounts: Sequence[Mount], devno: str) -> Iterator[tuple[int, set[int], bool]]:
+def processes(mounts: Sequence[Mount], devno: str) -> Iterator[tuple[int, set[int], bool]]:
     """Each with its number, the file system's mounts seen so far in whatever namespace, whether it added some."""
     ids = {mount.mount_id for mount in mounts}
     namespaces = {_link("/proc/self/ns/mnt")}
-    for pid in sorted(int(name) for name in _names("/proc") if name.isdigit()):
+    for pid in sorted(int(name) for name in names("/proc") if name.isdigit()):
         namespace = _link("/proc/%d/ns/mnt" % pid)
         theirs = set()
         if namespace and namespace not in namespaces:
@@ -54,10 +54,8 @@ def _at_most(found: list[str]) -> list[str]:
 
 def _writes(pid: int, ids: set[int]) -> bool:
     """Of open files only regular ones count: a pipe or a device on it is not written to through the file system."""
-    for name in _names("/proc/%d/fdinfo" % pid):
-        info = dict(
-            line.split(":", 1) for line in _text("/proc/%d/fdinfo/%s" % (pid, name)).splitlines() if ":" in line
-        )
+    for name in names("/proc/%d/fdinfo" % pid):
+        info = dict(line.split(":", 1) for line in text("/proc/%d/fdinfo/%s" % (pid, name)).splitlines() if ":" in line)
         if int(info.get("mnt_id", -1)) in ids and int(info.get("flags", "0"), 8) & os.O_ACCMODE:
             try:
                 if stat.S_ISREG(os.stat("/proc/%d/fd/%s" % (pid, name)).st_mode):
@@ -70,14 +68,15 @@ def _writes(pid: int, ids: set[int]) -> bool:
 def _uses(pid: int, ids: set[int], devno: str) -> bool:
     return (
         any(_opened_through(pid, path) in ids for path in ("cwd", "root", "exe"))
-        or any(mount_id in ids for mount_id in _open_files(pid))
-        or devno in _mapped(pid)
+        or any(mount_id in ids for mount_id in mounts_of_files(pid))
+        or devno in mapped(pid)
     )
 
 
-def _open_files(pid: int) -> Iterator[int]:
-    for name in _names("/proc/%d/fdinfo" % pid):
-        yield _mnt_id("/proc/%d/fdinfo/%s" % (pid, name))
+def mounts_of_files(pid: int) -> Iterator[int]:
+    """The mounts that the open files of a process were reached through."""
+    for name in names("/proc/%d/fdinfo" % pid):
+        yield mount_of_file("/proc/%d/fdinfo/%s" % (pid, name))
 
 
 def _opened_through(pid: int, link: str) -> int:
@@ -87,22 +86,23 @@ def _opened_through(pid: int, link: str) -> int:
     except OSError:
         return -1
     try:
-        return _mnt_id("/proc/self/fdinfo/%d" % fd)
+        return mount_of_file("/proc/self/fdinfo/%d" % fd)
     finally:
         os.close(fd)
 
 
-def _mnt_id(path: str) -> int:
-    for line in _text(path).splitlines():
+def mount_of_file(path: str) -> int:
+    """The mount in a file of /proc/PID/fdinfo, or -1."""
+    for line in text(path).splitlines():
         if line.startswith("mnt_id:"):
             return int(line.split()[1])
     return -1
 
 
-def _mapped(pid: int) -> set[str]:
+def mapped(pid: int) -> set[str]:
     """The devnos of mapped files: fourth column of /proc/PID/maps, hexadecimal."""
     found = set()
-    for line in _text("/proc/%d/maps" % pid).splitlines():
+    for line in text("/proc/%d/maps" % pid).splitlines():
         major, _colon, minor = line.split()[3].partition(":")
         found.add("%d:%d" % (int(major, 16), int(minor, 16)))
     return found
@@ -110,7 +110,7 @@ def _mapped(pid: int) -> set[str]:
 
 def _mount_ids(pid: int, devno: str) -> set[int]:
     try:
-        mounts = parse_mountinfo(_text("/proc/%d/mountinfo" % pid))
+        mounts = parse_mountinfo(text("/proc/%d/mountinfo" % pid))
     except BlksyncError:
         return set()
     return {mount.mount_id for mount in mounts if mount.devno == devno}
@@ -119,11 +119,11 @@ def _mount_ids(pid: int, devno: str) -> set[int]:
 def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[str]:
     """By the device number of the file system that their files lie on; by path if the kernel does not tell it."""
     numbers = {mount.devno for mount in mounts}
-    for name in sorted(_names("/sys/block")):
-        path = _text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
-        if not path or (writing and _text("/sys/block/%s/ro" % name).strip() != "0"):
+    for name in sorted(names("/sys/block")):
+        path = text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")
+        if not path or (writing and text("/sys/block/%s/ro" % name).strip() != "0"):
             continue
-        backing = read_backing("/dev/%s" % name, _text("/sys/block/%s/dev" % name).strip())
+        backing = read_backing("/dev/%s" % name, text("/sys/block/%s/dev" % name).strip())
         lies_on = backing is not None and backing.filesystem in numbers
         # The number of a btrfs subvolume is no mount's.
         if lies_on or (_is_anonymous(backing) and any(contains(mount.mountpoint, path) for mount in mounts)):
@@ -135,10 +135,11 @@ def _is_anonymous(backing: Backing | None) -> bool:
 
 
 def _name(pid: int) -> str:
-    return "process %d (%s)" % (pid, _text("/proc/%d/comm" % pid).strip() or "gone")
+    return "process %d (%s)" % (pid, text("/proc/%d/comm" % pid).strip() or "gone")
 
 
-def _names(path: str) -> list[str]:
+def names(path: str) -> list[str]:
+    """The names in a directory; none if it is gone."""
     try:
         return os.listdir(path)
     except OSError:
@@ -152,7 +153,8 @@ def _link(path: str) -> str:
         return ""
 
 
-def _text(path: str) -> str:
+def text(path: str) -> str:
+    """A file's content; empty if it is gone."""
     try:
         with open(path, "rb") as file:
             return os.fsdecode(file.read())

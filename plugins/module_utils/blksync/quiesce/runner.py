@@ -112,7 +112,7 @@ class Execution:
                 self._forget(record)
                 raise
             finally:
-                record.stopped, record.resumed = action.stopped, action.resumed
+                record.stopped, record.resumed, record.note = action.stopped, action.resumed, action.note
         raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
 
     def _forget(self, record: StepRecord) -> None:

@@ -94,7 +94,7 @@ class StepRecord:
 
     ``begun`` and ``ended`` (undone again), ``stopped`` and ``resumed`` (between them writers waited; None: not known,
     because they never waited or the one who measured it died) are seconds of the monotonic clock, which all
-    processes share.
+    processes share. ``note`` is a sentence for the user, or empty.
     """
 
     step: Step
@@ -103,6 +103,7 @@ class StepRecord:
     ended: float | None = None
     stopped: float | None = None
     resumed: float | None = None
+    note: str = ""
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -111,8 +112,7 @@ class StepRecord:
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> StepRecord:
         """The entry that to_data() was made from."""
-        times = [data[name] for name in ("begun", "ended", "stopped", "resumed")]
-        return cls(Step.from_data(data["step"]), data["action"], *times)
+        return cls(**{**data, "step": Step.from_data(data["step"])})
 
     def report(self, now: float) -> StepReport:
         """What was done so far. If nobody is left who knows how long writers waited, they waited all the time."""

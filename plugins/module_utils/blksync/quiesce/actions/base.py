@@ -53,6 +53,7 @@ class Action(ABC):
     action = ""
     stopped: float | None = None  # when writers began to wait; seconds of the monotonic clock
     resumed: float | None = None  # when they went on
+    note = ""  # what the user should know of how it was done
 
     def __init__(self, step: Step, unwanted: Callable[[], str] = lambda: "") -> None:
         self.step = step

@@ -11,17 +11,21 @@ from __future__ import annotations
 import errno
 import os
 import time
+from typing import Sequence
 
 from ...errors import QuiesceError, RestoreError
 from ...system import libc
 from ...system.mountinfo import mount_id, read_mounts
+from .. import open_files, stuck_writers
 from ..remount import expect_same, mounted_aside
 from ..step import FROZEN
+from ..stuck_writers import StuckWriter
 from .base import Action, NotPossibleError, cannot, remedy
 from .freeze_process import DIED, FITHAW, Freezer, ioctl
 
 POLL = 0.05  # seconds: how often a freeze that waits looks whether it is still wanted
 LEAVE_PATIENCE = 1.0
+STUCK_PATIENCE = 5.0  # seconds after which a write that holds up the freeze is looked for: all others wait for it
 
 
 class Freeze(Action):
@@ -30,6 +34,7 @@ class Freeze(Action):
     action = FROZEN
     fd = -1
     _freezer: Freezer | None = None
+    _stuck: Sequence[StuckWriter] = ()
 
     def prepare(self) -> None:
         """Open one of its mountpoints and write what is in memory while all goes on: the less waits in the freeze."""
@@ -65,6 +70,7 @@ class Freeze(Action):
         """Freeze; it waits for what is being written."""
         self._open()
         self.stopped = self.resumed = None
+        self.note = ""
         try:
             self._freezer = freezer = Freezer(self.fd)
         except OSError as error:
@@ -89,14 +95,20 @@ class Freeze(Action):
             raise cannot("freeze", self.step, OSError(outcome, os.strerror(outcome)))
 
     def _wait(self, freezer: Freezer) -> int:
+        look_at = time.monotonic() + STUCK_PATIENCE
         while True:
             outcome = freezer.outcome(POLL)
             if outcome is not None:
                 return outcome
+            if time.monotonic() > look_at:
+                self._stuck = stuck_writers.find(self.step.mounts, self.step.devno)
+                self.note = " ".join(filter(None, [self.note, *stuck_writers.abort(self._stuck)]))
+                look_at = time.monotonic() + STUCK_PATIENCE
             reason = self.unwanted()
             if reason:
                 freezer.abandon()
                 if not freezer.has_ended(LEAVE_PATIENCE):
+                    self._stuck = stuck_writers.find(self.step.mounts, self.step.devno)
                     raise self._still_freezing()
                 self._freezer = None
                 if freezer.over is None:  # it was killed, or could not thaw
@@ -143,8 +155,10 @@ class Freeze(Action):
             self._freezer.wait()
 
     def _still_freezing(self) -> RestoreError:
+        who = ", ".join(map(str, self._stuck[: open_files.AT_MOST]))
         return RestoreError(
-            "The kernel has not ended freezing %s: a write to it hangs, and new ones wait." % self._name(),
+            "The kernel has not ended freezing %s: a write to it hangs%s, and new ones wait."
+            % (self._name(), " (%s)" % who if who else ""),
             "It is thawed as soon as that write ends. Should it stay frozen, run: %s" % self._command(),
         )
 
