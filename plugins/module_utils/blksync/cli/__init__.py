@@ -13,12 +13,13 @@ from typing import Callable, Sequence
 from ..errors import BlksyncError, InvalidRequestError, NeedsRootError
 from ..system import privilege
 from ..system.signals import fill_standard_descriptors
-from . import check_config, completion, disks, messages, restore_state, status, sync, verify
+from . import check_config, completion, disks, history, messages, restore_state, status, sync, verify
 from .arguments import ERROR, NEEDS_ROOT, USAGE, make_parser
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "sync": sync.run,
     "status": status.run,
+    "history": history.run,
     "verify": verify.run,
     "disks": disks.run,
     "check-config": check_config.run,

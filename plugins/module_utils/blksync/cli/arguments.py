@@ -13,7 +13,7 @@ from ..options import SyncRequest
 from ..options.kinds import DISKS, FLAG, Option, options_of
 from ..paths import JOB_DIR, STATE_DIR
 
-OK, ERROR, USAGE, TARGET_ABSENT, STALE, NEEDS_ROOT = range(6)
+OK, ERROR, USAGE, TARGET_ABSENT, NOT_GOOD, NEEDS_ROOT = range(6)
 
 EXIT_CODES = """\
 exit codes:
@@ -21,7 +21,7 @@ exit codes:
   1  error, refusal or interruption; for verify: the disks differ
   2  wrong usage, no such job, or an invalid job file
   3  the backup disk is absent (but sync exits 0 for a job whose when_absent is "skip")
-  4  status: a backup is stale
+  4  status: a job lacks the complete and fresh backups that it needs
   5  needs root
 """
 EXAMPLES = """\
@@ -31,7 +31,8 @@ examples:
   blksync sync travel --check              only say what the job would write
   blksync sync --source 11111111 --target 22222222 --partitions 1,2
   blksync verify travel                    compare everything that the job copies; write nothing
-  blksync status                           show the last success of every job
+  blksync status                           show how every backup disk stands, and what to do next
+  blksync history travel                   show the runs of a job or disk, the last first
 """
 Parser = argparse.ArgumentParser
 
@@ -51,6 +52,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_sync(commands)
     _add_status(commands)
+    _add_history(commands)
     _add_verify(commands)
     _add_disks(commands)
     _add_check_config(commands)
@@ -110,7 +112,17 @@ examples:
 
 
 def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "status", "Show each job's last success, age, duration and next run")
+    parser = _add(commands, "status", "Show how each backup disk of each job stands, and what to do next")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--textfile", action="store_true", help="print nothing; write the metrics of the jobs that have a textfile_dir"
+    )
+
+
+def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
+    parser = _add(commands, "history", "Show the runs of the command, of jobs and of the modules, the last first")
+    parser.add_argument("of", metavar="JOB|DISK", nargs="?", help="only the runs of this job, or on this disk")
+    parser.add_argument("--limit", metavar="N", type=int, help="only the last N runs")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

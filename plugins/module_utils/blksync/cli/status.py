@@ -1,87 +1,131 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync status`` command: shows the state of each job."""
+"""The ``blksync status`` command: how each backup disk stands, and what to do next."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import Callable, Sequence
 
-from ..errors import JobError
-from ..jobs import config, history, run_lock, timers
-from ..jobs.status import Standing, assess_all
-from ..text import human_bytes
+from ..discovery.model import Machine
+from ..discovery.observe import observe
+from ..errors import BlksyncError, JobError
+from ..jobs import config, timers
+from ..quiesce import recovery
+from ..records import store
+from ..records.disk_record import COMPLETE, DiskRecord
+from ..report import metrics, standing
+from ..report.standing import DiskStanding, JobStanding, Known
+from ..system import atomic_file
+from ..system.processes import is_alive_now
 from . import messages
-from .arguments import OK, STALE, USAGE
+from .arguments import ERROR, NOT_GOOD, OK, USAGE
 from .format import align, human_duration, local_time
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print how every job stands; STALE if a backup is too old, USAGE if a job file is invalid."""
-    known, invalid = _load_all(options.config_dir)
-    names, directory = [job.name for job in known], options.state_dir
-    standings = assess_all(
-        known,
-        {name: history.read(name, directory) for name in names},
-        {name: run_lock.read(name, directory) for name in names},
-        timers.next_runs() if known else {},
-        time.time(),
-    )
+    """Print how every disk of every job stands.
+
+    NOT_GOOD if a job lacks the backups that it needs, USAGE if a job's file is invalid.
+    """
+    jobs, invalid = _load_all(options.config_dir)
+    stored = store.load_all(options.state_dir)
+    known = Known(stored.records, time.time(), _is_running, _machine(), recovery.has_leftovers())
+    next_runs = timers.next_runs() if jobs else {}
+    standings = [standing.assess(job, known, next_runs.get(job.name)) for job in jobs]
+    others = standing.others(jobs, known)
+    if options.textfile:
+        return _write_textfiles(jobs, standings) or (USAGE if invalid else OK)
     if options.json:
         messages.say_json(
             {
-                "jobs": [standing.as_dict() for standing in standings],
+                "good": not invalid and all(each.good for each in standings),
+                "jobs": [each.as_dict() for each in standings],
+                "other_disks": [disk.as_dict() for disk in others],
                 "invalid": [{"file": error.where, "problems": list(error.problems)} for error in invalid],
+                "problems": list(stored.problems),
             }
         )
-    elif standings:
-        messages.say("\n".join(table(standings)))
+    elif standings or others:
+        messages.say("\n".join(table(standings, others)))
     else:
-        messages.say("There are no jobs in %s." % options.config_dir)
+        messages.say("There are no jobs in %s, and nothing was copied yet." % options.config_dir)
     for error in invalid:
         messages.complain(error)
+    for problem in stored.problems:
+        messages.warn(problem)
     if invalid:
         return USAGE
-    return STALE if any(standing.stale for standing in standings) else OK
+    return OK if all(each.good for each in standings) else NOT_GOOD
 
 
-def table(standings: Sequence[Standing]) -> list[str]:
-    """The jobs as aligned lines, each last error under its job."""
-    rows: list[tuple[str, ...]] = [("JOB", "STATE", "LAST SUCCESS", "AGE", "TOOK", "WRITTEN", "NEXT RUN")]
-    rows += [_row(standing) for standing in standings]
+def table(standings: Sequence[JobStanding], others: Sequence[DiskStanding] = ()) -> list[str]:
+    """A line for each disk; below it what to do, what went wrong and what is not on it. Jobs in need come first."""
+    ordered = sorted(standings, key=lambda each: each.good)
+    next_runs = {each.job: each.next_run for each in ordered}
+    disks = [disk for each in ordered for disk in each.disks] + list(others)
+    rows: list[tuple[str, ...]] = [("JOB", "DISK", "STATE", "LAST SUCCESS", "AGE", "VERIFIED", "NEXT RUN")]
+    rows += [_row(disk, next_runs.get(disk.job)) for disk in disks]
     head, *lines = align(rows)
     result = [head]
-    for standing, line in zip(standings, lines):
+    for disk, line in zip(disks, lines):
         result.append(line)
-        if standing.stale:
-            result.append("    stale: %s" % _why_stale(standing))
-        if standing.last_error:
-            result.append("    %s" % standing.last_error)
+        result += ["    %s" % sentence for sentence in remarks(disk)]
     return result
 
 
-def _row(standing: Standing) -> tuple[str, ...]:
+def remarks(disk: DiskStanding) -> list[str]:
+    """Sentences on a disk: what to do, the last error, what the backup does not hold."""
+    left_out = "Not on the disk: partition %s." % ", ".join(disk.left_out) if disk.left_out else ""
+    error = "The last run failed: %s" % disk.last_error if disk.last_error else ""
+    return [text for text in (disk.next_step, error, left_out) if text]
+
+
+def _row(disk: DiskStanding, next_run: float | None) -> tuple[str, ...]:
+    state = disk.state.replace("_", " ")
+    if disk.state == COMPLETE and disk.stale:
+        state = "stale"
     return (
-        standing.job,
-        standing.state,
-        "never" if standing.last_success is None else local_time(standing.last_success),
-        _or_dash(standing.age, human_duration),
-        _or_dash(standing.duration, human_duration),
-        _or_dash(standing.bytes_written, human_bytes),
-        _or_dash(standing.next_run, local_time),
+        disk.job or "-",
+        " ".join(text for text in (disk.identifier, disk.serial and "(%s)" % disk.serial) if text),
+        state,
+        _or(disk.last_success, local_time, "never"),
+        "?" if disk.in_future else _or(disk.age, human_duration),
+        _or(disk.verified, local_time, "never"),
+        _or(next_run, local_time),
     )
 
 
-def _why_stale(standing: Standing) -> str:
-    if standing.age is None:
-        return "it never succeeded"
-    return "the last success is older than %s" % human_duration(standing.max_age or 0)
+def _or(value: float | None, shown: Callable[[float], str], otherwise: str = "-") -> str:
+    return otherwise if value is None else shown(value)
 
 
-def _or_dash(value: float | None, shown: Callable[[float], str]) -> str:
-    return "-" if value is None else shown(value)
+def _write_textfiles(jobs: Sequence[config.Job], standings: Sequence[JobStanding]) -> int:
+    """Write the metrics of every job that wants them; ERROR if one could not be written."""
+    code = OK
+    for job, each in zip(jobs, standings):
+        if job.textfile_dir:
+            try:
+                atomic_file.replace(os.path.join(job.textfile_dir, "blksync_%s.prom" % job.name), metrics.render(each))
+            except OSError as error:
+                messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, error)))
+                code = ERROR
+    return code
+
+
+def _is_running(record: DiskRecord) -> bool:
+    return record.process is not None and is_alive_now(record.process)
+
+
+def _machine() -> Machine | None:
+    """The disks that are plugged in; None if this user may not look."""
+    try:
+        return observe()
+    except (BlksyncError, OSError):
+        return None
 
 
 def _load_all(directory: str) -> tuple[list[config.Job], list[JobError]]:

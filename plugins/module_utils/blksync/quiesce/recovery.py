@@ -100,6 +100,19 @@ def restore_state(directory: str = RUN_DIR, patience: float = PATIENCE) -> list[
     return runs
 
 
+def has_leftovers(directory: str = RUN_DIR) -> bool:
+    """Whether a run whose processes are all gone left something to put back; False if this user may not look."""
+    paths: list[str] = []
+    with contextlib.suppress(BlksyncError):
+        paths = _files(directory)
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError), open(path, encoding="ascii") as file:
+            record = json.load(file)
+            if not (is_alive(record["sync"]) or is_alive(record["guardian"])):
+                return True
+    return False
+
+
 def _restore_one(path: str, patience: float) -> RestoredRun | None:
     deadline = time.monotonic() + patience
     while True:

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Mapping
+from typing import Any, Mapping
 
 from ..discovery.model import Disk
 from ..text import cleaned
@@ -55,7 +55,8 @@ class DiskRecord:
     ``before`` is the state before the last attempt. ``signatures`` maps the number of each copied partition, as text,
     to what the target looked like after the last success (see signature). ``verified`` and ``boot_tested`` are the
     moments, in seconds since the epoch, of the last full comparison that found no difference and of the last boot test
-    that passed. ``size`` is in bytes, ``links`` are those of Disk.
+    that passed. ``size`` is in bytes, ``links`` are those of Disk. ``process`` is the
+    process that is at work on the disk or was killed (see sync.bookkeeping), None after its end.
     """
 
     key: DiskKey
@@ -69,6 +70,7 @@ class DiskRecord:
     verified: float | None = None
     boot_tested: float | None = None
     signatures: Mapping[str, str] | None = None
+    process: Mapping[str, Any] | None = None
 
     def as_disk(self) -> Disk:
         """The disk as it was seen last, for whoever compares it with an identifier. It has no device node."""
@@ -90,8 +92,8 @@ def key_of(disk: Disk) -> DiskKey | None:
     return DiskKey(disk.ptuuid, disk.serial or "", disk.wwn or "") if disk.ptuuid else None
 
 
-def begun(record: DiskRecord | None, disk: Disk, run: Run) -> DiskRecord:
-    """The record to be on the medium before ``run`` writes to ``disk``: incomplete, whatever was known."""
+def begun(record: DiskRecord | None, disk: Disk, run: Run, process: Mapping[str, Any] | None = None) -> DiskRecord:
+    """The record to be on the medium before ``process`` writes to ``disk``: incomplete, whatever was known."""
     key = key_of(disk)
     if key is None:
         raise ValueError("%s has no partition table identifier" % disk.path)
@@ -105,6 +107,7 @@ def begun(record: DiskRecord | None, disk: Disk, run: Run) -> DiskRecord:
         state=INCOMPLETE,
         before=known.state,
         last_attempt=run,
+        process=process,
     )
 
 
@@ -113,7 +116,7 @@ def ended(record: DiskRecord, run: Run, signatures: Mapping[str, str] | None, co
 
     ``complete``: a success makes the disk complete; else it makes its state unknown, and only if something was written.
     """
-    now = replace(record, last_attempt=run)
+    now = replace(record, last_attempt=run, process=None)
     if run.succeeded and complete:
         return replace(now, state=COMPLETE, before=COMPLETE, last_success=run, signatures=signatures)
     if not run.wrote:

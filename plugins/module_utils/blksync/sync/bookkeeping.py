@@ -9,6 +9,7 @@ all if something could not be put back: the record then still says "incomplete".
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, R
 from ..records import disk_record, history, store
 from ..records.disk_record import DiskRecord
 from ..records.run import Origin, PairRun, Run
-from ..system import locks
+from ..system import locks, processes
 from . import foreign_changes
 from .result import CopyReport
 
@@ -78,7 +79,7 @@ class Bookkeeping:
             known = self.known(disk)
             if known and known.last_attempt and known.last_attempt.end is None:
                 history.append(killed(known.last_attempt), self._directory)
-            record = disk_record.begun(known, disk, _on(self._run, disk))
+            record = disk_record.begun(known, disk, _on(self._run, disk), processes.lasting_identity(os.getpid()))
             store.save(record, self._directory)
             self._begun.append((disk, record))
 

@@ -7,12 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, Mapping
 
 
 def identify(pid: int) -> dict[str, Any]:
     """A process by number and start time, since numbers are used again (field 22 of stat)."""
     return {"pid": pid, "start": _start_time(pid)}
+
+
+def lasting_identity(pid: int) -> dict[str, Any]:
+    """As ``identify``, for a file that outlives a boot: with random/boot_id of proc(5)."""
+    return {**identify(pid), "boot": _boot()}
+
+
+def is_alive_now(process: Mapping[str, Any]) -> bool:
+    """Whether the process that lasting_identity() named still runs, since no other boot than this one."""
+    return process.get("boot") == _boot() and is_alive(dict(process))
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def is_alive(process: dict[str, Any]) -> bool:
