@@ -27,7 +27,7 @@ pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (8 * MIB // SECTOR, 24 * MIB // SECTOR)
 UNIQUE = "%06x" % (os.getpid() & 0xFFFFFF)  # other disks of the machine may be there for other tests
 SOURCE, FIRST, SECOND, NONE = ("%s%s" % (start, UNIQUE) for start in ("c0", "c1", "c2", "c3"))
-OK, ERROR, USAGE, ABSENT, STALE = range(5)
+OK, ERROR, USAGE, ABSENT, NOT_GOOD = range(5)
 Disks = tuple[PartitionedDisk, PartitionedDisk]
 
 
@@ -47,7 +47,7 @@ def command(tmp_path: Path) -> Command:
 
 def test_a_job_from_first_to_last(disks: Disks, command: Command, tmp_path: Path) -> None:
     command.put_job("travel", SOURCE, FIRST, NONE, max_age=3600, textfile_dir=str(tmp_path))
-    assert "stale: it never succeeded" in command.run("status", code=STALE).stdout
+    assert "Nothing was ever copied to it" in command.run("status", code=NOT_GOOD).stdout
 
     predicted = command.run("sync", "travel", "--check")
     assert "256 of 2048 blocks differ, 1.0 MiB would be written" in predicted.stdout
@@ -65,13 +65,25 @@ def test_a_job_from_first_to_last(disks: Disks, command: Command, tmp_path: Path
     verified = command.run("verify", "travel").stdout
     assert "partition 1: equal, 8.0 MiB compared" in verified
 
-    status = command.json("status")["jobs"][0]
-    assert (status["state"], status["stale"], status["bytes_written"]) == ("ok", False, 0)
+    first_disk, other = command.json("status")["jobs"][0]["disks"]
+    assert (other["state"], first_disk["state"]) == ("complete", "never")
+    assert (other["bytes_written"], bool(other["verified"])) == (0, True)
     lines = command.history("travel")
-    assert [line["changed"] for line in lines] == [True, False]
-    assert [line["ptuuid"] for line in lines] == [FIRST, FIRST]
-    assert [pair["bytes_written"] for pair in lines[0]["partitions"]] == [MIB, 2 * MIB]
-    assert 'blksync_last_run_success{job="travel"} 1\n' in (tmp_path / "blksync_travel.prom").read_text()
+    assert [(line["operation"], line["error_kind"]) for line in lines] == [
+        ("verify", "different"),
+        ("disk_sync", None),
+        ("disk_sync", None),
+        ("verify", None),
+    ]
+    assert [line["changed"] for line in lines] == [False, True, False, False]
+    assert {line["ptuuid"] for line in lines} == {FIRST}
+    assert [pair["bytes_written"] for pair in lines[1]["partitions"]] == [MIB, 2 * MIB]
+    shown = command.run("history", FIRST).stdout.splitlines()
+    assert [line.split()[4] for line in shown if line.startswith("2")] == ["verify", "disk_sync", "disk_sync", "verify"]
+    metrics = (tmp_path / "blksync_travel.prom").read_text()
+    assert 'blksync_job_good{job="travel"} 1.0\n' in metrics
+    assert f'blksync_disk_complete{{job="travel",disk="{FIRST}"}} 1.0\n' in metrics
+    assert f'blksync_disk_complete{{job="travel",disk="{NONE}"}} 0.0\n' in metrics
 
 
 def test_every_disk_that_is_plugged_in_gets_its_copy(disks: Disks, command: Command) -> None:
@@ -83,7 +95,7 @@ def test_every_disk_that_is_plugged_in_gets_its_copy(disks: Disks, command: Comm
         assert_equal(disks[0], disks[1])
         assert_equal(disks[0], second)
         assert [run["changed"] for run in command.json("verify", "travel")["results"]] == [False, False]
-    assert [line["identifier"] for line in command.history("travel")] == [FIRST, SECOND]
+    assert [line["identifier"] for line in command.history("travel")] == [FIRST, SECOND, FIRST, SECOND]
 
 
 def test_by_options(disks: Disks, command: Command) -> None:
@@ -96,7 +108,8 @@ def test_by_options(disks: Disks, command: Command) -> None:
     assert [entry["number"] for entry in run["partitions"]] == [2]
     assert run["partitions"][0]["verified"] == {"mode": "full", "bytes_read": 24 * MIB}
     assert content(disks[1].partition(1)) == before
-    assert not command.state.exists()
+    (disk,) = command.json("status")["other_disks"]
+    assert (disk["ptuuid"], disk["state"], bool(disk["verified"])) == (FIRST, "complete", True)
 
 
 def test_an_absent_disk(disks: Disks, command: Command) -> None:
@@ -136,7 +149,7 @@ def test_refusals_are_told_one_a_line_and_in_the_history(disks: Disks, command: 
     assert error["kind"] == "refused"
     assert [refusal["code"] for refusal in error["refusals"]].count("partition_missing") == 2
     assert [line["error_kind"] for line in command.history("travel")] == ["refused", "refused"]
-    assert command.json("status")["jobs"][0]["state"] == "failed"
+    assert command.states(code=NOT_GOOD) == ["never"]
 
 
 def test_disks(disks: Disks, command: Command) -> None:
@@ -198,10 +211,10 @@ def test_a_killed_run_shows_in_status(disks: Disks, command: Command) -> None:
         terminal.read_until("partition 1 ")
         terminal.process.send_signal(signal.SIGKILL)
         terminal.end()
-    assert command.json("status")["jobs"][0]["state"] == "interrupted"
+    assert command.states(code=NOT_GOOD) == ["interrupted"]
     command.run("sync", "travel")
     assert [line["error_kind"] for line in command.history("travel")] == ["interrupted", None]
-    assert command.json("status")["jobs"][0]["state"] == "ok"
+    assert command.states() == ["complete"]
     assert_equal(*disks)
 
 

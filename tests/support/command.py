@@ -59,9 +59,14 @@ class Command:
         return printed
 
     def history(self, name: str) -> list[dict[str, Any]]:
-        """The lines of a job's history."""
-        path = self.state / f"{name}.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """The runs of a job, the last one at the end."""
+        path = self.state / "history.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [run for run in map(json.loads, lines) if run["job"] == name]
+
+    def states(self, code: int = 0) -> list[str]:
+        """How the disks of all jobs stand."""
+        return [disk["state"] for job in self.json("status", code=code)["jobs"] for disk in job["disks"]]
 
 
 class InTerminal:

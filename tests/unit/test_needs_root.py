@@ -48,7 +48,7 @@ def test_these_subcommands_need_root(arguments: list[str], capsys: pytest.Captur
 
 
 def test_each_subcommand_is_known_to_need_root_or_not() -> None:
-    assert set(cli.COMMANDS) - set(cli.ROOT_ONLY) == {"status", "disks", "check-config", "completion"}
+    assert set(cli.COMMANDS) - set(cli.ROOT_ONLY) == {"status", "history", "disks", "check-config", "completion"}
 
 
 def test_status_works_without_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

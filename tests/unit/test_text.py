@@ -17,11 +17,11 @@ from blksync.cli import messages, results
 from blksync.cli.disks import disk_lines
 from blksync.cli.format import align
 from blksync.errors import BlksyncError, InvalidRequestError, JobError, Refusal, RefusedError
-from blksync.jobs import config, history
+from blksync.jobs import config
 from blksync.options import ImageRequest
+from blksync.records import run as runs
 from blksync.text import cleaned, human_bytes, printable
 from tests.support.machines import disk, mount, partition
-from tests.support.reports import sync_report
 
 HOSTILE = "\udcff\x00\x1b[31m\n\x9f\ud800"
 SHOWN = r"\xff\x00\x1b[31m\x0a\x9f\ud800"
@@ -73,11 +73,10 @@ def test_an_errors_text_is_one_printable_line() -> None:
 
 
 def test_a_line_of_the_history_is_strict_json() -> None:
-    report = sync_report({}, target=disk("sdb", 9, "22222222", serial=HOSTILE, model=HOSTILE))
-    run = history.run_of("serial:%s" % HOSTILE, 1.0, 2.0, 1.0, report, None)
-    line = history.to_line(run)
+    run = runs.Run(1.0, "disk_sync", "serial:%s" % HOSTILE, end=2.0, serial=HOSTILE, model=HOSTILE)
+    line = runs.to_line(run)
     assert r"\ud" not in line.replace(r"\\ud800", "")
-    assert history.from_line(line) is not None
+    assert runs.from_line(line) is not None
 
 
 def test_the_command_prints_any_bytes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ Its packages are layers; each imports only from those below it:
 ========================  ============================================================================
 ``cli``                   the ``blksync`` command, one file a subcommand
 ``report``                how each backup disk stands: the data of status and metrics
-``jobs``                  job files, their runs, the history, metrics and notifications
+``jobs``                  job files, their runs, timers and notifications
 ``deltas``                creates and applies deltas of an image
 ``sync``                  the story of a sync: plan, refuse, lock, quiesce, copy, verify, report
 ``engines``               compare and copy blocks: ``native`` and ``blocksync_fast``

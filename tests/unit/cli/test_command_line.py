@@ -16,7 +16,7 @@ import pytest
 
 from blksync import cli
 from blksync.cli import main, messages
-from blksync.cli.arguments import ERROR, OK, STALE, TARGET_ABSENT, USAGE
+from blksync.cli.arguments import ERROR, NOT_GOOD, OK, TARGET_ABSENT, USAGE
 from blksync.cli.sync import exit_code
 from blksync.errors import BlksyncError, EngineError, InvalidRequestError, Refusal, RefusedError
 from blksync.jobs.run import Result
@@ -134,17 +134,34 @@ def test_status_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert main([f"--config-dir={tmp_path}/none", "status"]) == OK
     assert "There are no jobs" in capsys.readouterr().out
     assert main([f"--config-dir={tmp_path}/none", "status", "--json"]) == OK
-    assert json.loads(capsys.readouterr().out) == {"jobs": [], "invalid": []}
-
-
-def test_status_never_and_stale(directories: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*directories, "status"]) == OK
-    assert "never" in capsys.readouterr().out
-    (tmp_path / "etc" / "home.json").write_text(json.dumps({**JOB, "name": "home", "max_age": 60}))
-    assert main([*directories, "status", "--json"]) == STALE
     printed = json.loads(capsys.readouterr().out)
-    states = {job["job"]: (job["state"], job["stale"]) for job in printed["jobs"]}
-    assert states == {"home": ("never", True), "travel": ("never", False)}
+    assert printed == {"good": True, "jobs": [], "other_disks": [], "invalid": [], "problems": []}
+
+
+def test_status_of_a_disk_that_never_came(directories: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*directories, "status"]) == NOT_GOOD
+    assert "Nothing was ever copied to it" in capsys.readouterr().out
+    assert main([*directories, "status", "--json"]) == NOT_GOOD
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["good"], [disk["state"] for disk in printed["jobs"][0]["disks"]]) == (False, ["never"])
+
+
+def test_metrics_of_a_disk_that_never_came(directories: list[str], tmp_path: Path) -> None:
+    job = {**JOB, "name": "home", "textfile_dir": str(tmp_path)}
+    (tmp_path / "etc" / "home.json").write_text(json.dumps(job))
+    assert main([*directories, "status", "--textfile"]) == OK
+    assert 'blksync_job_good{job="home"} 0.0\n' in (tmp_path / "blksync_home.prom").read_text()
+    assert not (tmp_path / "blksync_travel.prom").exists()
+    (tmp_path / "etc" / "home.json").write_text(json.dumps({**job, "textfile_dir": str(tmp_path / "none")}))
+    assert main([*directories, "status", "--textfile"]) == ERROR
+
+
+def test_history_of_nothing(directories: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*directories, "history"]) == OK
+    assert main([*directories, "history", "travel"]) == OK
+    assert main([*directories, "history", "unknown"]) == USAGE
+    assert main([*directories, "history", "--limit", "0"]) == USAGE
+    assert "No run is known of unknown" in capsys.readouterr().err
 
 
 def test_status_shows_the_others_beside_an_invalid_job(

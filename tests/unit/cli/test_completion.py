@@ -15,7 +15,7 @@ from blksync.cli.completion import commands_of, script
 from tests.support.command import InTerminal
 
 COMMANDS = commands_of(make_parser())
-NAMES = ["sync", "status", "verify", "disks", "check-config", "restore-state", "completion"]
+NAMES = ["sync", "status", "history", "verify", "disks", "check-config", "restore-state", "completion"]
 
 
 def test_every_command_and_option_is_known() -> None:

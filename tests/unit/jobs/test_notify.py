@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from blksync.errors import EngineError
-from blksync.jobs import notify, publish
+from blksync.jobs import notify
 from blksync.jobs.run import Result
 from blksync.system import programs
 from tests.support.machines import disk, mount, partition
@@ -108,16 +108,16 @@ def test_the_real_setpriv_runs_it_as_the_user(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_is_said() -> None:
     done = Result("22222222", sync_report({}, {}, target=TARGET))
-    assert publish.message("travel", [done]) == (
+    assert notify.message("travel", [done]) == (
         "Backup disk can be disconnected",
         "The backup travel is complete: T7 S6X.",
     )
     home = partition("sda", 3, 8, size=1024, mounts=(mount("8:3", "/home"),))
     source = disk("sda", 8, "11111111", partition("sda", 1, 8), partition("sda", 2, 8), home)
     part = Result("22222222", sync_report({}, {}, source=source, target=TARGET))
-    assert publish.message("travel", [part]) == (
+    assert notify.message("travel", [part]) == (
         "Backup disk can be disconnected",
         "Backup travel: Partitions 1 and 2 are complete on T7 S6X; partition 3 (/home, 1.0 KiB) was not copied.",
     )
     failed = Result("33333333", None, EngineError("The program failed."))
-    assert publish.message("travel", [done, failed]) == ("Backup travel failed", "The program failed.")
+    assert notify.message("travel", [done, failed]) == ("Backup travel failed", "The program failed.")

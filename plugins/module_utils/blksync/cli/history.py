@@ -14,7 +14,7 @@ from ..errors import InvalidRequestError
 from ..jobs import config
 from ..records import history
 from ..records.run import Run
-from ..sync.result import human_bytes
+from ..text import human_bytes
 from . import messages
 from .arguments import OK
 from .format import align, human_duration, local_time

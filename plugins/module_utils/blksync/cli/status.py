@@ -6,21 +6,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-import time
 from typing import Callable, Sequence
 
 from ..discovery.model import Machine
 from ..discovery.observe import observe
-from ..errors import BlksyncError, JobError
+from ..errors import BlksyncError, JobError, UntrustedError
 from ..jobs import config, timers
-from ..quiesce import recovery
 from ..records import store
-from ..records.disk_record import COMPLETE, DiskRecord
-from ..report import metrics, standing
-from ..report.standing import DiskStanding, JobStanding, Known
-from ..system import atomic_file
-from ..system.processes import is_alive_now
+from ..records.disk_record import COMPLETE
+from ..report import known, standing
+from ..report.standing import DiskStanding, JobStanding
 from . import messages
 from .arguments import ERROR, NOT_GOOD, OK, USAGE
 from .format import align, human_duration, local_time
@@ -32,13 +27,15 @@ def run(options: argparse.Namespace) -> int:
     NOT_GOOD if a job lacks the backups that it needs, USAGE if a job's file is invalid.
     """
     jobs, invalid = _load_all(options.config_dir)
-    stored = store.load_all(options.state_dir)
-    known = Known(stored.records, time.time(), _is_running, _machine(), recovery.has_leftovers())
-    next_runs = timers.next_runs() if jobs else {}
-    standings = [standing.assess(job, known, next_runs.get(job.name)) for job in jobs]
-    others = standing.others(jobs, known)
     if options.textfile:
-        return _write_textfiles(jobs, standings) or (USAGE if invalid else OK)
+        for error in invalid:
+            messages.complain(error)
+        return _write_textfiles(jobs, options.state_dir) or (USAGE if invalid else OK)
+    stored = store.load_all(options.state_dir)
+    now = known.look(stored, _machine())
+    next_runs = timers.next_runs() if jobs else {}
+    standings = [standing.assess(job, now, next_runs.get(job.name)) for job in jobs]
+    others = standing.others(jobs, now)
     if options.json:
         messages.say_json(
             {
@@ -103,21 +100,16 @@ def _or(value: float | None, shown: Callable[[float], str], otherwise: str = "-"
     return otherwise if value is None else shown(value)
 
 
-def _write_textfiles(jobs: Sequence[config.Job], standings: Sequence[JobStanding]) -> int:
+def _write_textfiles(jobs: Sequence[config.Job], state_dir: str) -> int:
     """Write the metrics of every job that wants them; ERROR if one could not be written."""
     code = OK
-    for job, each in zip(jobs, standings):
-        if job.textfile_dir:
-            try:
-                atomic_file.replace(os.path.join(job.textfile_dir, "blksync_%s.prom" % job.name), metrics.render(each))
-            except OSError as error:
-                messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, error)))
-                code = ERROR
+    for job in jobs:
+        try:
+            known.write_metrics(job, state_dir)
+        except (OSError, UntrustedError) as error:
+            messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, error)))
+            code = ERROR
     return code
-
-
-def _is_running(record: DiskRecord) -> bool:
-    return record.process is not None and is_alive_now(record.process)
 
 
 def _machine() -> Machine | None:

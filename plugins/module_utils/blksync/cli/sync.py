@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
+from functools import partial
 
 from ..discovery.observe import observe
-from ..errors import BlksyncError, InvalidRequestError, RefusedError
-from ..jobs import config, publish, targets
+from ..errors import BlksyncError, InvalidRequestError, RefusedError, UntrustedError
+from ..jobs import config, notify, targets
 from ..jobs import run as job_run
 from ..jobs.run import Result
 from ..options import SyncRequest
 from ..options.kinds import options_of
+from ..records.run import Origin
+from ..report import known
+from ..sync.bookkeeping import Bookkeeping
 from . import messages, results
 from .arguments import ERROR, OK, TARGET_ABSENT, USAGE, flag
 from .progress_bar import watch
@@ -21,24 +26,29 @@ from .progress_bar import watch
 
 def run(options: argparse.Namespace) -> int:
     """Sync by job or by options."""
-    known = options_of(SyncRequest)
-    given = {name: getattr(options, name) for name in known if getattr(options, name) is not None}
+    table = options_of(SyncRequest)
+    given = {name: getattr(options, name) for name in table if getattr(options, name) is not None}
     if options.job:
+        discard_changes = given.pop("discard_changes", False)
         if given:
-            flags = " and ".join(flag(name, known[name]) for name in given)
+            flags = " and ".join(flag(name, table[name]) for name in given)
             raise InvalidRequestError(
                 "%s %s not go with a job." % (flags, "does" if len(given) == 1 else "do"),
                 "Change the job's file, or leave JOB out and name --source and --target.",
             )
-        return _run_job(config.load(options.job, options.config_dir), options)
+        job = config.load(options.job, options.config_dir)
+        if discard_changes:
+            job = replace(job, sync=replace(job.sync, discard_changes=True))
+        return _run_job(job, options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
     return _run_once(SyncRequest.of(given, options.check), options)
 
 
 def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
+    books = Bookkeeping(Origin(job_run.DOOR), "disk_sync", str(request.target), options.state_dir)
     with watch() as progress:
-        result = job_run.sync_once(str(request.target), request, progress)
+        result = job_run.sync_once(request, progress, books)
     results.show((result,), request.check, options.json)
     return exit_code((result,))
 
@@ -52,16 +62,24 @@ def _run_job(job: config.Job, options: argparse.Namespace) -> int:
         return OK if job.when_absent == "skip" else TARGET_ABSENT
     with watch() as progress:
         if options.check:
-            outcome = job_run.compare(job, found.present, progress)
+            outcome = job_run.compare(job, found.present, progress, options.state_dir)
         else:
-            outcome = job_run.carry_out(job, found.present, options.state_dir, progress)
+            begun = partial(_write_metrics, job, options.state_dir)
+            outcome = job_run.carry_out(job, found.present, progress, options.state_dir, begun)
     results.show(outcome.results, options.check, options.json, job)
-    if outcome.unrecorded:
-        messages.warn("the history is incomplete: %s" % outcome.unrecorded)
     if not options.check and outcome.settled:
-        for problem in publish.publish(job, outcome.results, options.state_dir):
-            messages.warn(problem)
+        _write_metrics(job, options.state_dir)
+        if job.notify:
+            notify.notify_of(job.name, outcome.results)
     return exit_code(outcome.results)
+
+
+def _write_metrics(job: config.Job, state_dir: str) -> None:
+    """A run does not fail for want of metrics."""
+    try:
+        known.write_metrics(job, state_dir)
+    except (OSError, UntrustedError) as error:
+        messages.warn("The metrics were not written: %s" % error)
 
 
 def exit_code(outcomes: tuple[Result, ...]) -> int:

@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         results.show_absent(job, options.json)
         return TARGET_ABSENT
     with watch() as progress:
-        outcome = job_run.compare(job, found.present, progress)
+        outcome = job_run.verify(job, found.present, progress, options.state_dir)
     if options.json:
         results.show(outcome.results, True, True, job)
     else:

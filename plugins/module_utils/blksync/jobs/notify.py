@@ -14,14 +14,21 @@ import os
 import pwd
 import stat
 import subprocess
+from typing import Sequence
 
 from ..system import programs
 from ..text import cleaned
+from .run import Result
 
 RUNTIME_DIRS = "/run/user"
 USER_PATH = "/usr/local/bin:/usr/bin:/bin"
 PATIENCE = 10.0  # seconds: a desktop that hangs must not hold us up
 _log = logging.getLogger("blksync")
+
+
+def notify_of(job: str, results: Sequence[Result]) -> None:
+    """Say on every desktop what came of a job's run."""
+    notify_users(*message(job, results), critical=any(result.error for result in results))
 
 
 def notify_users(summary: str, body: str, critical: bool = False, directories: str = RUNTIME_DIRS) -> None:
@@ -49,6 +56,21 @@ def notify_users(summary: str, body: str, critical: bool = False, directories: s
             continue
         if done.returncode:
             _log.debug("no notification to user %d: %s", uid, done.stderr.decode("utf-8", "replace").strip())
+
+
+def message(job: str, results: Sequence[Result]) -> tuple[str, str]:
+    """Heading and text of the notification."""
+    errors = [result.error.message for result in results if result.error]
+    if errors:
+        return "Backup %s failed" % job, "\n".join(errors)
+    reports = [result.report for result in results if result.report]
+    disks = [report.plan.target_disk for report in reports]
+    names = [" ".join(filter(None, (disk.model, disk.serial))) for disk in disks]
+    described = ", ".join(name for name in names if name)
+    partial = [report for report in reports if report.left_out]
+    if partial:  # of one source, so the same for each target
+        return "Backup disk can be disconnected", "Backup %s: %s." % (job, partial[0].copied_text(described))
+    return "Backup disk can be disconnected", "The backup %s is complete%s." % (job, described and ": " + described)
 
 
 def users_with_bus(directories: str = RUNTIME_DIRS) -> list[int]:

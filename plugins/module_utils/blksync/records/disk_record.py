@@ -126,8 +126,8 @@ def ended(record: DiskRecord, run: Run, signatures: Mapping[str, str] | None, co
 
 
 def found_changed(record: DiskRecord) -> DiskRecord:
-    """The record of a disk that no longer looks as its last success left it."""
-    return replace(record, state=CHANGED_ELSEWHERE, before=CHANGED_ELSEWHERE)
+    """The record of a complete disk that no longer looks as its last success left it."""
+    return replace(record, state=CHANGED_ELSEWHERE, before=CHANGED_ELSEWHERE) if record.state == COMPLETE else record
 
 
 def to_text(record: DiskRecord) -> str:

@@ -13,15 +13,17 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from ..discovery.model import Disk
 from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError, UntrustedError
+from ..options import ALL
 from ..records import disk_record, history, store
-from ..records.disk_record import DiskRecord
+from ..records.disk_record import COMPLETE, DiskRecord
 from ..records.run import Origin, PairRun, Run
 from ..system import locks, processes
 from . import foreign_changes
+from .monitor import nothing
 from .result import CopyReport
 
 
@@ -30,7 +32,8 @@ class Achieved:
     """What a run did to a disk so far.
 
     ``wrote``: bytes may differ from before. ``completes``: the run's success makes the disk a complete backup, which
-    then looks as ``signatures`` say (see records.signature). The rest is as in records.run.Run.
+    then looks as ``signatures`` say (see records.signature). ``verified``: every byte was read back. The rest is as in
+    records.run.Run.
     """
 
     wrote: bool = False
@@ -40,6 +43,7 @@ class Achieved:
     frozen_seconds: float = 0.0
     partitions: tuple[PairRun, ...] = ()
     left_out: tuple[str, ...] = ()
+    verified: bool = False
     signatures: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,8 +63,16 @@ def achieved_by(report: CopyReport) -> Achieved:
 class Bookkeeping:
     """The entries of one run, in the records below ``directory``. ``operation`` and ``identifier`` are those of Run."""
 
-    def __init__(self, origin: Origin, operation: str, identifier: str, directory: str = "") -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        operation: str,
+        identifier: str,
+        directory: str = "",
+        after_begin: Callable[[], None] = nothing,
+    ) -> None:
         self._directory = directory
+        self._after_begin = after_begin
         self._clock = time.monotonic()
         self._run = Run(start=time.time(), operation=operation, identifier=identifier, door=origin.door, job=origin.job)
         self._begun: list[tuple[Disk, DiskRecord]] = []
@@ -82,6 +94,7 @@ class Bookkeeping:
             record = disk_record.begun(known, disk, _on(self._run, disk), processes.lasting_identity(os.getpid()))
             store.save(record, self._directory)
             self._begun.append((disk, record))
+        self._after_begin()
 
     def end(self, disks: Sequence[Disk], achieved: Achieved, error: BlksyncError | None) -> list[str]:
         """Write what came of the run on ``disks``: to the history, and to the records of those that were begun.
@@ -94,17 +107,13 @@ class Bookkeeping:
         if isinstance(error, RefusedError) and foreign_changes.CODE in [refusal.code for refusal in error.refusals]:
             self._found_changed(disks)
         run = replace(
-            self._run,
-            end=time.time(),
-            duration=round(time.monotonic() - self._clock, 3),
+            self._over(error),
             wrote=achieved.wrote,
             changed=achieved.changed,
             bytes_written=achieved.bytes_written,
             frozen_seconds=round(achieved.frozen_seconds, 3),
             partitions=achieved.partitions,
             left_out=achieved.left_out,
-            error_kind=error.kind if error else None,
-            error_message=str(error) if error else None,
         )
         problems: list[str] = []
         begun = {disk.devno: record for disk, record in self._begun}
@@ -113,19 +122,50 @@ class Bookkeeping:
                 # Only who holds the lock of a disk may write its record: another run may be at work on it.
                 if record:
                     ended = disk_record.ended(record, each, achieved.signatures, achieved.completes)
-                    store.save(ended, self._directory)
+                    verified = each.end if ended.state == COMPLETE and achieved.verified else ended.verified
+                    store.save(replace(ended, verified=verified), self._directory)
                 history.append(each, self._directory)
             except (RecordError, UntrustedError) as problem:
                 problems.append(str(problem))
         return problems
 
+    def compared(self, report: CopyReport | None, error: BlksyncError | None) -> list[str]:
+        """Write down what a comparison found, by which nothing was written. Returns what ``end`` does."""
+        run = self._over(error)
+        if report and report.changed and not error:
+            blocks = sum(pair.blocks_changed for pair in report.pairs)
+            run = replace(run, error_kind="different", error_message="The disks differ in %d blocks." % blocks)
+        disk = report.plan.target if report else None
+        try:
+            history.append(_on(run, disk) if disk else run, self._directory)
+            if disk and report and run.succeeded and all(pair.scope == ALL for pair in report.pairs):
+                self._change(disk, lambda known: replace(known, verified=run.end))
+        except (RecordError, UntrustedError) as problem:
+            return [str(problem)]
+        return []
+
+    def _over(self, error: BlksyncError | None) -> Run:
+        """The run, which is over now."""
+        return replace(
+            self._run,
+            end=time.time(),
+            duration=round(time.monotonic() - self._clock, 3),
+            error_kind=error.kind if error else None,
+            error_message=str(error) if error else None,
+        )
+
+    def _change(self, disk: Disk, changed: Callable[[DiskRecord], DiskRecord]) -> None:
+        """Write the record of a disk anew if there is one, unless another run is at work on the disk."""
+        with suppress(DeviceBusyError), locks.hold(disk.devno, disk.path, disk.describe(), "writing its record"):
+            known = self.known(disk)
+            if known:
+                store.save(changed(known), self._directory)
+
     def _found_changed(self, disks: Sequence[Disk]) -> None:
         """Let the records say that somebody else changed the disks, unless another run is at work on them."""
         for disk in disks:
-            with suppress(DeviceBusyError, RecordError), locks.hold(disk.devno, disk.path, disk.describe(), "looking"):
-                known = self.known(disk)
-                if known and known.state == disk_record.COMPLETE:
-                    store.save(disk_record.found_changed(known), self._directory)
+            with suppress(RecordError, UntrustedError):
+                self._change(disk, disk_record.found_changed)
 
 
 def killed(run: Run) -> Run:

@@ -15,7 +15,7 @@ from ..discovery.observe import observe as observe_machine
 from ..engines.base import Engine
 from ..engines.choice import choose
 from ..errors import BlksyncError, Refusal
-from ..options import SyncRequest
+from ..options import ALL, SyncRequest
 from ..quiesce.client import Quiescer
 from ..records import signature
 from ..system import device
@@ -148,11 +148,20 @@ class DiskSync(Guest):
     def achieved(self) -> Achieved:
         """See Guest."""
         left_out = tuple(map(str, self.sync_report.left_out))
-        return replace(achieved_by(self.sync_report), completes=True, left_out=left_out, signatures=self._signatures)
+        return replace(
+            achieved_by(self.sync_report),
+            completes=True,
+            verified=self._is_verified(),
+            left_out=left_out,
+            signatures=self._signatures,
+        )
 
     def report(self) -> SyncReport:
         """See Guest."""
         return self.sync_report
+
+    def _is_verified(self) -> bool:
+        return self.request.verify == "full" and all(pair.scope == ALL for pair in self.sync_report.pairs)
 
     def _foreign(self, plan: Plan) -> Sequence[Refusal]:
         if self._books is None or plan.target is None:

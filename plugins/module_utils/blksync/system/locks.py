@@ -1,11 +1,11 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""One run at a time for each job, image and disk: a second one waits, and is told who the first is.
+"""One run at a time for each image and disk: a second one waits, and is told who the first is.
 
 The locks are files in /run/blksync, which root alone can enter: whoever can open a lock can hold it (flock(2)).
 
-Every run takes its locks in one order, so that no two runs wait for each other: the job's, the image's name, the image
+Every run takes its locks in one order, so that no two runs wait for each other: the image's name, the image
 itself, then the disks by number.
 """
 
@@ -86,12 +86,6 @@ def hold_file(path: str, purpose: str, patience: Patience | None = None) -> Iter
         for name in _names_of(path):
             held.enter_context(_hold("file-%s" % name, path, path, purpose, patience))
         yield
-
-
-def hold_job(name: str, directory: str, purpose: str) -> contextlib.AbstractContextManager[None]:
-    """Hold a job by its name and the directory of its history, in the same way; nobody waits for that."""
-    what = "The job %s" % name
-    return _hold("job-%s" % _key(os.stat(directory), name.encode()), what, what, purpose, None)
 
 
 def _names_of(path: str) -> Iterator[str]:
