@@ -118,7 +118,7 @@ def _of(expected: type) -> Callable[[Any], Any]:
     """A decoder that takes values of this type and no other; bool is not int."""
 
     def decoded(value: Any) -> Any:
-        if type(value) is not expected:
+        if type(value) is not expected:  # pylint: disable=unidiomatic-typecheck
             raise TypeError("%r is no %s" % (value, expected.__name__))
         return value
 
@@ -132,7 +132,7 @@ def _each(decoder: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _seconds(value: Any) -> float:
-    return float(value if type(value) is int else _of(float)(value))
+    return float(value if type(value) is int else _of(float)(value))  # pylint: disable=unidiomatic-typecheck
 
 
 def _failure(value: Any) -> Failure:
