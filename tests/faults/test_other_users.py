@@ -13,7 +13,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ from blksync.quiesce.actions.freeze import STUCK_PATIENCE
 from tests.support import fuse
 from tests.support.blocks import assert_equal, content, fill
 from tests.support.command import ENVIRONMENT, Command
-from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
+from tests.support.disks import MIB, SECTOR, LoopDevice, PartitionedDisk, identifiers, run
 from tests.support.fuse import NOBODY, FuseMount, SlowReader, StuckWriter
 from tests.support.hung_writer import HungWriter
 from tests.support.mounted import MountedPair
@@ -281,3 +283,64 @@ def test_a_fuse_file_system_that_nobody_waits_for_is_left_alone(place: Path) -> 
         assert end["step"] == "done", end
         assert [warning for warning in end["warnings"] if "FUSE" in warning] == []
         assert reader.process.poll() is None
+
+
+@contextmanager
+def image_in(pair: MountedPair, mountpoint: Path) -> Iterator[LoopDevice]:
+    """A loop device over a file in the file system that will be frozen."""
+    mountpoint.mkdir()
+    with LoopDevice(8 * MIB, pair.root) as image:
+        try:
+            yield image
+        finally:
+            subprocess.run(["umount", str(mountpoint)], capture_output=True, check=False)
+
+
+def sync_root(pair: MountedPair) -> dict[str, Any]:
+    with DrivenQuiesce(**pair.request(partitions=[2])) as driven:
+        return driven.end()
+
+
+@needs_fuse
+@pytest.mark.needs("mkfs.ext4")
+def test_an_image_that_a_user_has_mounted_by_fuse_does_not_refuse_the_backup(tmp_path: Path) -> None:
+    (tmp_path / "pair").mkdir()
+    with MountedPair(tmp_path / "pair") as pair, image_in(pair, tmp_path / "image") as image:
+        with FuseMount(tmp_path / "image", image.path, "fuseblk"):
+            end = sync_root(pair)
+        assert end["step"] == "done", end
+        (warning,) = [warning for warning in end["warnings"] if image.path in warning]
+        assert "as after a power cut" in warning
+        assert [entry["mountpoints"] for entry in end["partitions"][0]["quiesce"]] == [[str(pair.root)]]
+
+
+@pytest.mark.needs("mkfs.ext4")
+def test_a_file_system_in_an_image_is_frozen_as_well(tmp_path: Path) -> None:
+    (tmp_path / "pair").mkdir()
+    with MountedPair(tmp_path / "pair") as pair, image_in(pair, tmp_path / "image") as image:
+        run("mkfs.ext4", "-q", image.path)
+        run("mount", image.path, str(tmp_path / "image"))
+        (tmp_path / "image" / "file").write_text("written a moment before\n")
+        end = sync_root(pair)
+        assert end["step"] == "done", end
+        places = [entry["mountpoints"] for entry in end["partitions"][0]["quiesce"]]
+        assert places == [[str(tmp_path / "image")], [str(pair.root)]]
+        run("blockdev", "--flushbufs", pair.target.partition(2))
+        run("mount", "-o", "ro,noload", pair.target.partition(2), str(pair.copy))
+        try:
+            assert "written a moment before" in run("debugfs", "-R", "cat /file", str(pair.copy / image.file.name))
+        finally:
+            run("umount", str(pair.copy))
+
+
+@pytest.mark.needs("mkfs.ext4", "xfs_io")
+def test_an_image_with_a_broken_file_system_does_not_fail_the_backup(tmp_path: Path) -> None:
+    """Whoever may mount an image may mount one that fails."""
+    (tmp_path / "pair").mkdir()
+    with MountedPair(tmp_path / "pair") as pair, image_in(pair, tmp_path / "image") as image:
+        run("mkfs.ext4", "-q", image.path)
+        run("mount", image.path, str(tmp_path / "image"))
+        run("xfs_io", "-x", "-c", "shutdown", str(tmp_path / "image"))
+        end = sync_root(pair)
+        assert end["step"] == "done", end
+        assert [entry["mountpoints"] for entry in end["partitions"][0]["quiesce"]] == [[str(pair.root)]]

@@ -49,14 +49,18 @@ def missing() -> str:
 
 
 class FuseMount:
-    """A FUSE file system of NOBODY at ``directory``, which shows ``source`` as what it is mounted from."""
+    """A FUSE file system of NOBODY at ``directory``, which shows ``source`` as what it is mounted from.
 
-    def __init__(self, directory: Path, source: str = "dead") -> None:
+    With ``fstype`` "fuseblk" the source is a block device, as for ntfs-3g.
+    """
+
+    def __init__(self, directory: Path, source: str = "dead", fstype: str = "fuse") -> None:
         self.directory = directory
         fd = os.open("/dev/fuse", os.O_RDWR)
         try:
             options = "fd=%d,rootmode=40000,user_id=%d,group_id=%d" % (fd, NOBODY, NOBODY)
-            libc.mount(source, str(directory), "fuse", libc.MS_NOSUID | libc.MS_NODEV, options)
+            options += ",blksize=512" if fstype == "fuseblk" else ""
+            libc.mount(source, str(directory), fstype, libc.MS_NOSUID | libc.MS_NODEV, options)
             argv = [sys.executable, "-m", "tests.support.fuse", "serve", str(fd)]
             self._process = subprocess.Popen(argv, pass_fds=[fd], cwd=ROOT, env=ENVIRONMENT)
         finally:

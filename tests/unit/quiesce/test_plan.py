@@ -133,6 +133,10 @@ STEPS: dict[str, tuple[Situation, list[str]]] = {
         Situation(ROOT + "50 20 7:0 / /mnt/image rw - vfat /dev/loop0 rw\n", holders=(LOOP,)),
         ["journal", "freeze /dev/sda2 /"],
     ),
+    "so does an image that a program in user space keeps": (
+        Situation(ROOT + "50 20 7:0 / /mnt/image rw - fuseblk /dev/loop0 rw,user_id=1000\n", holders=(LOOP,)),
+        ["journal", "freeze /dev/sda2 /"],
+    ),
     "a read-only file system needs nothing": (
         Situation(TMPFS_ROOT + "40 20 8:2 / /a ro - ext4 /dev/sda2 ro\n"),
         [],
@@ -158,6 +162,23 @@ def test_steps(name: str, mode: str) -> None:
     situation, steps = STEPS[name]
     plan = situation.plan(mode)
     assert (told(plan), plan.refusals) == (steps, ())
+
+
+@pytest.mark.parametrize("fstype", ["vfat", "fuseblk"])
+def test_what_is_held_still_by_what_it_lies_in_is_as_after_a_power_cut(fstype: str) -> None:
+    plan = Situation(ROOT + "50 20 7:0 / /mnt/image rw - %s /dev/loop0 rw\n" % fstype, holders=(LOOP,)).plan()
+    (warning,) = plan.warnings
+    assert warning.startswith("/dev/loop0 (%s, mounted at /mnt/image) lies in a file" % fstype)
+    assert "power cut" in warning
+
+
+def test_only_what_lies_in_a_file_is_nested() -> None:
+    mounts = parse_mountinfo(ROOT + "50 20 7:0 / /mnt/image rw - fuseblk /dev/loop0 rw\n")
+    root = partition(2, mounts, holders=(LOOP,))
+    loop = machines.disk("loop0", 7, "", size=1, backing_file="/dev/sda2")
+    for disks, codes in (((loop,), ["source_cannot_quiesce"]), ((replace(loop, backing_file="/home/image"),), [])):
+        plan = steps_for(Machine(disks, mounts, {}), root, "auto")
+        assert [refusal.code for refusal in plan.refusals] == codes
 
 
 FUSE = "40 20 8:2 / /a rw - fuseblk /dev/sda2 rw,user_id=0\n"

@@ -163,3 +163,29 @@ def test_every_way_fails(log: list[str]) -> None:
     FakeAction.failing.update({deed: NotPossibleError(why) for deed, why in failing.items()})
     with pytest.raises(QuiesceError, match="busy, busy as well"):
         recording(log).carry_out([FIRST])
+
+
+NESTED = Step("fake", "/dev/one", nested=True)
+
+
+@pytest.mark.parametrize(
+    ("deed", "error"),
+    [
+        ("held prepare /dev/one", QuiesceError("It is broken.")),
+        ("held do /dev/one", QuiesceError("It is broken.")),
+        ("held do /dev/one", NotPossibleError("it is busy")),
+    ],
+)
+def test_what_is_nested_may_fail_and_is_tried_in_one_way_only(log: list[str], deed: str, error: Exception) -> None:
+    FakeAction.failing[deed] = error
+    run = recording(log)
+    run.carry_out([NESTED, SECOND])
+    assert [record.step for record in run.records] == ([SECOND] if "do" in deed else [NESTED, SECOND])
+    assert not any(line.startswith("last resort") for line in log)
+    assert run.undo() == []
+
+
+def test_what_is_nested_and_cannot_be_put_back_is_an_error(log: list[str]) -> None:
+    FakeAction.failing["held do /dev/one"] = RestoreError("It hangs.", "Wait.")
+    with pytest.raises(RestoreError):
+        recording(log).carry_out([NESTED, SECOND])

@@ -85,7 +85,7 @@ class DeltaCreation(Guest):
         for path in (request.delta, request.digest):
             directory = os.path.dirname(os.path.realpath(path))
             refusals += digest_place.refusals(machine, directory, shape, quiesce)
-        return Plan(disk, disk, (Pair(0, shape, shape, quiesce),), tuple(dict.fromkeys(refusals)))
+        return Plan(disk, disk, (Pair(0, shape, shape, quiesce),), tuple(dict.fromkeys(refusals)), quiesce.warnings)
 
     def begin(self, plan: Plan, machine: Machine) -> None:
         """See Guest."""

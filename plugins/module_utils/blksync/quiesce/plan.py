@@ -36,6 +36,7 @@ class QuiescePlan:
     """``steps`` in the order of doing; they are undone in reverse. Nothing may be done while ``refusals`` stand.
 
     ``read_only`` are the devnos, sorted, of what holds still without a step: as long as none is mounted for writing.
+    ``warnings`` are sentences for the user.
     """
 
     device: str = ""
@@ -43,6 +44,7 @@ class QuiescePlan:
     claims: tuple[Claim, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     read_only: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def steps_for(
 
     Under "none" nothing is done, and a partition that is in use for writing is refused.
     """
-    carriers = list(_carriers(partition))
+    carriers = list(_carriers(machine, partition))
     mounted = list(_file_systems(machine, carriers))
     filesystems = [fs for fs in mounted if fs.writable]
     refusals = [*_swap_refusals(machine, partition, carriers, filesystems), *_spanning(machine, partition)]
@@ -96,18 +98,22 @@ def steps_for(
         refusals += [_in_use(partition, fs) for fs in filesystems]
         return QuiescePlan(partition.path, (), claims, tuple(refusals), _read_only(mounted))
     steps: list[Step] = []
+    warnings: list[str] = []
     for fs in filesystems:
-        if fs.fstype.split(".")[0] in IN_USER_SPACE:
-            refusals.append(_cannot_quiesce(fs))
-        elif fs.fstype not in unfreezable:
+        in_user_space = fs.fstype.split(".")[0] in IN_USER_SPACE
+        if fs.fstype not in unfreezable and not in_user_space:
             steps.append(_step(FREEZE, machine, fs))
-        elif not fs.carrier.nested:  # the frozen file system below holds the image file still
+        elif fs.carrier.nested:  # the frozen file system below holds the image file still
+            warnings.append(_as_after_a_power_cut(fs))
+        elif in_user_space:
+            refusals.append(_cannot_quiesce(fs))
+        else:
             steps.append(_step(UNMOUNT, machine, fs))
     depth = {carrier.devno: carrier.depth for carrier in carriers}
     steps.sort(key=lambda step: _order(step, depth))
     if _holds_journal(machine, steps):
         steps.insert(0, Step(JOURNAL))
-    return QuiescePlan(partition.path, tuple(steps), claims, tuple(refusals), _read_only(mounted))
+    return QuiescePlan(partition.path, tuple(steps), claims, tuple(refusals), _read_only(mounted), tuple(warnings))
 
 
 def disturbance(plan: QuiescePlan, mounts: Sequence[Mount]) -> str:
@@ -121,8 +127,10 @@ def _read_only(mounted: list[_FileSystem]) -> tuple[str, ...]:
     return tuple(sorted({no for fs in mounted if not fs.writable for no in (fs.mounts[0].devno, fs.carrier.devno)}))
 
 
-def _carriers(partition: Partition) -> Iterator[_Carrier]:
+def _carriers(machine: Machine, partition: Partition) -> Iterator[_Carrier]:
     """The partition and everything stacked on it, each device once."""
+    # A loop device over the node of the partition itself is not held still by the file system on the partition.
+    over_nodes = {disk.devno for disk in machine.disks if (disk.backing_file or "").startswith("/dev/")}
     yield _Carrier(
         partition.path, partition.devno, partition.mounts, partition.swap, not partition.holders, 0, nested=False
     )
@@ -133,9 +141,10 @@ def _carriers(partition: Partition) -> Iterator[_Carrier]:
             if holder.devno in seen:
                 continue
             seen.add(holder.devno)
-            leaf = not holder.holders and not nested
-            yield _Carrier(holder.path, holder.devno, holder.mounts, holder.swap, leaf, depth, nested)
-            yield from above(holder.holders, depth + 1, nested or bool(holder.mounts))
+            inside = nested and holder.devno not in over_nodes
+            leaf = not holder.holders and not inside
+            yield _Carrier(holder.path, holder.devno, holder.mounts, holder.swap, leaf, depth, inside)
+            yield from above(holder.holders, depth + 1, inside or bool(holder.mounts))
 
     yield from above(partition.holders, 1, bool(partition.mounts))
 
@@ -172,6 +181,7 @@ def _step(kind: str, machine: Machine, fs: _FileSystem) -> Step:
         fstype=fs.fstype,
         mounts=fs.mounts,
         obstacle=_obstacle(machine, fs),
+        nested=fs.carrier.nested,
     )
 
 
@@ -276,6 +286,13 @@ def _cannot_quiesce(fs: _FileSystem) -> Refusal:
         "%s (%s, mounted at %s) is kept by a program in user space: it can neither be frozen nor mounted as before."
         % (fs.carrier.path, fs.fstype, ", ".join(fs.mountpoints)),
         "Unmount it and run again.",
+    )
+
+
+def _as_after_a_power_cut(fs: _FileSystem) -> str:
+    return (
+        "%s (%s, mounted at %s) lies in a file of the source and cannot be frozen: the copy of this file is as after a "
+        "power cut." % (fs.carrier.path, fs.fstype, ", ".join(fs.mountpoints))
     )
 
 

@@ -75,6 +75,9 @@ class Execution:
         for step in steps:
             try:
                 self._action(step, _ACTIONS[step.kind][0].action).prepare()
+            except QuiesceError:
+                if not step.nested:
+                    raise
             except OSError as error:
                 raise cannot("quiesce", step, error) from error
 
@@ -96,7 +99,7 @@ class Execution:
 
     def _carry_out_one(self, step: Step) -> None:
         reasons: list[str] = []
-        for kind in _ACTIONS[step.kind]:
+        for kind in _ACTIONS[step.kind][: 1 if step.nested else None]:
             record = StepRecord(step, kind.action, time.monotonic())
             self.records.append(record)
             self.attempts.append(record)
@@ -110,10 +113,12 @@ class Execution:
                 self._forget(record)
             except QuiesceError:
                 self._forget(record)
-                raise
+                if not step.nested:
+                    raise
             finally:
                 record.stopped, record.resumed, record.note = action.stopped, action.resumed, action.note
-        raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
+        if not step.nested:
+            raise QuiesceError("%s cannot be made to hold still: %s." % (step.device, ", ".join(reasons)))
 
     def _forget(self, record: StepRecord) -> None:
         """An action that was not taken must not be undone: what is frozen may have been frozen by somebody else."""

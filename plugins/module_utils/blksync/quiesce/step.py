@@ -22,7 +22,8 @@ class Step:
     ``device`` is the node of the block device that carries the file system and ``carrier`` its devno; ``devno`` is
     the number that mountinfo shows (another one for btrfs). ``mounts`` are all mounts of it, parents first.
     ``obstacle`` says why it cannot be unmounted, where that is known already. ``identity`` is what else is known of
-    the carrier; two steps are equal without it.
+    the carrier; two steps are equal without it. ``nested``: the file system lies in a file of another one that is
+    quiesced, so this step makes the copy better and is not needed.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Step:
     mounts: tuple[Mount, ...] = ()
     obstacle: str = ""
     identity: Identity | None = field(default=None, compare=False)
+    nested: bool = False
 
     @property
     def name(self) -> str:

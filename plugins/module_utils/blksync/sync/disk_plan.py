@@ -53,6 +53,7 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
             if ours and theirs:
                 quiesce = steps_for(machine, ours, request.quiesce)
                 refusals += quiesce.refusals
+                warnings += quiesce.warnings
                 refusals += live_refusals(ours, quiesce, request)
                 if request.partitions == EVERY:
                     refusals += type_refusals(target, ours, theirs)

@@ -41,7 +41,7 @@ def make(machine: Machine, source: Endpoint, target: Endpoint, request: ImageReq
         *_digest_refusals(machine, request.digest_dir, pair, target),
     ]
     warnings = tuple(words for end in (source, target) for words in bare_name(end))
-    return Plan(source_disk, target_disk, (pair,), tuple(refusals), warnings)
+    return Plan(source_disk, target_disk, (pair,), tuple(refusals), (*warnings, *quiesce.warnings))
 
 
 def locate(machine: Machine, end: Endpoint) -> tuple[Disk, Partition]:
