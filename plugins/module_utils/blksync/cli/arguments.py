@@ -32,7 +32,7 @@ examples:
   blksync sync --source 11111111 --target 22222222 --partitions 1,2
   blksync verify travel                    compare everything that the job copies; write nothing
   blksync status                           show how every backup disk stands, and what to do next
-  blksync history travel                   show the runs of a job or disk, the last first
+  blksync history travel                   show the runs of a job or disk, newest first
 """
 Parser = argparse.ArgumentParser
 
@@ -120,7 +120,7 @@ def _add_status(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_history(commands: argparse._SubParsersAction[Parser]) -> None:
-    parser = _add(commands, "history", "Show the runs of the command, of jobs and of the modules, the last first")
+    parser = _add(commands, "history", "Show the runs of the command, of jobs and of the modules, newest first")
     parser.add_argument("of", metavar="JOB|DISK", nargs="?", help="only the runs of this job, or on this disk")
     parser.add_argument("--limit", metavar="N", type=int, help="only the last N runs")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

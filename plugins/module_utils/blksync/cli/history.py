@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""The ``blksync history`` command: the runs of all doors, the last first."""
+"""The ``blksync history`` command: the runs of all doors, newest first."""
 
 from __future__ import annotations
 

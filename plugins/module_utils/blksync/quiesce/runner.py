@@ -127,7 +127,7 @@ class Execution:
         self._record(self.records)
 
     def undo(self) -> list[Failure]:
-        """Undo the last first, and every one whatever becomes of the others. What failed can be undone again, but for
+        """Undo the steps in reverse order, also if some of them fail. What failed can be undone again, but for
         what lay on a device that is gone: that is over."""
         failures: list[Failure] = []
         self.disturbances = []
