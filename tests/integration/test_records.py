@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from blksync.options import ImageRequest
-from blksync.records import history, store
+from blksync.records import history, progress, store
 from blksync.records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, UNKNOWN, DiskRecord
 from tests.support.blocks import fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers, run
@@ -90,6 +90,10 @@ def test_killed_run_leaves_the_disk_incomplete(disks: Disks, state: Path, before
         found = record(state)
         assert found
         assert (found.state, found.last_attempt and found.last_attempt.end) == (INCOMPLETE, None)
+        reached = progress.read(found.key)
+        assert reached
+        assert reached.phase in ("copying", "verifying")  # written once a second
+        assert reached.size == sum(SIZES) * SECTOR
         driving.process.send_signal(signal.SIGKILL)
         driving.process.wait()
     found = record(state)
@@ -102,6 +106,7 @@ def test_killed_run_leaves_the_disk_incomplete(disks: Disks, state: Path, before
     found = record(state)
     assert found
     assert found.state == COMPLETE
+    assert progress.read(found.key) is None
 
 
 def test_cancelled_run_that_wrote_leaves_the_disk_incomplete(disks: Disks, state: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from blksync.cli.status import table
+from blksync.records.progress import State
 from blksync.report.standing import DiskStanding, JobStanding
 
 NOW = 1_700_000_000.0
@@ -59,6 +60,20 @@ def test_jobs_that_need_somebody_come_first() -> None:
 def test_age_of_a_success_in_the_future_is_not_shown() -> None:
     future = DiskStanding("travel", "22222222", "complete", last_success=NOW, age=0.0, stale=True, in_future=True)
     assert table([], [future])[1].split()[2:6] == ["stale", "2023-11-14", "22:13", "?"]
+
+
+def test_running_copy_says_how_far_it_is() -> None:
+    running = DiskStanding("travel", "22222222", "running", progress=State("copying", 2, 430, 1000, 86.0))
+    assert table([], [running])[2] == "    Copying partition 2: 43 % of all is copied, 1 min 54 s left."
+    assert running.as_dict()["progress"] == {
+        "phase": "copying",
+        "partition": 2,
+        "done": 430,
+        "size": 1000,
+        "seconds": 86.0,
+        "percent": 43,
+        "seconds_left": 114.0,
+    }
 
 
 def test_what_is_not_on_the_disk_is_said() -> None:

@@ -14,6 +14,7 @@ from ..errors import BlksyncError, JobError, UntrustedError
 from ..jobs import config, timers
 from ..records import store
 from ..records.disk_record import COMPLETE
+from ..records.progress import COPYING, State
 from ..report import known, standing
 from ..report.standing import DiskStanding, JobStanding
 from . import messages
@@ -76,9 +77,22 @@ def table(standings: Sequence[JobStanding], others: Sequence[DiskStanding] = ())
 
 def remarks(disk: DiskStanding) -> list[str]:
     """Sentences on a disk: what to do, the last error, what the backup does not hold."""
+    progress = progress_text(disk.progress) if disk.progress else ""
     left_out = "Not on the disk: partition %s." % ", ".join(disk.left_out) if disk.left_out else ""
     error = "The last run failed: %s" % disk.last_error if disk.last_error else ""
-    return [text for text in (disk.next_step, error, left_out) if text]
+    return [text for text in (progress, disk.next_step, error, left_out) if text]
+
+
+def progress_text(state: State) -> str:
+    """How far a running sync is: "Copying partition 2: 43 % of all is copied, 12 min left."."""
+    left = state.seconds_left
+    rest = "" if left is None or state.phase != COPYING else ", %s left" % human_duration(left)
+    return "%s partition %d: %d %% of all is copied%s." % (
+        state.phase.capitalize(),
+        state.partition,
+        state.percent,
+        rest,
+    )
 
 
 def _row(disk: DiskStanding, next_run: float | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import time
 from ..discovery.model import Machine
 from ..jobs.config import Job
 from ..quiesce import recovery
-from ..records import store
+from ..records import progress, store
 from ..records.disk_record import DiskRecord
 from ..records.store import Stored
 from ..system import atomic_file
@@ -22,7 +22,7 @@ from .standing import Known, assess
 
 def look(stored: Stored, machine: Machine | None = None) -> Known:
     """What is known now; ``machine`` has the disks that are plugged in, None if nobody looked."""
-    return Known(stored.records, time.time(), _is_running, machine, recovery.has_leftovers())
+    return Known(stored.records, time.time(), _is_running, machine, recovery.has_leftovers(), progress.read)
 
 
 def write_metrics(job: Job, state_dir: str = "") -> None:

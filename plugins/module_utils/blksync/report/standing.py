@@ -16,7 +16,8 @@ from ..discovery import identifiers
 from ..discovery.model import Machine
 from ..jobs.config import Job
 from ..jobs.values import JobTarget
-from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, UNKNOWN, DiskRecord
+from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, UNKNOWN, DiskKey, DiskRecord
+from ..records.progress import State
 from ..records.run import Run, iso_time
 
 NEVER, RUNNING, INTERRUPTED = "never", "running", "interrupted"
@@ -32,6 +33,7 @@ class DiskStanding:
     ``state`` is that of the record, or "never" (no record), "running", "interrupted" (a run was killed). ``stale``: the
     last success is older than the job's max_age, or dated in the future (``in_future``). ``plugged_in`` is None if
     nobody looked. ``last_error`` is that of the last attempt, ``next_step`` what to do, empty for a good disk.
+    ``progress`` is how far a running sync is, None if it is not known.
     """
 
     job: str
@@ -54,6 +56,7 @@ class DiskStanding:
     verified: float | None = None
     boot_tested: float | None = None
     next_step: str = ""
+    progress: State | None = None
 
     @property
     def good(self) -> bool:
@@ -63,6 +66,8 @@ class DiskStanding:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able data, moments in ISO 8601."""
         data = {**asdict(self), "good": self.good, "left_out": list(self.left_out)}
+        if self.progress:
+            data["progress"].update(percent=self.progress.percent, seconds_left=self.progress.seconds_left)
         data["age"] = None if self.age is None else round(self.age)
         return {name: _iso(value) if name in _MOMENTS else value for name, value in data.items()}
 
@@ -100,7 +105,8 @@ class Known:
     """What is known at the moment ``now`` (seconds since the epoch).
 
     ``running`` says whether the process of a record's last attempt still runs. ``machine`` has the disks that are
-    plugged in, None if nobody looked. ``leftovers``: a killed run left something frozen or unmounted.
+    plugged in, None if nobody looked. ``leftovers``: a killed run left something frozen or unmounted. ``progress`` says
+    how far the run on a disk is.
     """
 
     records: tuple[DiskRecord, ...]
@@ -108,6 +114,7 @@ class Known:
     running: Callable[[DiskRecord], bool]
     machine: Machine | None = None
     leftovers: bool = False
+    progress: Callable[[DiskKey], State | None] = lambda _key: None
 
 
 def assess(job: Job, known: Known, next_run: float | None = None) -> JobStanding:
@@ -171,7 +178,8 @@ def _standing(job: str, identifier: str, record: DiskRecord, max_age: int | None
         verified=record.verified,
         boot_tested=record.boot_tested,
     )
-    return replace(standing, next_step=_next_step(standing, known.leftovers))
+    progress = known.progress(record.key) if standing.state == RUNNING else None
+    return replace(standing, progress=progress, next_step=_next_step(standing, known.leftovers))
 
 
 def _state(record: DiskRecord, known: Known) -> str:

@@ -28,6 +28,7 @@ from .copy_run import CopyRun
 from .monitor import Progress
 from .pair import PairCopy, predict
 from .plan import Pair, Plan
+from .progress_file import filed
 from .result import PairReport, SyncReport
 from .session import Guest, Observe
 
@@ -108,6 +109,8 @@ class DiskSync(Guest):
     def claim(self, held: ExitStack) -> None:
         """See Guest."""
         plan = self.sync_report.plan
+        if self.books:
+            self.progress = held.enter_context(filed(self.progress, plan))
         held.callback(os.close, device.lock_disk(plan.target_disk.path))
         targets = [held.enter_context(device.claim_target(p.target.path, p.target.devno)) for p in plan.pairs]
         sources = [held.enter_context(_open_source(pair)) for pair in plan.pairs]
