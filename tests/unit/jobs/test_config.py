@@ -300,3 +300,9 @@ def test_a_file_elsewhere_is_checked_for_its_content_only(directory: Path, tmp_p
     path.write_bytes(b"\xff")
     with pytest.raises(JobError):
         config.check_file(str(path), str(directory / "etc"))
+
+
+def test_a_fifo_in_the_place_of_a_job_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "travel.json")
+    with pytest.raises(JobError, match="not a regular file"):
+        config.load("travel", str(tmp_path))

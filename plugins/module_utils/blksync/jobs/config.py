@@ -11,10 +11,11 @@ import stat
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
-from ..errors import InvalidRequestError, JobError
+from ..errors import InvalidRequestError, JobError, UntrustedError
 from ..options import SyncRequest
 from ..options.kinds import FLAG, NUMBER, PATH, TEXT, option, options_of, read_all, required
 from ..paths import JOB_DIR
+from ..system import atomic_file
 from .values import JOB_NAME, JOB_TARGETS, NAME, REQUIRE, WHEN_ABSENT, JobTarget, own_backup, unknown
 
 SUFFIX = ".json"
@@ -116,10 +117,9 @@ def trust_problems(status: os.stat_result, reader: int, path: str) -> list[str]:
 def _read(path: str) -> tuple[str, list[str]]:
     """A job file's text, and what speaks against trusting the file that was opened."""
     try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            return file.read().decode("utf-8"), trust_problems(status, os.geteuid(), path)
-    except (OSError, UnicodeDecodeError) as error:
+        content, status = atomic_file.read_with_status(path)
+        return content.decode("utf-8"), trust_problems(status, os.geteuid(), path)
+    except (OSError, UnicodeDecodeError, UntrustedError) as error:
         raise JobError(path, ("cannot be read: %s" % error,)) from error
 
 

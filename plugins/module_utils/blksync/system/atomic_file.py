@@ -16,12 +16,18 @@ READABLE = 0o644
 
 
 def read(path: str) -> bytes:
-    """All of a small file. A FIFO is not waited for. Raises UntrustedError if it is no regular file, OSError."""
+    """All of a small file. Raises UntrustedError if it is no regular file, OSError."""
+    return read_with_status(path)[0]
+
+
+def read_with_status(path: str) -> tuple[bytes, os.stat_result]:
+    """As read(), with the status of the file that was read. A FIFO is not waited for."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             raise UntrustedError(path, "it is not a regular file")
-        return file.read()
+        return file.read(), status
 
 
 def create(path: str, mode: int, flags: int = os.O_WRONLY) -> int:
