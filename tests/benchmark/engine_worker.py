@@ -10,8 +10,9 @@ import sys
 import time
 from contextlib import ExitStack
 
-from blksync.engines.base import Monitor
+from blksync.engines.base import CopyOptions
 from blksync.engines.choice import choose
+from blksync.engines.monitor import Monitor
 from blksync.ranges import whole
 from blksync.system import device
 
@@ -25,7 +26,7 @@ def main(name: str, source_path: str, target_path: str) -> None:
         started = time.perf_counter()
         source.drop_cache()
         target.drop_cache()
-        evidence = engine.copy(source, target, whole(source.size), Monitor()).evidence
+        evidence = engine.copy(source, target, whole(source.size), Monitor(), CopyOptions()).write_log
         copied = time.perf_counter()
         if evidence:
             evidence.verify(target, Monitor())

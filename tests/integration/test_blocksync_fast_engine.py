@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blksync.engines.base import Monitor, Outcome
+from blksync.engines.base import CopyOptions, Outcome
 from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
+from blksync.engines.monitor import Monitor
 from blksync.errors import CancelledError, DeviceReadError, DeviceWriteError, EngineError
 from blksync.ranges import whole
 from blksync.system.device import claim_target, open_source
@@ -78,11 +79,13 @@ class Pair:
 
     def copy(self, monitor: Monitor | None = None) -> Outcome:
         with open_source(self.source.path) as source, claim_target(self.target.path) as target:
-            return BlocksyncFastEngine.find().copy(source, target, whole(self.size), monitor or Monitor())
+            return BlocksyncFastEngine.find().copy(
+                source, target, whole(self.size), monitor or Monitor(), CopyOptions()
+            )
 
     def predict(self) -> Outcome:
         with open_source(self.source.path) as source, open_source(self.target.path) as target:
-            return BlocksyncFastEngine.find().compare(source, target, whole(self.size), Monitor())
+            return BlocksyncFastEngine.find().compare(source, target, whole(self.size), Monitor(), CopyOptions())
 
 
 def run_bare(source: str | Path, target: str | Path, buffer: int = 64 * MIB) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from blksync.engines.native.verify import WriteLog
+from blksync.engines.write_log import WriteLog
 from blksync.errors import VerificationError
 from blksync.options import ImageRequest
 from tests.support.digest_images import SIZE, Images, on_disk, overwrite, reason, used

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blksync.engines.base import Engine, Monitor, Outcome
+from blksync.engines.base import CopyOptions, Engine, Outcome
 from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.engine import NativeEngine
 from blksync.ranges import whole
 from blksync.system import device
@@ -70,8 +71,8 @@ def make_engine(name: str, window: int) -> Engine:
 def attempt(pair: LoopPair, work: Callable[[device.Device, device.Device], Outcome]) -> Outcome:
     with device.open_source(pair.source.path) as source, device.claim_target(pair.target.path) as target:
         outcome = work(source, target)
-        if outcome.evidence:
-            outcome.evidence.verify(target, Monitor())
+        if outcome.write_log:
+            outcome.write_log.verify(target, Monitor())
         return outcome
 
 
@@ -80,15 +81,19 @@ def check(pair: LoopPair, engine: Engine, size: int, changed: list[int], block: 
     source, target = CONTENT[:size], with_changes(CONTENT[:size], changed)
     pair.fill(source, target)
     expected = changed_bytes(source, target, block)
-    predicted = attempt(pair, lambda first, second: engine.compare(first, second, whole(size), Monitor()))
+    predicted = attempt(
+        pair, lambda first, second: engine.compare(first, second, whole(size), Monitor(), CopyOptions())
+    )
     assert pair.contents() == (source, target)
-    copied = attempt(pair, lambda first, second: engine.copy(first, second, whole(size), Monitor()))
+    copied = attempt(pair, lambda first, second: engine.copy(first, second, whole(size), Monitor(), CopyOptions()))
     assert pair.contents() == (source, source)
     for outcome in (predicted, copied):
         assert outcome.bytes_written == expected
         assert outcome.blocks_changed == -(-expected // block)
         assert (outcome.block, outcome.blocks_total) == (block, -(-size // block))
-    again = attempt(pair, lambda first, second: engine.copy(first, second, whole(size), Monitor(), "full"))
+    again = attempt(
+        pair, lambda first, second: engine.copy(first, second, whole(size), Monitor(), CopyOptions(verify="full"))
+    )
     assert (again.blocks_changed, again.bytes_written) == (0, 0)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from blksync.engines.base import Monitor, Outcome
+from blksync.engines.base import CopyOptions, Outcome
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import DirectIOError, VerificationError
 from blksync.ranges import Range, whole
@@ -52,17 +53,17 @@ def pair_4k() -> Iterator[LoopPair]:
 
 def copy(pair: LoopPair, ranges: list[Range] | None = None, monitor: Monitor | None = None) -> Outcome:
     with device.open_source(pair.source.path) as source, device.claim_target(pair.target.path) as target:
-        outcome = NativeEngine().copy(source, target, ranges or whole(source.size), monitor or Monitor())
+        outcome = NativeEngine().copy(source, target, ranges or whole(source.size), monitor or Monitor(), CopyOptions())
         assert source.direct
         assert target.direct
-        if outcome.evidence:
-            outcome.evidence.verify(target, Monitor())
+        if outcome.write_log:
+            outcome.write_log.verify(target, Monitor())
     return outcome
 
 
 def predict(pair: LoopPair) -> Outcome:
     with device.open_source(pair.source.path) as source, device.open_source(pair.target.path) as target:
-        return NativeEngine().compare(source, target, whole(source.size), Monitor())
+        return NativeEngine().compare(source, target, whole(source.size), Monitor(), CopyOptions())
 
 
 CHANGES = {
@@ -115,15 +116,15 @@ def test_a_large_sector_is_the_block() -> None:
         with device.open_source(large.source.path) as source, device.claim_target(large.target.path) as target:
             source.sector = 8192  # loop devices stop at the page size
             Path(large.source.file).write_bytes(with_changes(noise(size), [3 * 4096]))
-            outcome = NativeEngine().copy(source, target, whole(size), Monitor())
+            outcome = NativeEngine().copy(source, target, whole(size), Monitor(), CopyOptions())
     assert (outcome.block, outcome.bytes_written) == (8192, 8192)
 
 
 def test_an_empty_list_of_ranges_is_nothing_to_do(pair: LoopPair) -> None:
     pair.fill(noise(BLOCK), noise(BLOCK, 2))
     with device.open_source(pair.source.path) as source, device.claim_target(pair.target.path) as target:
-        outcome = NativeEngine().copy(source, target, (), Monitor())
-    assert (outcome.blocks_total, outcome.bytes_written, outcome.evidence) == (0, 0, None)
+        outcome = NativeEngine().copy(source, target, (), Monitor(), CopyOptions())
+    assert (outcome.blocks_total, outcome.bytes_written, outcome.write_log) == (0, 0, None)
 
 
 def test_only_the_ranges_are_compared_and_written(pair: LoopPair) -> None:
@@ -148,15 +149,15 @@ def test_a_stale_page_cache_of_the_target_deceives_nobody(pair: LoopPair) -> Non
     ):
         assert reader.read() == noise(MIB)  # cached from now on
         pair.target.file.write_bytes(with_changes(noise(MIB), [100]))
-        outcome = NativeEngine().copy(source, target, whole(MIB), Monitor())
+        outcome = NativeEngine().copy(source, target, whole(MIB), Monitor(), CopyOptions())
         assert outcome.bytes_written == BLOCK
-        assert outcome.evidence
+        assert outcome.write_log
         assert pair.contents()[1] == noise(MIB)
         reader.seek(0)
         assert reader.read() == noise(MIB)
         pair.target.file.write_bytes(with_changes(noise(MIB), [100]))
         with pytest.raises(VerificationError):
-            outcome.evidence.verify(target, Monitor())
+            outcome.write_log.verify(target, Monitor())
 
 
 @pytest.mark.parametrize("opener", [device.open_source, device.claim_target])
@@ -188,9 +189,9 @@ def test_the_odd_end_of_an_image_file_is_copied(tmp_path: Path) -> None:
     first.write_bytes(noise(MIB + 77))
     second.write_bytes(noise(MIB + 77, 2))
     with device.open_source(str(first)) as source, device.claim_target(str(second)) as target:
-        outcome = NativeEngine().copy(source, target, whole(source.size), Monitor())
-        assert outcome.evidence
-        assert outcome.evidence.verify(target, Monitor()) == MIB + 77
+        outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), CopyOptions())
+        assert outcome.write_log
+        assert outcome.write_log.verify(target, Monitor()) == MIB + 77
     assert second.read_bytes() == first.read_bytes()
 
 
@@ -225,9 +226,9 @@ def test_image_files_of_any_size(tmp_path: Path, directory: str, size: int) -> N
         first.write_bytes(source)
         second.write_bytes(target)
         with device.open_source(str(first)) as reading, device.claim_target(str(second)) as writing:
-            outcome = NativeEngine().copy(reading, writing, whole(size), Monitor())
-            assert outcome.evidence
-            assert outcome.evidence.verify(writing, Monitor()) == outcome.bytes_written
+            outcome = NativeEngine().copy(reading, writing, whole(size), Monitor(), CopyOptions())
+            assert outcome.write_log
+            assert outcome.write_log.verify(writing, Monitor()) == outcome.bytes_written
         assert outcome.bytes_written == changed_bytes(source, target, BLOCK)
         assert second.read_bytes() == source
         assert first.read_bytes() == source
@@ -239,12 +240,12 @@ def test_image_files_of_any_size(tmp_path: Path, directory: str, size: int) -> N
 MEASURED = """
 import sys
 from blksync.system import device
-from blksync.engines.base import Monitor; from blksync.ranges import whole
+from blksync.engines.base import CopyOptions, Monitor; from blksync.ranges import whole
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import DirectIOError; from blksync.errors import VerificationError
 with device.open_source(sys.argv[1]) as source, device.claim_target(sys.argv[2]) as target:
-    outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), "full")
-    assert outcome.evidence.verify(target, Monitor()) == source.size == outcome.bytes_written
+    outcome = NativeEngine().copy(source, target, whole(source.size), Monitor(), CopyOptions(verify="full"))
+    assert outcome.write_log.verify(target, Monitor()) == source.size == outcome.bytes_written
 # Not ru_maxrss: it survives exec and would be that of the tests.
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """

@@ -17,7 +17,8 @@ from types import FrameType
 
 import pytest
 
-from blksync.engines.base import Monitor, Outcome
+from blksync.engines.base import CopyOptions, Outcome
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import CancelledError, DeviceReadError, DeviceWriteError
 from blksync.ranges import whole
@@ -50,7 +51,7 @@ def pair(shared_pair: LoopPair) -> Iterator[LoopPair]:
 
 def copy(pair: LoopPair, monitor: Monitor | None = None) -> Outcome:
     with device.open_source(pair.source.path) as source, device.claim_target(pair.target.path) as target:
-        return NativeEngine().copy(source, target, whole(source.size), monitor or Monitor())
+        return NativeEngine().copy(source, target, whole(source.size), monitor or Monitor(), CopyOptions())
 
 
 def assert_copied_up_to(pair: LoopPair, least: int, most: int) -> None:
@@ -82,7 +83,7 @@ def test_prediction_stops_at_a_read_error(pair: LoopPair) -> None:
         device.open_source(pair.target.path) as target,
         pytest.raises(DeviceReadError, match=f"at byte {7 * MIB}"),
     ):
-        NativeEngine().compare(source, target, whole(SIZE), Monitor())
+        NativeEngine().compare(source, target, whole(SIZE), Monitor(), CopyOptions())
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def test_a_failing_write_is_reported(pair: LoopPair, small_dir: Path) -> None:
         device.claim_target(full.path) as target,
     ):
         with pytest.raises(DeviceWriteError) as caught:
-            NativeEngine().copy(source, target, whole(SIZE), Monitor())
+            NativeEngine().copy(source, target, whole(SIZE), Monitor(), CopyOptions())
         assert caught.value.path == full.path
     assert caught.value.offset is not None
     assert 3 * MIB <= caught.value.offset < 5 * MIB
@@ -116,7 +117,7 @@ def test_a_failing_flush_is_reported(pair: LoopPair, small_dir: Path) -> None:
             buffered as target,
             pytest.raises(DeviceWriteError, match="Cannot flush") as caught,
         ):
-            NativeEngine().copy(source, target, whole(SIZE), Monitor())
+            NativeEngine().copy(source, target, whole(SIZE), Monitor(), CopyOptions())
     assert caught.value.offset is None
 
 
@@ -173,7 +174,7 @@ def test_a_signal_at_any_moment_leaves_no_thread(pair: LoopPair) -> None:
     def ended_early(source: device.Device, target: device.Device, delay: float) -> bool:
         try:
             with signal_after(delay):
-                NativeEngine().copy(source, target, whole(SIZE), Monitor())
+                NativeEngine().copy(source, target, whole(SIZE), Monitor(), CopyOptions())
         except CancelledError:
             return True
         return False
@@ -228,7 +229,7 @@ def test_short_reads_and_writes_of_files_are_continued_to_the_byte(
     images: tuple[device.Device, device.Device], monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     take_at_most(monkeypatch, most)
-    assert NativeEngine().copy(*images, whole(SIZE + 77), Monitor()).bytes_written == SIZE + 77
+    assert NativeEngine().copy(*images, whole(SIZE + 77), Monitor(), CopyOptions()).bytes_written == SIZE + 77
 
 
 def test_direct_io_to_a_file_refused_to_all_threads_at_once(
@@ -245,6 +246,6 @@ def test_direct_io_to_a_file_refused_to_all_threads_at_once(
         return preadv(fd, buffers, offset)
 
     monkeypatch.setattr(os, "preadv", refuse_once)
-    NativeEngine().copy(*images, whole(SIZE + 77), Monitor())
+    NativeEngine().copy(*images, whole(SIZE + 77), Monitor(), CopyOptions())
     assert not images[0].direct
     assert not images[1].direct

@@ -13,8 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
-from blksync.engines.base import Monitor
+from blksync.engines.base import CopyOptions
 from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
+from blksync.engines.monitor import Monitor
 from blksync.ranges import whole
 from blksync.system.device import claim_target, open_source
 
@@ -34,7 +35,7 @@ def main(source_path: str, target_path: str) -> None:
     end_with_parent()
     engine = BlocksyncFastEngine.find()
     with open_source(source_path) as source, claim_target(target_path) as target:
-        engine.copy(source, target, whole(source.size), Told())
+        engine.copy(source, target, whole(source.size), Told(), CopyOptions())
 
 
 if __name__ == "__main__":

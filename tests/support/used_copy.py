@@ -17,7 +17,8 @@ import pytest
 
 from blksync.discovery.model import Partition
 from blksync.discovery.observe import observe
-from blksync.engines.base import Monitor
+from blksync.engines.base import CopyOptions
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.engine import NativeEngine
 from blksync.ranges import Range
 from blksync.system.device import claim_target, open_source
@@ -95,7 +96,7 @@ def copy_used(partition: Partition, target: str, directory: Path, change: Change
             used = used_map.read(BLOCK)
             with open_source(partition.path) as source, claim_target(target) as device:
                 source.drop_cache()
-                NativeEngine().copy(source, device, change(used.ranges), Monitor())
+                NativeEngine().copy(source, device, change(used.ranges), Monitor(), CopyOptions())
         finally:
             thaw(directory)
     run("blockdev", "--flushbufs", target)

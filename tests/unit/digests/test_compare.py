@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from blksync.digests.compare import DigestComparison
-from blksync.engines.base import CopyOptions, Monitor
+from blksync.engines.base import CopyOptions
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.compare import changed_runs
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import EngineError

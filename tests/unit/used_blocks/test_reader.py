@@ -134,7 +134,7 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
         raise error
 
     monkeypatch.setattr(reader, "_open_dir", lambda _carrier: os.open("/", os.O_RDONLY))
-    monkeypatch.setattr(reader, "free_extents", refuse)
+    monkeypatch.setattr(reader, "READERS", {"ext4": refuse})
     with UsedMap(partition(mounts=(mount(),))) as used_map:
         assert used_map.reason is None
         used = used_map.read(4096)

@@ -17,8 +17,8 @@ from typing import Callable, Iterator, Sequence
 
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
-from ..engines.native.reader import ParallelReader, ReadRequest
 from ..engines.range_map import Layout, window_of
+from ..engines.reader import ParallelReader, ReadRequest
 from ..errors import Refusal, StorageError, UntrustedError, VerificationError
 from ..formats import algorithms
 from ..formats.algorithms import Algorithm

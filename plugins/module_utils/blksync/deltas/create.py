@@ -17,7 +17,8 @@ from typing import Sequence
 from ..digests.compare import DigestComparison
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
-from ..engines.base import CopyOptions, Monitor, Outcome, block_size
+from ..engines.base import CopyOptions, Outcome, block_size
+from ..engines.monitor import Monitor
 from ..engines.native.engine import NativeEngine
 from ..errors import AlgorithmError, FileFormatError, StorageError
 from ..formats import algorithms

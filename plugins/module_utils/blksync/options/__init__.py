@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Collection, Iterator, Mapping, Type, TypeVar
 
 from ..errors import InvalidRequestError
+from .engines import FEATURES, HOLES, RANGES, supports
 from .kinds import (
     DISK,
     DISKS,
@@ -31,7 +32,7 @@ from .kinds import (
 
 ALL, USED = SCOPES = ("all", "used")
 LIVE = "live"
-ENGINES = ("auto", "native", "blocksync_fast")
+ENGINES = tuple(FEATURES)
 BLOCK_SIZES = tuple(4096 << power for power in range(9))  # bytes: to 1 MiB, the native engine's window
 # Checksums of at least 128 bits: shorter ones would sometimes miss a changed block.
 ALGORITHMS = (
@@ -131,7 +132,7 @@ class CopyRequest(Request):
 
     def conflicts(self) -> Iterator[InvalidRequestError]:
         """See Request."""
-        if self.scope == USED and self.engine == "blocksync_fast":
+        if self.scope == USED and not supports(self.engine, RANGES):
             yield InvalidRequestError(
                 "blocksync-fast copies whole partitions only.", "Use the engine native for scope used."
             )
@@ -193,7 +194,7 @@ class ImageRequest(CopyRequest):
     def conflicts(self) -> Iterator[InvalidRequestError]:
         """See Request."""
         yield from super().conflicts()
-        if self.punch_zeros and self.engine == "blocksync_fast":
+        if self.punch_zeros and not supports(self.engine, HOLES):
             yield InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native for punch_zeros.")
 
 

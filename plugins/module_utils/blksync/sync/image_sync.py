@@ -86,7 +86,7 @@ class ImageSync(Guest):
         """See Guest. Raises EngineError, and what a store of digests raises."""
         request = self.request
         source, target = self._ends
-        self._engine = choose("native" if request.punch_zeros else request.engine)
+        self._engine = choose(request.engine)
         self.sync_report = ImageReport(
             plan, self._engine.name, self._engine.version, request.check, warnings=self.warnings
         )

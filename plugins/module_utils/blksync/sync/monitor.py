@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from ..engines.base import Monitor
+from ..engines.monitor import Monitor
 from ..system.signals import Cancellation
 from .plan import Pair
 from .result import PairReport

@@ -16,6 +16,7 @@ from ..live import eligibility
 from ..live.convergence import Convergence
 from ..live.dirty_tracker import DirtyTracker
 from ..options import ALL, USED
+from ..options.engines import RANGES
 from ..quiesce import stillness
 from ..quiesce.client import Quiesced
 from ..quiesce.step import FROZEN, StepReport, add_up
@@ -40,10 +41,10 @@ def predict(context: PairContext) -> Outcome:
     with PairCopy(context) as copy:
         still.check()
         still.begin()
-        method = CopyOptions(context.request.block_size, context.request.compare, context.checksums)
+        options = CopyOptions(context.request.block_size, context.request.compare, context.checksums)
         with read_errors.explained(entry, context.source.path):
             outcome = context.engine.compare(
-                context.source, context.target, copy.ranges(), context.monitor(COPY), method
+                context.source, context.target, copy.ranges(), context.monitor(COPY), options
             )
         change = still.end()
     if change.written or change.discarded:
@@ -252,22 +253,26 @@ class PairCopy:
 
         request = context.request
         monitor = context.monitor(COPY if first else AGAIN, check=check, done=source_read)
-        method = CopyOptions(
-            request.block_size, request.compare or not first, context.checksums if first else None, moving
+        options = CopyOptions(
+            request.block_size,
+            request.compare or not first,
+            context.checksums if first else None,
+            moving,
+            request.verify,
         )
-        engine = context.engine if first else NativeEngine()
+        engine = context.engine if first or context.engine.supports(RANGES) else NativeEngine()
         with self._timed(), read_errors.explained(self.entry, context.source.path):
-            self._unverified = engine.copy(context.source, context.target, ranges, monitor, request.verify, method)
+            self._unverified = engine.copy(context.source, context.target, ranges, monitor, options)
         self._add(self._unverified)
 
     def verify(self) -> None:
         """Read back what the last pass wrote, past every cache. Raises VerificationError, DeviceReadError."""
         outcome, self._unverified = self._unverified, None
-        if outcome and outcome.evidence:
+        if outcome and outcome.write_log:
             with self._timed(), read_errors.explained(self.entry, self.context.source.path):
                 target = self.context.target
                 target.drop_cache()
-                self.entry.bytes_verified += outcome.evidence.verify(target, self.context.monitor(VERIFY))
+                self.entry.bytes_verified += outcome.write_log.verify(target, self.context.monitor(VERIFY))
 
     def end(self) -> None:
         """The source is in use again, and all of the pair was copied. Raises VerificationError, DeviceReadError."""

@@ -13,8 +13,8 @@ from ..discovery.model import Holder, Partition
 from ..system.mountinfo import Mount
 from .errors import UnknownLayoutError
 from .luks import Mapping
+from .registry import READERS
 
-FILE_SYSTEMS = ("ext4", "xfs", "ext3", "ext2")  # the kernel's ext4 may serve the last two
 SYSFS = "/sys/class/block"
 SECTOR = 512  # bytes: sysfs counts in these
 
@@ -50,7 +50,7 @@ def find_backing_device(partition: Partition, is_file_on_it: Callable[[Holder], 
     fstypes = sorted({mount.fstype for mount in device.mounts})
     if len(fstypes) > 1:
         raise UnknownLayoutError("several_types", "it is mounted as %s" % " and as ".join(fstypes))
-    if fstypes[0] not in FILE_SYSTEMS or len(mounts) != len(device.mounts):
+    if fstypes[0] not in READERS or len(mounts) != len(device.mounts):
         raise UnknownLayoutError("unsupported", "%s does not report which blocks it uses" % fstypes[0])
     return BackingDevice(device.devno, fstypes[0], mounts, mapping)
 

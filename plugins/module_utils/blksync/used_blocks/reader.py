@@ -14,9 +14,9 @@ from ..system.device import allocate, open_source
 from ..system.mountinfo import mount_id, read_mounts
 from .errors import UnknownLayoutError
 from .filesystem import BackingDevice, find_backing_device, is_loop_over_file, read_mapping
-from .getfsmap import free_extents
 from .luks import payload_offset
 from .ranges import GAP, UsedBlocks, everything, used_blocks
+from .registry import READERS
 
 
 class UsedMap:
@@ -58,7 +58,7 @@ class UsedMap:
         if self.reason:
             return everything(self._partition.size, self.reason)
         try:
-            free = free_extents(self._fd, self._devno, self._size, GAP)
+            free = READERS[self._fstype](self._fd, self._devno, self._size, GAP)
         except UnknownLayoutError as error:
             return everything(self._partition.size, error.reason)
         except OSError as error:

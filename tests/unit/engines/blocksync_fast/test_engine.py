@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from blksync.engines.base import Engine, Monitor, Outcome
+from blksync.engines.base import CopyOptions, Engine, Outcome
 from blksync.engines.blocksync_fast.buffer import Geometry, geometry
 from blksync.engines.blocksync_fast.engine import BlocksyncFastEngine
 from blksync.engines.blocksync_fast.output import Summary
 from blksync.engines.blocksync_fast.passes import FirstPass, RepairedTarget, SecondPass
+from blksync.engines.monitor import Monitor
 from blksync.errors import CancelledError, EngineError
 from blksync.ranges import Range, whole
 from blksync.system.device import Device, allocate, claim_target, open_source
@@ -59,7 +60,7 @@ class Pair:
         self.target: Device = claim_target(str(self.target_path))
 
     def copy(self, engine: Engine, monitor: Monitor | None = None) -> Outcome:
-        return engine.copy(self.source, self.target, whole(self.size), monitor or Monitor())
+        return engine.copy(self.source, self.target, whole(self.size), monitor or Monitor(), CopyOptions())
 
     def is_equal(self) -> bool:
         return self.source_path.read_bytes() == self.target_path.read_bytes()
@@ -159,9 +160,9 @@ def test_a_version_that_is_not_known_is_used_and_noted(tmp_path: Path, pair: Pai
 
 def test_the_evidence_covers_what_was_asked_for(tmp_path: Path, pair: Pair) -> None:
     engine = engine_of(tmp_path, COPY + summary(8))
-    outcome = engine.copy(pair.source, pair.target, whole(SIZE), Monitor(), evidence="full")
-    assert outcome.evidence
-    assert outcome.evidence.verify(pair.target, Monitor()) == SIZE
+    outcome = engine.copy(pair.source, pair.target, whole(SIZE), Monitor(), CopyOptions(verify="full"))
+    assert outcome.write_log
+    assert outcome.write_log.verify(pair.target, Monitor()) == SIZE
 
 
 @pytest.mark.parametrize("body", ["", "exec >&- 2>&-\n"], ids=["silent", "outputs closed"])
@@ -249,9 +250,9 @@ def test_a_part_of_a_pair_is_refused(tmp_path: Path, pair: Pair) -> None:
     engine = engine_of(tmp_path, "exit 1")
     for ranges in [(), (Range(0, BLOCK),), (Range(0, BLOCK), Range(BLOCK, SIZE - BLOCK))]:
         with pytest.raises(EngineError, match="whole pair only"):
-            engine.copy(pair.source, pair.target, ranges, Monitor())
+            engine.copy(pair.source, pair.target, ranges, Monitor(), CopyOptions())
         with pytest.raises(EngineError, match="whole pair only"):
-            engine.compare(pair.source, pair.target, ranges, Monitor())
+            engine.compare(pair.source, pair.target, ranges, Monitor(), CopyOptions())
 
 
 def test_sizes_that_differ_are_refused(tmp_path: Path, pair: Pair) -> None:
@@ -259,7 +260,7 @@ def test_sizes_that_differ_are_refused(tmp_path: Path, pair: Pair) -> None:
     longer.write_bytes(bytes(SIZE + 1))
     engine = engine_of(tmp_path, "exit 1")
     with claim_target(str(longer)) as target, pytest.raises(EngineError, match=r"has 32768 bytes and .* has 32769"):
-        engine.copy(pair.source, target, whole(SIZE), Monitor())
+        engine.copy(pair.source, target, whole(SIZE), Monitor(), CopyOptions())
 
 
 def test_an_empty_pair_is_done(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_an_empty_pair_is_done(tmp_path: Path) -> None:
 def test_the_prediction_does_not_run_the_program(tmp_path: Path, pair: Pair) -> None:
     engine = engine_of(tmp_path, ': > "%s/ran"' % tmp_path)
     with open_source(str(pair.target_path)) as target:
-        outcome = engine.compare(pair.source, target, whole(SIZE), Monitor())
+        outcome = engine.compare(pair.source, target, whole(SIZE), Monitor(), CopyOptions())
     assert (outcome.block, outcome.blocks_changed, outcome.bytes_written) == (BLOCK, 8, SIZE)
     assert not (tmp_path / "ran").exists()
 

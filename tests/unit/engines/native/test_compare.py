@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from blksync.engines.native.compare import changed_runs
-from blksync.engines.native.verify import mask_runs
 from blksync.engines.range_map import Layout
+from blksync.engines.write_log import mask_runs
 from blksync.errors import EngineError
 from blksync.ranges import Range
 

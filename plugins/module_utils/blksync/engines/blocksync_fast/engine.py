@@ -15,7 +15,8 @@ from typing import Collection, Sequence
 from ...errors import DeviceReadError, EngineError
 from ...ranges import Range, whole
 from ...system.device import Device, allocate
-from ..base import AS_USUAL, CopyOptions, Engine, Monitor, Outcome, block_size
+from ..base import CopyOptions, Engine, Outcome, block_size
+from ..monitor import Monitor
 from ..native.engine import NativeEngine
 from .argv import list_algorithms_argv, sync_argv
 from .buffer import MAX_BUFFER, Geometry, geometry
@@ -31,7 +32,6 @@ class BlocksyncFastEngine(Engine):
     """Runs ``path``, the program of version ``version``, with at most ``buffer`` bytes of memory a device."""
 
     name = "blocksync_fast"
-    whole_pair_only = True
 
     def __init__(self, path: str, version: str, buffer: int = MAX_BUFFER) -> None:
         self.path = path
@@ -52,7 +52,7 @@ class BlocksyncFastEngine(Engine):
         return parse_algorithms(ask(self.path, list_algorithms_argv(self.path)).output)
 
     def compare(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: CopyOptions = AS_USUAL
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, options: CopyOptions
     ) -> Outcome:
         """Predict with the native engine, in the same blocks; the program does not run.
 
@@ -60,40 +60,34 @@ class BlocksyncFastEngine(Engine):
         shows it.
         """
         _check_whole(source, target, ranges)
-        return NativeEngine().compare(source, target, ranges, monitor, method)
+        return NativeEngine().compare(source, target, ranges, monitor, options)
 
     def copy(
-        self,
-        source: Device,
-        target: Device,
-        ranges: Sequence[Range],
-        monitor: Monitor,
-        evidence: str = "auto",
-        method: CopyOptions = AS_USUAL,
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, options: CopyOptions
     ) -> Outcome:
         """Run the program on the whole pair, then write what it left different, and count both together.
 
         Where the target shall not be read, or where a digest of it is kept, the native engine works alone. After a
-        short read the program writes stale memory anywhere, so what it did could only be proved by reading it all; and
+        short read the program writes stale memory anywhere, so only reading all of it could verify what it did; and
         it opens the target once more, which nobody may do who keeps a digest (see image_lease).
 
         Raises what Engine.copy() does; EngineError for any end of the program but a clean one.
         """
         _check_whole(source, target, ranges)
-        if method.checksums or not method.reads_target:
-            outcome = NativeEngine().copy(source, target, ranges, monitor, evidence, method)
+        if options.checksums or not options.reads_target:
+            outcome = NativeEngine().copy(source, target, ranges, monitor, options)
             outcome.notes.append(
-                "The native engine did this alone: only it keeps digests, and proves a copy without reading the target."
+                "The native engine did this alone: only it keeps digests and verifies without reading the target."
             )
             return outcome
-        plan = geometry(source.size, block_size(source, target, least=method.block), self._buffer)
+        plan = geometry(source.size, block_size(source, target, least=options.block), self._buffer)
         if not plan.blocks:
             return Outcome(block=plan.block, blocks_total=0)
         summary = self._run(source, target, plan, monitor)
         repaired = RepairedTarget(target, plan)
         second = SecondPass(monitor, source.size, summary)
         try:
-            outcome = NativeEngine().copy(source, repaired, ranges, second, evidence, method)
+            outcome = NativeEngine().copy(source, repaired, ranges, second, options)
         except DeviceReadError as error:
             # The program ignores a read that ends early, and writes what its buffer held before.
             error.hint = "blocksync-fast may have written wrong data in its place. %s" % UNKNOWN
@@ -102,7 +96,7 @@ class BlocksyncFastEngine(Engine):
             target.direct = repaired.direct  # refused direct I/O changes the descriptor, which they share
         outcome.bytes_read += 2 * source.size
         self._settle(outcome, summary, plan, repaired.last_window)
-        if method.moving:
+        if options.moving:
             outcome.notes = []  # what was different after the program's turn was written meanwhile, for all one can say
         return outcome
 
@@ -117,7 +111,7 @@ class BlocksyncFastEngine(Engine):
         target.drop_cache()
         argv = sync_argv(self.path, source_path, target_path, plan)
         ended = run_watched(argv, (source.fd, target.fd), watch)
-        target.flush()  # before anything is believed: the program ignores the result of its own fsync
+        target.flush()  # before anything that it says is used: the program ignores the result of its own fsync
         source.drop_cache()
         target.drop_cache()
         if ended.status == 0 and not ended.errors.strip():

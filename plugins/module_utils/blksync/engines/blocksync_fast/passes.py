@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ...system.device import Device
-from ..base import Monitor
+from ..monitor import Monitor
 from .buffer import Geometry
 from .output import Summary, parse_progress
 

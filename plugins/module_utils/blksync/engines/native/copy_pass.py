@@ -9,11 +9,12 @@ from typing import Iterator
 
 from ...ranges import Run
 from ...system.device import Device, allocate
-from ..base import CopyOptions, Monitor, Outcome
+from ..base import CopyOptions, Outcome
+from ..monitor import Monitor
 from ..range_map import Layout
+from ..reader import ParallelReader, ReadRequest, Window
+from ..write_log import REPORT, WriteLog
 from .compare import changed_runs
-from .reader import ParallelReader, ReadRequest, Window
-from .verify import REPORT, WriteLog
 from .writer import Sink
 
 
@@ -21,16 +22,16 @@ class CopyPass:
     """One pass over the ranges of a pair; without a target nothing but a digest says what differs."""
 
     def __init__(
-        self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, method: CopyOptions
+        self, source: Device, target: Device | None, layout: Layout, monitor: Monitor, options: CopyOptions
     ) -> None:
-        self._devices = (source, target) if target and method.reads_target else (source,)
+        self._devices = (source, target) if target and options.reads_target else (source,)
         self._target = target
         self._looked_at = 0  # bytes of the target that the digest says nothing of
         self._layout, self._monitor = layout, monitor
-        self._method, self._checksums = method, method.checksums
+        self._options, self._checksums = options, options.checksums
 
-    def run(self, writer: Sink | None = None, proof: WriteLog | None = None, everything: bool = False) -> Outcome:
-        """Compare; hand what differs to the writer; record it, or ``everything``, in the proof."""
+    def run(self, writer: Sink | None = None, log: WriteLog | None = None, everything: bool = False) -> Outcome:
+        """Compare; hand what differs to the writer; record it, or ``everything``, in the log."""
         block = self._layout.block
         outcome = Outcome(block, -(-self._layout.length // block))
         compared = reported = 0
@@ -41,8 +42,8 @@ class CopyPass:
         with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums) as reader:
             for window in reader:
                 runs = self._changed(window)
-                if proof and (runs or everything):
-                    proof.record(window.position, window.buffers[0], [(0, window.length)] if everything else runs)
+                if log and (runs or everything):
+                    log.record(window.position, window.buffers[0], [(0, window.length)] if everything else runs)
                 if writer and runs:
                     writer.submit(reader, window, runs)
                 else:
@@ -58,17 +59,17 @@ class CopyPass:
             self._monitor.source_done()
             if writer:
                 writer.finish()
-        self._conclude(proof)
+        self._conclude(log)
         outcome.bytes_read = len(self._devices) * compared + self._looked_at
         self._monitor.advanced(compared, outcome.bytes_written)
         return outcome
 
-    def _conclude(self, proof: WriteLog | None) -> None:
+    def _conclude(self, log: WriteLog | None) -> None:
         """All has been read and written."""
         if self._checksums:
             self._checksums.end()
-        if proof:
-            proof.seal()
+        if log:
+            log.seal()
 
     def _changed(self, window: Window) -> list[Run]:
         """What is to be written of a window, and the checksums taken down."""
@@ -77,7 +78,7 @@ class CopyPass:
             if self._checksums.known:
                 verdict = self._checksums.compare(window.pieces, window.checksums)
                 return sorted([*verdict.changed, *self._differing(window, verdict.unknown)])
-        if not self._method.compare:
+        if not self._options.compare:
             return [(0, window.length)]
         data, other = window.buffers
         return changed_runs(data, other, self._layout.block)

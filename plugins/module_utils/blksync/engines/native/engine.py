@@ -11,10 +11,11 @@ from ... import __version__
 from ...formats.delta_file import DeltaWriter
 from ...ranges import Range, whole
 from ...system.device import Device
-from ..base import AS_USUAL, CopyOptions, Engine, Monitor, Outcome, block_size
+from ..base import CopyOptions, Engine, Outcome, block_size
+from ..monitor import Monitor
 from ..range_map import WINDOW, Layout, window_of
+from ..write_log import WriteLog
 from .copy_pass import CopyPass
-from .verify import WriteLog
 from .writer import DeltaSink, Writer
 
 
@@ -28,41 +29,35 @@ class NativeEngine(Engine):
         self._window = window
 
     def compare(
-        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, method: CopyOptions = AS_USUAL
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, options: CopyOptions
     ) -> Outcome:
         """See Engine."""
-        return CopyPass(source, target, self._layout(source, target, ranges, method), monitor, method).run()
+        return CopyPass(source, target, self._layout(source, target, ranges, options), monitor, options).run()
 
     def copy(
-        self,
-        source: Device,
-        target: Device,
-        ranges: Sequence[Range],
-        monitor: Monitor,
-        evidence: str = "auto",
-        method: CopyOptions = AS_USUAL,
+        self, source: Device, target: Device, ranges: Sequence[Range], monitor: Monitor, options: CopyOptions
     ) -> Outcome:
         """See Engine."""
-        layout = self._layout(source, target, ranges, method)
-        proof = WriteLog(layout)
+        layout = self._layout(source, target, ranges, options)
+        log = WriteLog(layout)
         with Writer(target, layout) as writer:
-            outcome = CopyPass(source, target, layout, monitor, method).run(
-                writer, proof, everything=evidence == "full"
+            outcome = CopyPass(source, target, layout, monitor, options).run(
+                writer, log, everything=options.verify == "full"
             )
         target.flush()
-        outcome.evidence = None if proof.empty else proof
+        outcome.write_log = None if log.empty else log
         return outcome
 
-    def extract(self, source: Device, monitor: Monitor, method: CopyOptions, delta: DeltaWriter | None) -> Outcome:
+    def extract(self, source: Device, monitor: Monitor, options: CopyOptions, delta: DeltaWriter | None) -> Outcome:
         """Read the whole source once and write every block that is not the known digest's to ``delta``.
 
         Raises DeviceReadError, StorageError, and whatever the monitor raises.
         """
-        layout = self._layout(source, source, whole(source.size), method)
+        layout = self._layout(source, source, whole(source.size), options)
         sink = DeltaSink(delta, layout.block) if delta else None
-        return CopyPass(source, None, layout, monitor, method).run(sink)
+        return CopyPass(source, None, layout, monitor, options).run(sink)
 
-    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], method: CopyOptions) -> Layout:
-        size, block = min(source.size, target.size), block_size(source, target, least=method.block)
-        method.check(block)
+    def _layout(self, source: Device, target: Device, ranges: Sequence[Range], options: CopyOptions) -> Layout:
+        size, block = min(source.size, target.size), block_size(source, target, least=options.block)
+        options.check(block)
         return Layout(ranges, size, block, window_of(block, self._window))

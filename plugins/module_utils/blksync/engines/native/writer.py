@@ -16,7 +16,7 @@ from ...ranges import Run
 from ...system.device import Device
 from ...system.threads import ThreadGroup
 from ..range_map import Layout
-from .reader import ParallelReader, Window
+from ..reader import ParallelReader, Window
 
 
 class Sink(Protocol):

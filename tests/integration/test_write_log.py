@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The native engine's evidence: a target that does not keep what was written to it is found out."""
+"""The write log: a target that does not keep what was written to it is found out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from blksync.engines.base import Evidence, Monitor
+from blksync.engines.base import CopyOptions
+from blksync.engines.monitor import Monitor
 from blksync.engines.native.engine import NativeEngine
-from blksync.engines.native.verify import WriteLog
 from blksync.engines.range_map import Layout
+from blksync.engines.write_log import WriteLog
 from blksync.errors import CancelledError, DeviceReadError, VerificationError
 from blksync.ranges import Range, whole
 from blksync.system import device
@@ -37,14 +38,14 @@ def target(tmp_path: Path) -> Iterator[Device]:
         yield opened
 
 
-def copy(tmp_path: Path, target: Device, evidence: str, ranges: tuple[Range, ...] = whole(SIZE)) -> Evidence:
+def copy(tmp_path: Path, target: Device, verify: str, ranges: tuple[Range, ...] = whole(SIZE)) -> WriteLog:
     source_path = tmp_path / "source.img"
     source_path.write_bytes(noise(SIZE))
     with device.open_source(str(source_path)) as source:
-        outcome = NativeEngine(WINDOW).copy(source, target, ranges, Monitor(), evidence)
+        outcome = NativeEngine(WINDOW).copy(source, target, ranges, Monitor(), CopyOptions(verify=verify))
     source_path.unlink()  # the target alone must do
-    assert outcome.evidence
-    return outcome.evidence
+    assert outcome.write_log
+    return outcome.write_log
 
 
 def damage(target: Device, offset: int) -> None:
@@ -55,10 +56,10 @@ def damage(target: Device, offset: int) -> None:
 
 
 def test_only_what_was_written_is_read_again(tmp_path: Path, target: Device) -> None:
-    proof = copy(tmp_path, target, "auto")
+    log = copy(tmp_path, target, "auto")
     damage(target, 50 * BLOCK)
-    assert proof.verify(target, Monitor()) == 5 * BLOCK + 300
-    assert proof.verify(target, Monitor()) == 5 * BLOCK + 300
+    assert log.verify(target, Monitor()) == 5 * BLOCK + 300
+    assert log.verify(target, Monitor()) == 5 * BLOCK + 300
 
 
 @pytest.mark.parametrize(
@@ -70,29 +71,29 @@ def test_only_what_was_written_is_read_again(tmp_path: Path, target: Device) -> 
     ],
 )
 def test_a_byte_that_was_not_kept_is_found(tmp_path: Path, target: Device, offset: int, first: int, last: int) -> None:
-    proof = copy(tmp_path, target, "auto")
+    log = copy(tmp_path, target, "auto")
     damage(target, offset)
     with pytest.raises(VerificationError, match=f"between byte {first} and byte {last}") as caught:
-        proof.verify(target, Monitor())
+        log.verify(target, Monitor())
     assert "replace it" in caught.value.hint
 
 
-def test_full_evidence_covers_every_byte_of_the_ranges(tmp_path: Path, target: Device) -> None:
+def test_a_full_log_covers_every_byte_of_the_ranges(tmp_path: Path, target: Device) -> None:
     ranges = (Range(0, 10 * BLOCK), Range(20 * BLOCK, SIZE - 20 * BLOCK))
-    proof = copy(tmp_path, target, "full", ranges)
+    log = copy(tmp_path, target, "full", ranges)
     damage(target, 15 * BLOCK)  # outside the ranges
-    assert proof.verify(target, Monitor()) == SIZE - 10 * BLOCK
+    assert log.verify(target, Monitor()) == SIZE - 10 * BLOCK
     damage(target, 50 * BLOCK)
     with pytest.raises(VerificationError):
-        proof.verify(target, Monitor())
+        log.verify(target, Monitor())
 
 
 def test_a_target_that_cannot_be_read_is_an_error_of_reading(tmp_path: Path, target: Device) -> None:
-    proof = copy(tmp_path, target, "auto")
+    log = copy(tmp_path, target, "auto")
     with open(target.path, "r+b") as file:
         file.truncate(40 * BLOCK + 512)
     with pytest.raises(DeviceReadError, match=f"at byte {40 * BLOCK + 512}"):
-        proof.verify(target, Monitor())
+        log.verify(target, Monitor())
     assert not engine_threads()
 
 
@@ -104,9 +105,9 @@ class Impatient(Monitor):
 
 
 def test_verification_can_be_cancelled(tmp_path: Path, target: Device) -> None:
-    proof = copy(tmp_path, target, "full")
+    log = copy(tmp_path, target, "full")
     with pytest.raises(CancelledError):
-        proof.verify(target, Impatient())
+        log.verify(target, Impatient())
     assert not engine_threads()
 
 
@@ -132,7 +133,7 @@ def test_limits_of_memory_make_it_coarser_and_never_blind(
     Path(target.path).write_bytes(content)
     ranges = [Range(0, 35 * BLOCK), Range((35 + gap) * BLOCK, SIZE - (35 + gap) * BLOCK)]
     layout = Layout(ranges, SIZE, BLOCK, WINDOW)
-    proof = WriteLog(layout, most_units, most_stretches)
+    log = WriteLog(layout, most_units, most_stretches)
     places = [at for at in range(0, layout.length, BLOCK) if at // BLOCK in blocks] or [0]
     for position, length in layout.windows():
         pieces = layout.pieces(position, length)
@@ -141,12 +142,12 @@ def test_limits_of_memory_make_it_coarser_and_never_blind(
             (at - position, min(BLOCK, position + length - at)) for at in places if position <= at < position + length
         ]
         if runs:
-            proof.record(position, memoryview(data), runs)
-    proof.seal()
-    assert not proof.empty
-    assert proof.verify(target, Monitor()) >= sum(min(BLOCK, layout.length - at) for at in places)
+            log.record(position, memoryview(data), runs)
+    log.seal()
+    assert not log.empty
+    assert log.verify(target, Monitor()) >= sum(min(BLOCK, layout.length - at) for at in places)
     if wrong is not None:
         piece = layout.pieces(wrong.draw(st.sampled_from(places)), 1)[0]
         damage(target, piece.offset)
         with pytest.raises(VerificationError):
-            proof.verify(target, Monitor())
+            log.verify(target, Monitor())

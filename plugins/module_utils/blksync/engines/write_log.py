@@ -13,11 +13,11 @@ import hashlib
 import time
 from typing import Any, Callable, Iterator
 
-from ...errors import VerificationError
-from ...ranges import Run
-from ...system.device import Device
-from ..base import Evidence, Monitor
-from ..range_map import Layout, Piece
+from ..errors import VerificationError
+from ..ranges import Run
+from ..system.device import Device
+from .monitor import Monitor
+from .range_map import Layout, Piece
 from .reader import ParallelReader, ReadRequest
 
 DIGEST = 16  # bytes kept of a stretch's hash
@@ -26,7 +26,7 @@ MOST_STRETCHES = 1 << 18
 REPORT = 4 * 1024 * 1024  # bytes between two calls of the monitor
 
 
-class WriteLog(Evidence):
+class WriteLog:
     """Which units of the ranges were written, and a hash of their bytes for every stretch of the ranges.
 
     A unit is a block or, of a very large pair, several; a stretch is one or several windows.
@@ -70,7 +70,10 @@ class WriteLog(Evidence):
         self._keep(self._hasher.finish())
 
     def verify(self, target: Device, monitor: Monitor) -> int:
-        """See Evidence. The target has been flushed; it is read past the page cache."""
+        """Re-read the target, which has been flushed, past the page cache. Returns the bytes read.
+
+        Raises VerificationError with the first offset that is wrong, DeviceReadError.
+        """
         target.drop_cache()
         hasher = SegmentHasher(self._stretch)
         count, reported = 0, 0

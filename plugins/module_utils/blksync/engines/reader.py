@@ -11,9 +11,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
-from ...system.device import Device, allocate
-from ...system.threads import ThreadGroup
-from ..range_map import Piece
+from ..system.device import Device, allocate
+from ..system.threads import ThreadGroup
+from .range_map import Piece
 
 SLOTS = 6  # windows in memory at once, for each device: being read, compared and written
 DEPTH = 2  # reads in flight for each device: none waits for this process between two requests
