@@ -26,10 +26,10 @@ def main(name: str, source_path: str, target_path: str) -> None:
         started = time.perf_counter()
         source.drop_cache()
         target.drop_cache()
-        evidence = engine.copy(source, target, whole(source.size), Monitor(), CopyOptions()).write_log
+        log = engine.copy(source, target, whole(source.size), Monitor(), CopyOptions()).write_log
         copied = time.perf_counter()
-        if evidence:
-            evidence.verify(target, Monitor())
+        if log:
+            log.verify(target, Monitor())
         ended = time.perf_counter()
     print(json.dumps({"seconds": ended - started, "seconds_verifying": ended - copied}))
 

@@ -30,7 +30,7 @@ def images() -> Iterator[Images]:
 @pytest.mark.timeout(900)
 def test_killed_at_random_the_next_run_with_that_digest_ends_equal(images: Images, depth: str) -> None:
     chance = random.Random(depth)
-    killed = believed = 0
+    killed = valid = 0
     for number in range(RUNS[depth]):
         for _change in range(chance.randrange(4)):
             overwrite(images.source, chance.randrange(15 * MIB), os.urandom(chance.choice([1, 5000, MIB])))
@@ -39,10 +39,10 @@ def test_killed_at_random_the_next_run_with_that_digest_ends_equal(images: Image
             time.sleep(chance.uniform(0, LONGEST) if number % 2 else chance.uniform(0, 0.02))
             killed += driven.process.poll() is None
             driven.process.kill()
-        believed += used(images.sync())
+        valid += used(images.sync())
         again = images.sync()
         assert (again["changed"], used(again)) == (False, True)
         assert not [name for name in os.listdir(images.directory) if name.endswith(".new")]
     assert killed >= RUNS[depth] // 3  # else the machine is so fast that this shows nothing
     if depth != "sample":
-        assert 0 < believed < RUNS[depth]  # some digests outlived the killing, some did not
+        assert 0 < valid < RUNS[depth]  # some digests outlived the killing, some did not

@@ -62,7 +62,7 @@ class Leftover:
 
     def lend_number_to(self, stranger: LoopDevice) -> None:
         """As if that one had been plugged in after the first was gone."""
-        self.leave(device=stranger.path, carrier=stranger.devno, devno=stranger.devno)
+        self.leave(device=stranger.path, backing_devno=stranger.devno, devno=stranger.devno)
 
     def assert_reported_once(self) -> None:
         restored = self.restore()
@@ -190,7 +190,7 @@ def test_a_leftover_concerns_only_the_runs_that_touch_its_disk(
         root = pair.source.partition(2)
         number = device_number(os.stat(root))
         left.record["entries"][0]["step"]["identity"] = None
-        left.leave(directory, device=root, carrier=number, devno=number)
+        left.leave(directory, device=root, backing_devno=number, devno=number)
         with DrivenQuiesce(**pair.request()) as driven:
             end = driven.end()
         assert end["kind"] == "restore", end

@@ -18,7 +18,7 @@ from blksync.engines.native.engine import NativeEngine
 from blksync.engines.range_map import Layout
 from blksync.engines.write_log import WriteLog
 from blksync.errors import CancelledError, DeviceReadError, VerificationError
-from blksync.ranges import Range, whole
+from blksync.ranges import Extent, Range, whole
 from blksync.system import device
 from blksync.system.device import Device
 from tests.support.pairs import engine_threads, noise, with_changes
@@ -115,39 +115,38 @@ def test_verification_can_be_cancelled(tmp_path: Path, target: Device) -> None:
     blocks=st.sets(st.integers(0, 100), min_size=1),
     gap=st.integers(0, 30),
     most_units=st.sampled_from([1, 10, 30, 1000]),
-    most_stretches=st.sampled_from([1, 3, 1000]),
+    most_segments=st.sampled_from([1, 3, 1000]),
     wrong=st.data(),
 )
-@example(blocks={99, 100}, gap=1, most_units=1, most_stretches=1, wrong=None)
+@example(blocks={99, 100}, gap=1, most_units=1, most_segments=1, wrong=None)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_limits_of_memory_make_it_coarser_and_never_blind(
     target: Device,
     blocks: set[int],
     gap: int,
     most_units: int,
-    most_stretches: int,
+    most_segments: int,
     wrong: st.DataObject | None,
 ) -> None:
-    """Whatever units and stretches a huge pair would get: every recorded byte counts."""
+    """Whatever units and segments a huge pair would get: every recorded byte counts."""
     content = noise(SIZE)
     Path(target.path).write_bytes(content)
     ranges = [Range(0, 35 * BLOCK), Range((35 + gap) * BLOCK, SIZE - (35 + gap) * BLOCK)]
     layout = Layout(ranges, SIZE, BLOCK, WINDOW)
-    log = WriteLog(layout, most_units, most_stretches)
+    log = WriteLog(layout, most_units, most_segments)
     places = [at for at in range(0, layout.length, BLOCK) if at // BLOCK in blocks] or [0]
     for position, length in layout.windows():
-        pieces = layout.pieces(position, length)
-        data = b"".join(content[piece.offset : piece.offset + piece.length] for piece in pieces)
-        runs = [
-            (at - position, min(BLOCK, position + length - at)) for at in places if position <= at < position + length
-        ]
-        if runs:
-            log.record(position, memoryview(data), runs)
+        extents = layout.extents(position, length)
+        data = b"".join(content[extent.offset : extent.offset + extent.length] for extent in extents)
+        inside = [at for at in places if position <= at < position + length]
+        changed = [Extent(at - position, min(BLOCK, position + length - at)) for at in inside]
+        if changed:
+            log.record(position, memoryview(data), changed)
     log.seal()
     assert not log.empty
     assert log.verify(target, Monitor()) >= sum(min(BLOCK, layout.length - at) for at in places)
     if wrong is not None:
-        piece = layout.pieces(wrong.draw(st.sampled_from(places)), 1)[0]
-        damage(target, piece.offset)
+        extent = layout.extents(wrong.draw(st.sampled_from(places)), 1)[0]
+        damage(target, extent.offset)
         with pytest.raises(VerificationError):
             log.verify(target, Monitor())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/blocksync-fast.md names the test that proves each feature: every one of them is there."""
+"""docs/blocksync-fast.md names the test of each feature: every one of them is there."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The proof: a running system is synced live by Ansible, its main disk is taken away, and the backup disk boots alone.
+"""A running system is synced live by Ansible, its main disk is taken away, and the backup disk boots alone.
 
-The consoles of the machines that booted from a copy go to build/results/vm-boot-proof.txt.
+The consoles of the machines that booted from a copy go to build/results/vm-boot.txt.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ def boot_alone(machines: Machines, scene: Scene, disk: UsbDisk, identifier: str,
 
 
 def keep_proof(system: Workstation, identifier: str) -> None:
-    """Add the machine's console, and what the system says of itself, to the file of proofs."""
-    proof = REPOSITORY / "build" / "results" / "vm-boot-proof.txt"
-    proof.parent.mkdir(parents=True, exist_ok=True)
+    """Add the machine's console, and what the system says of itself, to the file in build/results."""
+    log = REPOSITORY / "build" / "results" / "vm-boot.txt"
+    log.parent.mkdir(parents=True, exist_ok=True)
     says = system.ssh.run("lsblk --output NAME,SIZE,FSTYPE,MOUNTPOINT,PTUUID; uptime; " + FSCK_LOG)
     console = ESCAPE_SEQUENCES.sub("", system.machine.console_text()).replace("\r", "")
-    with proof.open("a") as file:
+    with log.open("a") as file:
         file.write(f"== {system.scene} from {identifier} alone\n{console}\n{says}\n")
 
 

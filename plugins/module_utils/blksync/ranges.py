@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,13 @@ class Range:
     length: int
 
 
+class Extent(NamedTuple):
+    """``length`` bytes at ``offset`` of a buffer, or of the devices."""
+
+    offset: int
+    length: int
+
+
 def whole(size: int) -> tuple[Range, ...]:
     """The one range that is all of a pair of ``size`` bytes."""
     return (Range(0, size),) if size else ()
-
-
-Run = Tuple[int, int]  # (start, length) in bytes

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from blksync.digests.compare import DigestComparison
 from blksync.engines.base import CopyOptions
 from blksync.engines.monitor import Monitor
-from blksync.engines.native.compare import changed_runs
+from blksync.engines.native.compare import changed_extents
 from blksync.engines.native.engine import NativeEngine
 from blksync.errors import EngineError
 from blksync.formats import algorithms
 from blksync.formats.algorithms import Algorithm
 from blksync.formats.digest_file import DigestReader, DigestWriter
 from blksync.formats.header import Header
-from blksync.ranges import Run
+from blksync.ranges import Extent
 from blksync.system.device import open_source
 
 BLOCK = 64
@@ -38,7 +38,7 @@ def write(path: Path, data: bytes, algorithm: Algorithm = ALGORITHM) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(size=st.integers(1, 3 * WINDOW), changes=st.sets(st.integers(0, 3 * WINDOW), max_size=20))
-def test_the_same_runs_as_by_comparing(tmp_path: Path, size: int, changes: set[int]) -> None:
+def test_the_same_extents_as_by_comparing(tmp_path: Path, size: int, changes: set[int]) -> None:
     old = bytearray(size)
     new = bytearray(old)
     for at in changes:
@@ -54,8 +54,9 @@ def test_the_same_runs_as_by_comparing(tmp_path: Path, size: int, changes: set[i
         for at in range(0, size, WINDOW):
             data, other = memoryview(new)[at : at + WINDOW], memoryview(old)[at : at + WINDOW]
             made = checksums.of(data)
-            checksums.take_down([(at, len(data))], made)
-            assert checksums.compare([(at, len(data))], made) == (changed_runs(data, other, BLOCK), [])
+            window = [Extent(at, len(data))]
+            checksums.take_down(window, made)
+            assert checksums.compare(window, made) == (changed_extents(data, other, BLOCK), [])
         checksums.end()
         fresh.finish()
     write(tmp_path / "expected", bytes(new))
@@ -79,25 +80,25 @@ def test_blocks_that_are_left_out_stay_as_they_were_known(
             known = files.enter_context(DigestReader(str(tmp_path / "known"))) if held else None
             fresh = files.enter_context(DigestWriter(str(tmp_path / "fresh"), header, ALGORITHM))
             checksums = DigestComparison(ALGORITHM, BLOCK, known, fresh)
-            pieces = [(number * BLOCK, min(BLOCK, size - number * BLOCK)) for number in looked_at]
+            extents = [Extent(number * BLOCK, min(BLOCK, size - number * BLOCK)) for number in looked_at]
             made = b"".join(
                 checksums.of(memoryview(bytes([now[number]]) * count))
-                for number, (_at, count) in zip(looked_at, pieces, strict=True)
+                for number, (_at, count) in zip(looked_at, extents, strict=True)
             )
             if known:
-                verdict = checksums.compare(pieces, made)
+                verdict = checksums.compare(extents, made)
                 assert blocks_of(verdict.unknown, looked_at) == [each for each in looked_at if each not in held]
                 assert blocks_of(verdict.changed, looked_at) == [
                     each for each in looked_at if each in held and held[each] != now[each]
                 ]
-            checksums.take_down(pieces, made)
+            checksums.take_down(extents, made)
             checksums.end()
             fresh.finish()
         (tmp_path / "fresh").rename(tmp_path / "known")
         held.update((number, now[number]) for number in looked_at)
 
 
-def blocks_of(runs: list[Run], looked_at: list[int]) -> list[int]:
+def blocks_of(runs: list[Extent], looked_at: list[int]) -> list[int]:
     """The numbers of the blocks in runs that count through those that were looked at."""
     return [looked_at[at] for start, length in runs for at in range(start // BLOCK, -(-(start + length) // BLOCK))]
 

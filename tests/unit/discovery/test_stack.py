@@ -10,7 +10,7 @@ import dataclasses
 import pytest
 
 from blksync.discovery.loops import Backing
-from blksync.discovery.stack import Evidence, Stack
+from blksync.discovery.stack import KernelFacts, Stack
 from blksync.discovery.sysfs import BlockDevice
 from blksync.system.mountinfo import parse_mountinfo
 
@@ -35,7 +35,7 @@ def stack(
 ) -> Stack:
     lines = ["%d 0 %s" % (number, line) for number, line in enumerate(mounts.splitlines(), 1)]
     by_name = {device.name: device for device in DISKS + devices}
-    return Stack(Evidence(by_name, parse_mountinfo("\n".join(lines)), swaps, btrfs, (nodes or {}).get))
+    return Stack(KernelFacts(by_name, parse_mountinfo("\n".join(lines)), swaps, btrfs, (nodes or {}).get))
 
 
 def mountpoints(found: Stack, name: str) -> list[str]:

@@ -96,7 +96,7 @@ def leave(directory: Path, *entries: StepRecord) -> Path:
 def test_a_failure_to_restore_keeps_what_is_left_and_says_what_to_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    other = replace(ENTRY, step=replace(ENTRY.step, device="/dev/other", carrier="8:3", devno="8:3"))
+    other = replace(ENTRY, step=replace(ENTRY.step, device="/dev/other", backing_devno="8:3", devno="8:3"))
 
     def undo(measure: Freeze) -> str:
         if measure.step.device == "/dev/none":
@@ -113,7 +113,7 @@ def test_a_failure_to_restore_keeps_what_is_left_and_says_what_to_run(
 
 @pytest.mark.parametrize("action", ["frozen", "unmounted"])
 def test_what_lay_on_a_device_that_is_gone_is_reported_once(tmp_path: Path, action: str) -> None:
-    step = replace(ENTRY.step, carrier="4095:1048575", devno="4095:1048575")  # a number that no device has
+    step = replace(ENTRY.step, backing_devno="4095:1048575", devno="4095:1048575")  # a number that no device has
     file = leave(tmp_path, replace(ENTRY, step=step, action=action))
     (run,) = restore_state(str(tmp_path))
     (failure,) = run.failures

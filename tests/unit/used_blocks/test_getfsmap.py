@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The records of FS_IOC_GETFSMAP: what is free in them, page after page, and what is not to be believed."""
+"""The records of FS_IOC_GETFSMAP: what is free in them, page after page, and which maps are invalid."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ IMAGE, CLONE = holder("loop", "loop0", "7:0"), holder("loop", "loop1", "7:1")
 
 
 @pytest.mark.parametrize(
-    ("found", "carrier"),
+    ("found", "backing"),
     [
         (partition(mounts=(mount(),)), BackingDevice("8:1", "ext4", (mount(),))),
         (partition(mounts=(mount(fstype="xfs"),)), BackingDevice("8:1", "xfs", (mount(fstype="xfs"),))),
@@ -54,8 +54,8 @@ IMAGE, CLONE = holder("loop", "loop0", "7:0"), holder("loop", "loop1", "7:1")
         ),
     ],
 )
-def test_where_the_file_system_lies(found: Partition, carrier: BackingDevice) -> None:
-    assert find_backing_device(found, lambda loop: loop == IMAGE) == carrier
+def test_where_the_file_system_lies(found: Partition, backing: BackingDevice) -> None:
+    assert find_backing_device(found, lambda loop: loop == IMAGE) == backing
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
     def refuse(*_arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(reader, "_open_dir", lambda _carrier: os.open("/", os.O_RDONLY))
+    monkeypatch.setattr(reader, "_open_dir", lambda _backing: os.open("/", os.O_RDONLY))
     monkeypatch.setattr(reader, "READERS", {"ext4": refuse})
     with UsedMap(partition(mounts=(mount(),))) as used_map:
         assert used_map.reason is None
@@ -145,7 +145,7 @@ def test_a_map_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch, error: Except
 def test_the_dir_is_let_go() -> None:
     opened: list[int] = []
 
-    def open_dir(_carrier: BackingDevice) -> int:
+    def open_dir(_backing: BackingDevice) -> int:
         opened.append(os.open("/", os.O_RDONLY))
         return opened[0]
 

@@ -230,7 +230,7 @@ def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellatio
     blocks = count = 0
     records = delta.records()
     record = next(records, None)
-    jobs = (ReadRequest(position, layout.pieces(position, length)) for position, length in layout.windows())
+    jobs = (ReadRequest(position, layout.extents(position, length)) for position, length in layout.windows())
     with ParallelReader((target,), jobs, layout.window, lambda data: algorithm.of_blocks(data, block)) as reader:
         for window in reader:
             cancellation.check()

@@ -11,16 +11,16 @@ from typing import NamedTuple, Sequence
 from ..errors import StorageError
 from ..formats.algorithms import Algorithm
 from ..formats.digest_file import DigestReader, DigestWriter
-from ..ranges import Run
+from ..ranges import Extent
 
 GAP = 1 << 16  # checksums of blocks that were left out, at a time
 
 
 class Verdict(NamedTuple):
-    """The runs of bytes of some pieces laid end to end that are ``changed``, and those of which nothing is known."""
+    """The parts of some extents laid end to end that are ``changed``, and those of which nothing is known."""
 
-    changed: list[Run]
-    unknown: list[Run]
+    changed: list[Extent]
+    unknown: list[Extent]
 
 
 class DigestComparison:
@@ -44,17 +44,17 @@ class DigestComparison:
         """The checksums of a window that begins at a block; any thread may ask."""
         return self.algorithm.of_blocks(data, self.block)
 
-    def compare(self, pieces: Sequence[Run], checksums: bytes) -> Verdict:
-        """Compare the checksums of the blocks of some pieces (offset and length in bytes) with the known ones.
+    def compare(self, extents: Sequence[Extent], checksums: bytes) -> Verdict:
+        """Compare the checksums of the blocks of some extents (offset and length in bytes) with the known ones.
 
         Raises FileFormatError if the digest cannot be read.
         """
         size = self.algorithm.size
-        known = b"".join(self._known(*self._blocks(piece)) for piece in pieces)
+        known = b"".join(self._known(*self._blocks(extent)) for extent in extents)
         verdict = Verdict([], [])
         if known == checksums and self._unknown not in known:
             return verdict
-        length = sum(count for _offset, count in pieces)
+        length = sum(count for _offset, count in extents)
         for index in range(len(checksums) // size):
             was, now = known[index * size : (index + 1) * size], checksums[index * size : (index + 1) * size]
             if was == self._unknown:
@@ -63,11 +63,11 @@ class DigestComparison:
                 _extend(verdict.changed, index * self.block, min((index + 1) * self.block, length))
         return verdict
 
-    def take_down(self, pieces: Sequence[Run], checksums: bytes) -> None:
-        """The source's next checksums, those of the blocks of some pieces, in order. Raises StorageError."""
+    def take_down(self, extents: Sequence[Extent], checksums: bytes) -> None:
+        """The source's next checksums, those of the blocks of some extents, in order. Raises StorageError."""
         at = 0
-        for piece in pieces if self.fresh else ():
-            first, count = self._blocks(piece)
+        for extent in extents if self.fresh else ():
+            first, count = self._blocks(extent)
             length = count * self.algorithm.size
             self._leave_out(first)
             self._append(checksums[at : at + length])
@@ -89,9 +89,9 @@ class DigestComparison:
     def _known(self, first: int, count: int) -> bytes:
         return self.known.checksums(first, count) if self.known else self._unknown * count
 
-    def _blocks(self, piece: Run) -> tuple[int, int]:
-        """The first block of a piece, and how many it has."""
-        offset, length = piece
+    def _blocks(self, extent: Extent) -> tuple[int, int]:
+        """The first block of a extent, and how many it has."""
+        offset, length = extent
         return offset // self.block, -(-length // self.block)
 
     def _append(self, checksums: bytes) -> None:
@@ -102,9 +102,9 @@ class DigestComparison:
                 raise StorageError(self.fresh.path, os.strerror(error.errno or 0)) from error
 
 
-def _extend(runs: list[Run], start: int, end: int) -> None:
-    """Add the bytes from ``start`` to ``end``, to the last run if it ends there."""
-    if runs and sum(runs[-1]) == start:
-        runs[-1] = (runs[-1][0], end - runs[-1][0])
+def _extend(extents: list[Extent], start: int, end: int) -> None:
+    """Add the bytes from ``start`` to ``end``, to the last extent if that ends there."""
+    if extents and sum(extents[-1]) == start:
+        extents[-1] = Extent(extents[-1].offset, end - extents[-1].offset)
     else:
-        runs.append((start, end - start))
+        extents.append(Extent(start, end - start))

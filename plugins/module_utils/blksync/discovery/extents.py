@@ -41,7 +41,7 @@ def extents(devices: Mapping[str, BlockDevice], within: Mapping[str, str]) -> di
     """Where the bytes of each disk, partition and loop device lie; other devices are a medium of their own.
 
     ``within`` names the device that a partition, or a loop device over a device's node, is a range of. Left out are
-    partitions whose place the kernel does not tell (those that the device mapper makes).
+    partitions whose place the kernel does not report (those that the device mapper makes).
     """
     found = {name: _extent(name, devices, within, ()) for name in devices}
     return {name: extent for name, extent in found.items() if extent}

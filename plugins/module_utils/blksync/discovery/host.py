@@ -83,7 +83,7 @@ class System:
     def run(self, *argv: str) -> str | None:
         """A program's standard output, or None if it is missing or does not end.
 
-        Its exit status is not looked at: blkid's tells of one device among many.
+        Its exit status is not looked at: blkid's is that of one device among many.
         """
         program = programs.find(argv[0])
         if not program:

@@ -19,7 +19,7 @@ from .model import Disk, Holder, Machine, Partition
 from .places import JOURNAL_DIR
 from .power import find_switch
 from .probes import BLKID, LSBLK, Facts, merge, parse_blkid, parse_lsblk
-from .stack import Evidence, Stack
+from .stack import KernelFacts, Stack
 from .sysfs import BlockDevice, read_devices
 
 BTRFS = "/sys/fs/btrfs"
@@ -28,7 +28,7 @@ BTRFS = "/sys/fs/btrfs"
 def observe(system: System | None = None) -> Machine:
     """Every disk of the machine, what is on it and what uses it, at this moment.
 
-    Raises BlksyncError if the mounts cannot be told; a device that vanishes is left out.
+    Raises BlksyncError if the mounts cannot be read; a device that vanishes is left out.
     """
     system = system or System()
     swap_devices, swap_files = parse_swaps(system.text("/proc/swaps") or "")
@@ -62,7 +62,7 @@ def unread(disks: Sequence[Disk], system: System | None = None) -> str:
 def beneath_path(path: str, system: System | None = None) -> frozenset[str]:
     """As ``places.beneath`` for any path, from the structure alone: no program is run and no disk is read.
 
-    Raises BlksyncError if the mounts cannot be told.
+    Raises BlksyncError if the mounts cannot be read.
     """
     system = system or System()
     return frozenset(_stack(system, ()).beneath_file(system.realpath(path), system.identity(path)))
@@ -74,7 +74,7 @@ def _stack(system: System, swaps: tuple[str, ...]) -> Stack:
     if mountinfo is None:
         raise BlksyncError("Cannot read /proc/self/mountinfo.", "Mount /proc and run again.")
     mounts, btrfs = parse_mountinfo(mountinfo), _btrfs_members(system)
-    return Stack(Evidence(devices, mounts, swaps, btrfs, system.device_number, system.realpath))
+    return Stack(KernelFacts(devices, mounts, swaps, btrfs, system.device_number, system.realpath))
 
 
 def _btrfs_members(system: System) -> tuple[tuple[str, ...], ...]:

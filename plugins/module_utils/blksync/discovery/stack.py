@@ -23,7 +23,7 @@ BLOCK_BACKED = ("btrfs", "bcachefs")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class KernelFacts:
     """All that was read. ``btrfs`` are the member device names of each btrfs file system.
 
     ``resolve`` turns a path into the devno of the block device behind it, or None, ``realpath`` into one without
@@ -39,17 +39,17 @@ class Evidence:
 
 
 class Stack:
-    """The devices of an ``Evidence`` as a graph, asked by kernel name."""
+    """The devices of an ``KernelFacts`` as a graph, asked by kernel name."""
 
-    def __init__(self, evidence: Evidence) -> None:
-        self.devices = evidence.devices
-        self._evidence = evidence
-        self.all_mounts = evidence.mounts
+    def __init__(self, facts: KernelFacts) -> None:
+        self.devices = facts.devices
+        self._facts = facts
+        self.all_mounts = facts.mounts
         self._by_devno = {device.devno: name for name, device in self.devices.items()}
         self._by_path = {device.path: name for name, device in self.devices.items()}
         self._by_path.update(("/dev/%s" % name, name) for name in self.devices)
-        self._mount_names = [(mount, self._names_of_mount(mount)) for mount in evidence.mounts]
-        self._swaps = {self.name_of_path(path) for path in evidence.swaps}
+        self._mount_names = [(mount, self._names_of_mount(mount)) for mount in facts.mounts]
+        self._swaps = {self.name_of_path(path) for path in facts.swaps}
         self.below = {
             name: tuple(lower for lower in device.below if lower in self.devices)
             for name, device in self.devices.items()
@@ -74,7 +74,7 @@ class Stack:
 
     def name_of_path(self, path: str) -> str | None:
         """The device behind a path of /dev; by the kernel's own name first, which needs no node."""
-        return self._by_path.get(path) or self._by_devno.get(self._evidence.resolve(path) or "")
+        return self._by_path.get(path) or self._by_devno.get(self._facts.resolve(path) or "")
 
     def mounts(self, name: str) -> tuple[Mount, ...]:
         """The mounts of the device itself, in the kernel's order."""
@@ -186,7 +186,7 @@ class Stack:
         """``machine.Machine.ancestry``; the device numbers of btrfs and overlay mounts, which are no block device's,
         included."""
         found = {device.devno: self._disks([name]) for name, device in self.devices.items()}
-        for mount in self._evidence.mounts:
+        for mount in self._facts.mounts:
             names = self._names_below(mount, read_layers)
             if names and mount.devno not in found:
                 found[mount.devno] = self._disks(names)
@@ -195,7 +195,7 @@ class Stack:
     def written_below(self) -> dict[str, tuple[str, ...]]:
         """``machine.Machine.below``."""
         found = {device.devno: self._devnos([name]) for name, device in self.devices.items()}
-        for mount in self._evidence.mounts:
+        for mount in self._facts.mounts:
             names = self._names_below(mount, written_layers)
             if names and mount.devno not in found:
                 found[mount.devno] = self._devnos(names)
@@ -206,7 +206,7 @@ class Stack:
         name = self._by_devno.get(filesystem(identity[0])) if identity else None
         if name:
             return self._devnos([name])
-        mount = mount_of(self._evidence.mounts, path)
+        mount = mount_of(self._facts.mounts, path)
         names = self._names_below(mount, written_layers) if mount else ()
         return tuple(dict.fromkeys((mount.devno, *self._devnos(names)))) if mount else ()
 
@@ -229,7 +229,7 @@ class Stack:
         sources = {self.name_of_path(path) for path in mount.source.split(":") if path.startswith("/dev/")} - {None}
         if mount.fstype == "btrfs":
             # An unknown source ("/dev/root") may be any of them: better one too many than one too few.
-            groups = [group for group in self._evidence.btrfs if not sources or sources.intersection(group)]
+            groups = [group for group in self._facts.btrfs if not sources or sources.intersection(group)]
             sources.update(name for group in groups for name in group)
         return tuple(name for name in self.devices if name in sources)
 
@@ -246,7 +246,7 @@ class Stack:
         found: set[str] = set()
         passed = (*passed, mount.devno)
         for directory in layers(mount):
-            lower = mount_of(self._evidence.mounts, self._evidence.realpath(directory))
+            lower = mount_of(self._facts.mounts, self._facts.realpath(directory))
             if lower and lower.devno not in passed:
                 found.update(self._names_below(lower, layers, passed))
         return tuple(name for name in self.devices if name in found)
@@ -266,10 +266,10 @@ class Stack:
             self._within[loop.name] = device
         if device:
             return (device,)
-        mounts = [mount for mount in self._evidence.mounts if backing and mount.devno == backing.filesystem]
+        mounts = [mount for mount in self._facts.mounts if backing and mount.devno == backing.filesystem]
         if not mounts:
             hidden = [mount for mount, names in self._mount_names if loop.name in self.everything_below(names)]
-            around = mount_of([mount for mount in self._evidence.mounts if mount not in hidden], path)
+            around = mount_of([mount for mount in self._facts.mounts if mount not in hidden], path)
             mounts = [around] if around else []
         layers = read_layers if loop.read_only else written_layers
         return self._names_below(mounts[0], layers) if mounts else ()

@@ -27,7 +27,7 @@ class BlockDevice:
 
     ``kind`` is "disk", "partition", "loop", "other" (no disk: RAM, floppy, optical), or a holder's kind as in
     ``model.Holder``. ``number`` is a partition's, else 0. ``directory`` is its own in sysfs, links resolved.
-    A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None if the kernel does not tell it.
+    A loop device begins at ``offset`` of ``backing_file``; ``backing`` is None if the kernel does not report it.
     """
 
     name: str

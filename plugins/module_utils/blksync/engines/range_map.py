@@ -10,10 +10,10 @@ small ranges share a window, and the blocks of all ranges fall on one grid of po
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Iterator, NamedTuple, Sequence
+from typing import Iterator, Sequence
 
 from ..errors import EngineError
-from ..ranges import Range
+from ..ranges import Extent, Range
 
 WINDOW = 1024 * 1024  # bytes that are read, compared and written at a time: larger ones leave the processor's cache
 
@@ -21,13 +21,6 @@ WINDOW = 1024 * 1024  # bytes that are read, compared and written at a time: lar
 def window_of(block: int, most: int = WINDOW) -> int:
     """The window for blocks of any size: as many as fit into ``most`` bytes, one at least."""
     return block * max(1, most // block)
-
-
-class Piece(NamedTuple):
-    """``length`` bytes at ``offset`` of the devices."""
-
-    offset: int
-    length: int
 
 
 class Layout:
@@ -54,14 +47,14 @@ class Layout:
             self.length += span.length
             free_from = end
 
-    def pieces(self, position: int, length: int) -> list[Piece]:
+    def extents(self, position: int, length: int) -> list[Extent]:
         """Where the ``length`` bytes at ``position`` lie, in order."""
-        found: list[Piece] = []
+        found: list[Extent] = []
         index = bisect_right(self._starts, position) - 1
         while length > 0:
             span, skip = self.ranges[index], position - self._starts[index]
             count = min(length, span.length - skip)
-            found.append(Piece(span.offset + skip, count))
+            found.append(Extent(span.offset + skip, count))
             position += count
             length -= count
             index += 1

@@ -11,19 +11,19 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Callable, Iterable, Iterator, NamedTuple, Sequence
 
+from ..ranges import Extent
 from ..system.device import Device, allocate
 from ..system.threads import ThreadGroup
-from .range_map import Piece
 
 SLOTS = 6  # windows in memory at once, for each device: being read, compared and written
 DEPTH = 2  # reads in flight for each device: none waits for this process between two requests
 
 
 class ReadRequest(NamedTuple):
-    """One window to read: the bytes of all ``pieces``, one after the other. ``position`` is passed through."""
+    """One window to read: the bytes of all ``extents``, one after the other. ``position`` is passed through."""
 
     position: int
-    pieces: Sequence[Piece]
+    extents: Sequence[Extent]
 
 
 class Window:
@@ -31,8 +31,8 @@ class Window:
 
     def __init__(self, job: ReadRequest, slot: list[memoryview]) -> None:
         self.position = job.position
-        self.pieces = job.pieces
-        self.length = sum(piece.length for piece in job.pieces)
+        self.extents = job.extents
+        self.length = sum(extent.length for extent in job.extents)
         self.slot = slot
         self.buffers = [buffer[: self.length] for buffer in slot]
         self.pending = len(slot)
@@ -125,9 +125,9 @@ class ParallelReader:
                 continue
             try:
                 done = 0
-                for piece in window.pieces:
-                    device.read(window.buffers[index][done : done + piece.length], piece.offset)
-                    done += piece.length
+                for extent in window.extents:
+                    device.read(window.buffers[index][done : done + extent.length], extent.offset)
+                    done += extent.length
                 if self._checksums and not index:
                     window.checksums = self._checksums(window.buffers[0])
                 self._done.put((window, None))

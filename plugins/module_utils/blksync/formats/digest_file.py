@@ -53,7 +53,7 @@ class DigestReader(FileReader):
         return self._read(count * size, HEADER_SIZE + first * size)
 
     def chunks(self) -> Iterator[bytes]:
-        """All checksums in order, in pieces of about CHUNK bytes."""
+        """All checksums in order, in parts of about CHUNK bytes."""
         step = max(1, CHUNK // self.algorithm.size)
         for first in range(0, self.header.blocks, step):
             yield self.checksums(first, min(step, self.header.blocks - first))

@@ -33,14 +33,14 @@ class Known(NamedTuple):
 
 def differing(entries: Iterable[Entry], known: Iterable[Known]) -> tuple[int, ...]:
     """The numbers of the partitions that table and kernel do not agree on, missing ones of either side included."""
-    told, seen = {entry.number: entry for entry in entries}, {each.number: each for each in known}
-    return tuple(n for n in sorted({*told, *seen}) if not _agree(told.get(n), seen.get(n)))
+    listed, seen = {entry.number: entry for entry in entries}, {each.number: each for each in known}
+    return tuple(n for n in sorted({*listed, *seen}) if not _agree(listed.get(n), seen.get(n)))
 
 
-def _agree(told: Entry | None, seen: Known | None) -> bool:
-    if told is None or seen is None:
+def _agree(listed: Entry | None, seen: Known | None) -> bool:
+    if listed is None or seen is None:
         return False
-    return told.start == seen.start and told.size in (None, seen.size)
+    return listed.start == seen.start and listed.size in (None, seen.size)
 
 
 def clipped(entries: Iterable[Entry], size: int) -> tuple[Entry, ...]:

@@ -25,7 +25,7 @@ class _Row(NamedTuple):
 def mbr_entries(read: Read, first: bytes, sector: int) -> tuple[Entry, ...] | None:
     """All partitions of an MBR, of which ``first`` is the sector; None if a logical one cannot be read.
 
-    None as well for a type with partitions of its own inside, which only the kernel can tell.
+    None as well for a type with partitions of its own inside, which only the kernel knows.
     """
     rows = _rows(first, sector)
     if any(row.kind in _NESTED for row in rows):

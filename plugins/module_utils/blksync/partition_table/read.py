@@ -16,7 +16,7 @@ from .gpt import gpt_entries, gpt_identifier
 from .mbr import SIGNATURE, mbr_entries
 
 _PROTECTIVE = 0xEE
-# Boot sectors of file systems carry the same signature; their own names tell them apart.
+# Boot sectors of file systems carry the same signature; their own names distinguish them.
 _FILE_SYSTEMS = ((3, b"NTFS    "), (3, b"EXFAT   "), (54, b"FAT"), (82, b"FAT32"))
 
 

@@ -39,7 +39,7 @@ HELLO_PATIENCE = 20.0  # seconds
 DEATH_PATIENCE, DEATH_POLL = 60.0, 0.01  # seconds
 OOM_NEVER = "-1000"  # proc(5), oom_score_adj
 DEFECT = "Please report this as a defect of blksync, with the output of: blksync disks"
-TOLD_TO_END = "the guardian was told to end (SIGTERM)"
+ASKED_TO_END = "the guardian was asked to end (SIGTERM)"
 TIME_IS_OVER = "the time for it (quiesce_timeout) is over"
 
 
@@ -146,7 +146,7 @@ class _Guardian:
             return False
         if message is None:
             if _drain(self._wake):
-                self._give_up(TOLD_TO_END)
+                self._give_up(ASKED_TO_END)
                 return False
             self._give_up(TIME_IS_OVER)
             return True
@@ -198,7 +198,7 @@ class _Guardian:
         if self.deadline is not None and time.monotonic() > self.deadline:
             return TIME_IS_OVER
         if readable([self._wake], 0):
-            return TOLD_TO_END
+            return ASKED_TO_END
         return "the sync ended" if self.channel.has_news() else ""
 
     def _give_up(self, reason: str) -> None:

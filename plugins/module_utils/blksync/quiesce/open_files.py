@@ -117,7 +117,7 @@ def _mount_ids(pid: int, devno: str) -> set[int]:
 
 
 def _loop_devices(mounts: Sequence[Mount], writing: bool = False) -> Iterator[str]:
-    """By the device number of the file system that their files lie on; by path if the kernel does not tell it."""
+    """By the device number of the file system that their files lie on; by path if the kernel does not report it."""
     numbers = {mount.devno for mount in mounts}
     for name in sorted(names("/sys/block")):
         path = text("/sys/block/%s/loop/backing_file" % name).rstrip("\n")

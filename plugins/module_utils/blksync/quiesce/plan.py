@@ -48,7 +48,7 @@ class QuiescePlan:
 
 
 @dataclass(frozen=True)
-class _Carrier:
+class _BackingDevice:
     """A device of the stack on the partition. ``depth`` counts the devices below it.
 
     ``nested``: it is made of a file of another file system of the stack.
@@ -65,7 +65,7 @@ class _Carrier:
 
 @dataclass(frozen=True)
 class _FileSystem:
-    carrier: _Carrier
+    backing: _BackingDevice
     mounts: tuple[Mount, ...]
 
     @property
@@ -89,11 +89,11 @@ def steps_for(
 
     Under "none" nothing is done, and a partition that is in use for writing is refused.
     """
-    carriers = list(_carriers(machine, partition))
-    mounted = list(_file_systems(machine, carriers))
+    devices = list(_backing_devices(machine, partition))
+    mounted = list(_file_systems(machine, devices))
     filesystems = [fs for fs in mounted if fs.writable]
-    refusals = [*_swap_refusals(machine, partition, carriers, filesystems), *_spanning(machine, partition)]
-    claims = tuple(Claim(c.path, c.devno) for c in carriers if c.depth and c.leaf and not (c.mounts or c.swap))
+    refusals = [*_swap_refusals(machine, partition, devices, filesystems), *_spanning(machine, partition)]
+    claims = tuple(Claim(c.path, c.devno) for c in devices if c.depth and c.leaf and not (c.mounts or c.swap))
     if mode == "none":
         refusals += [_in_use(partition, fs) for fs in filesystems]
         return QuiescePlan(partition.path, (), claims, tuple(refusals), _read_only(mounted))
@@ -103,13 +103,13 @@ def steps_for(
         in_user_space = fs.fstype.split(".")[0] in IN_USER_SPACE
         if fs.fstype not in unfreezable and not in_user_space:
             steps.append(_step(FREEZE, machine, fs))
-        elif fs.carrier.nested:  # the frozen file system below holds the image file still
+        elif fs.backing.nested:  # the frozen file system below holds the image file still
             warnings.append(_as_after_a_power_cut(fs))
         elif in_user_space:
             refusals.append(_cannot_quiesce(fs))
         else:
             steps.append(_step(UNMOUNT, machine, fs))
-    depth = {carrier.devno: carrier.depth for carrier in carriers}
+    depth = {device.devno: device.depth for device in devices}
     steps.sort(key=lambda step: _order(step, depth))
     if _holds_journal(machine, steps):
         steps.insert(0, Step(JOURNAL))
@@ -124,44 +124,44 @@ def disturbance(plan: QuiescePlan, mounts: Sequence[Mount]) -> str:
 
 def _read_only(mounted: list[_FileSystem]) -> tuple[str, ...]:
     """Unmounted and mounted again it has the number of its device; the same number where it is not btrfs."""
-    return tuple(sorted({no for fs in mounted if not fs.writable for no in (fs.mounts[0].devno, fs.carrier.devno)}))
+    return tuple(sorted({no for fs in mounted if not fs.writable for no in (fs.mounts[0].devno, fs.backing.devno)}))
 
 
-def _carriers(machine: Machine, partition: Partition) -> Iterator[_Carrier]:
+def _backing_devices(machine: Machine, partition: Partition) -> Iterator[_BackingDevice]:
     """The partition and everything stacked on it, each device once."""
     # A loop device over the node of the partition itself is not held still by the file system on the partition.
     over_nodes = {disk.devno for disk in machine.disks if (disk.backing_file or "").startswith("/dev/")}
-    yield _Carrier(
+    yield _BackingDevice(
         partition.path, partition.devno, partition.mounts, partition.swap, not partition.holders, 0, nested=False
     )
     seen = {partition.devno}
 
-    def above(holders: tuple[Holder, ...], depth: int, nested: bool) -> Iterator[_Carrier]:
+    def above(holders: tuple[Holder, ...], depth: int, nested: bool) -> Iterator[_BackingDevice]:
         for holder in holders:
             if holder.devno in seen:
                 continue
             seen.add(holder.devno)
             inside = nested and holder.devno not in over_nodes
             leaf = not holder.holders and not inside
-            yield _Carrier(holder.path, holder.devno, holder.mounts, holder.swap, leaf, depth, inside)
+            yield _BackingDevice(holder.path, holder.devno, holder.mounts, holder.swap, leaf, depth, inside)
             yield from above(holder.holders, depth + 1, inside or bool(holder.mounts))
 
     yield from above(partition.holders, 1, bool(partition.mounts))
 
 
-def _file_systems(machine: Machine, carriers: list[_Carrier]) -> Iterator[_FileSystem]:
+def _file_systems(machine: Machine, devices: list[_BackingDevice]) -> Iterator[_FileSystem]:
     """Every mounted file system of the stack once, with all of its mounts, parents before children."""
     seen: set[str] = set()
-    for carrier in carriers:
-        for devno in dict.fromkeys(mount.devno for mount in carrier.mounts):
+    for device in devices:
+        for devno in dict.fromkeys(mount.devno for mount in device.mounts):
             if devno in seen:
                 continue
             seen.add(devno)
-            mounts = {mount.mount_id: mount for mount in carrier.mounts if mount.devno == devno}
+            mounts = {mount.mount_id: mount for mount in device.mounts if mount.devno == devno}
             mounts.update((mount.mount_id, mount) for mount in machine.mounts if mount.devno == devno)
             # Parents first, then the whole before its directories, which are bound from it.
             order = sorted(mounts.values(), key=lambda m: (_ancestors(mounts, m), len(m.root), m.mount_id))
-            yield _FileSystem(carrier, tuple(order))
+            yield _FileSystem(device, tuple(order))
 
 
 def _ancestors(mounts: dict[int, Mount], mount: Mount) -> int:
@@ -175,8 +175,8 @@ def _ancestors(mounts: dict[int, Mount], mount: Mount) -> int:
 def _step(kind: str, machine: Machine, fs: _FileSystem) -> Step:
     return Step(
         kind=kind,
-        device=fs.carrier.path,
-        carrier=fs.carrier.devno,
+        device=fs.backing.path,
+        backing_devno=fs.backing.devno,
         devno=fs.mounts[0].devno,
         fstype=fs.fstype,
         mounts=fs.mounts,
@@ -205,7 +205,7 @@ def _order(step: Step, depth: dict[str, int]) -> tuple[bool, bool, int, int]:
     """Unmount first, then what lives on others, then from the deepest mountpoint up; the root last."""
     holds_root = "/" in step.mountpoints
     levels = min((point.rstrip("/").count("/") for point in step.mountpoints), default=0)
-    return (holds_root, step.kind == FREEZE, -depth[step.carrier], -levels)
+    return (holds_root, step.kind == FREEZE, -depth[step.backing_devno], -levels)
 
 
 def _holds_journal(machine: Machine, steps: list[Step]) -> bool:
@@ -214,21 +214,21 @@ def _holds_journal(machine: Machine, steps: list[Step]) -> bool:
 
 def is_stopped(steps: Sequence[Step], devices: Collection[str]) -> bool:
     """Whether writing that ends on these device numbers (see ``places.beneath``) has to wait for the steps' end."""
-    return any(step.devno in devices or step.carrier in devices for step in steps if step.kind != JOURNAL)
+    return any(step.devno in devices or step.backing_devno in devices for step in steps if step.kind != JOURNAL)
 
 
 def _swap_refusals(
-    machine: Machine, partition: Partition, carriers: list[_Carrier], filesystems: list[_FileSystem]
+    machine: Machine, partition: Partition, devices: list[_BackingDevice], filesystems: list[_FileSystem]
 ) -> Iterator[Refusal]:
-    for carrier in carriers:
-        if carrier.swap:
+    for device in devices:
+        if device.swap:
             yield Refusal(
                 "source_swap",
-                "%s is in use as swap, which never holds still." % _where(partition, carrier.path),
+                "%s is in use as swap, which never holds still." % _where(partition, device.path),
                 "Run swapoff %s for the time of the copy, or name the partitions to copy without partition %d."
-                % (carrier.path, partition.number),
+                % (device.path, partition.number),
             )
-    ours = {devno for fs in filesystems for devno in (fs.mounts[0].devno, fs.carrier.devno)}
+    ours = {devno for fs in filesystems for devno in (fs.mounts[0].devno, fs.backing.devno)}
     for path in machine.swap_files:
         if ours & beneath(machine, path):
             yield Refusal(
@@ -275,7 +275,7 @@ def _spanning(machine: Machine, partition: Partition) -> Iterator[Refusal]:
 def _in_use(partition: Partition, fs: _FileSystem) -> Refusal:
     return Refusal(
         "source_in_use",
-        "%s is mounted for writing at %s." % (_where(partition, fs.carrier.path), ", ".join(fs.mountpoints)),
+        "%s is mounted for writing at %s." % (_where(partition, fs.backing.path), ", ".join(fs.mountpoints)),
         "Unmount it, mount it read-only, or set quiesce to auto.",
     )
 
@@ -284,7 +284,7 @@ def _cannot_quiesce(fs: _FileSystem) -> Refusal:
     return Refusal(
         "source_cannot_quiesce",
         "%s (%s, mounted at %s) is kept by a program in user space: it can neither be frozen nor mounted as before."
-        % (fs.carrier.path, fs.fstype, ", ".join(fs.mountpoints)),
+        % (fs.backing.path, fs.fstype, ", ".join(fs.mountpoints)),
         "Unmount it and run again.",
     )
 

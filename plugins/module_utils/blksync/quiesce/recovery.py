@@ -128,7 +128,7 @@ def _restore_one(path: str, patience: float) -> RestoredRun | None:
     execution = Execution(lambda _records: None, [StepRecord.from_data(entry) for entry in record["entries"]])
     failures = execution.undo()
     gone = {failure.devno for failure in failures if failure.gone}
-    done = [entry for entry in execution.records if entry.ended is not None and entry.step.carrier not in gone]
+    done = [entry for entry in execution.records if entry.ended is not None and entry.step.backing_devno not in gone]
     actions = [entry.report(time.monotonic()) for entry in done]
     left = [entry for entry in execution.records if entry.ended is None]
     execution.finish()

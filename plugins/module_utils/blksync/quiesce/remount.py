@@ -30,7 +30,7 @@ _AS_IT_IS = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery", "btrfs": "
 def mount_again(step: Step) -> None:
     """Mount what of the step is not mounted now, in its old order. Raises RestoreError with the command to run.
 
-    Nothing is mounted, and no mount is believed to be the old one, where the device is another.
+    Nothing is mounted, and no mount is taken for the old one, where the device is another.
     """
     expect_same(step)
     for index, wanted in enumerate(step.mounts):
@@ -56,7 +56,7 @@ def find_node(step: Step, source: str = "") -> str:
         raise gone(step, "is gone")
     raise RestoreError(
         "Cannot mount %s again: no node in /dev leads to its device %s (%s)."
-        % (_where(step), step.device, step.carrier),
+        % (_where(step), step.device, step.backing_devno),
         "Look for its name with lsblk, and run: %s" % _commands(step),
     )
 
@@ -70,7 +70,7 @@ def expect_same(step: Step) -> None:
 def gone(step: Step, how: str) -> DeviceGoneError:
     """Nothing is done to the disk that is there instead. ``how`` follows the device's name."""
     return DeviceGoneError(
-        "%s cannot be put back: its device %s (%s) %s." % (_where(step), step.device, step.carrier, how),
+        "%s cannot be put back: its device %s (%s) %s." % (_where(step), step.device, step.backing_devno, how),
         "Nothing was done to any other disk. Should it be mounted, plug its disk in, look for its name with lsblk, "
         "and run: %s" % _commands(step),
     )

@@ -138,13 +138,13 @@ class Execution:
             try:
                 disturbance = action.undo()
             except DeviceGoneError as error:
-                failures.append(Failure(error.message, error.hint, record.step.carrier, gone=True))
+                failures.append(Failure(error.message, error.hint, record.step.backing_devno, gone=True))
                 record.ended = time.monotonic()
             except BlksyncError as error:
-                failures.append(Failure(error.message, error.hint, record.step.carrier))
+                failures.append(Failure(error.message, error.hint, record.step.backing_devno))
             except Exception as error:  # noqa: BLE001  # whatever it is, the others are put back
                 message = "Cannot restore %s: %s." % (record.step.name, describe(error))
-                failures.append(Failure(message, RESTORE_HINT, record.step.carrier))
+                failures.append(Failure(message, RESTORE_HINT, record.step.backing_devno))
             else:
                 record.ended, record.resumed = time.monotonic(), action.resumed
                 self.disturbances += [disturbance] if disturbance else []

@@ -19,16 +19,16 @@ FROZEN = "frozen"  # the action of freezing
 class Step:
     """One step of quiescing. ``kind`` is JOURNAL, UNMOUNT or FREEZE.
 
-    ``device`` is the node of the block device that carries the file system and ``carrier`` its devno; ``devno`` is
+    ``device`` is the node of the block device that the file system lies on, ``backing_devno`` its number. ``devno`` is
     the number that mountinfo shows (another one for btrfs). ``mounts`` are all mounts of it, parents first.
     ``obstacle`` says why it cannot be unmounted, where that is known already. ``identity`` is what else is known of
-    the carrier; two steps are equal without it. ``nested``: the file system lies in a file of another one that is
+    the backing device; two steps are equal without it. ``nested``: the file system lies in a file of another one that is
     quiesced, so this step makes the copy better and is not needed.
     """
 
     kind: str
     device: str = ""
-    carrier: str = ""
+    backing_devno: str = ""
     devno: str = ""
     fstype: str = ""
     mounts: tuple[Mount, ...] = ()
@@ -52,8 +52,12 @@ class Step:
         """Whether the mount is one of this file system. btrfs gets another number each time it is mounted, and its last
         one may be given to any other file system without a device (fs/super.c, get_anon_bdev)."""
         if mount.devno == self.devno:
-            return self.devno == self.carrier or mount.fstype == self.fstype
-        return self.devno != self.carrier and mount.fstype == self.fstype and is_node(mount.source, self.carrier)
+            return self.devno == self.backing_devno or mount.fstype == self.fstype
+        return (
+            self.devno != self.backing_devno
+            and mount.fstype == self.fstype
+            and is_node(mount.source, self.backing_devno)
+        )
 
     def to_data(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -67,25 +71,25 @@ class Step:
         return cls(**{**data, "mounts": mounts, "identity": identity})
 
     def identified(self) -> Step:
-        """The same step with the identity of the device that has the carrier's number now."""
+        """The same step with the identity of the device that has the backing device's number now."""
         return replace(self, identity=self.observe())
 
     def observe(self) -> Identity | None:
-        """The device that has the carrier's number now; None if there is none."""
-        return observe(self.carrier, next(self.nodes(), ""))
+        """The device that has the backing device's number now; None if there is none."""
+        return observe(self.backing_devno, next(self.nodes(), ""))
 
     def nodes(self, first: str = "") -> Iterator[str]:
-        """Paths that lead to the carrier's number now.
+        """Paths that lead to the backing device's number now.
 
         Links below /dev/disk are no such paths, because they can be given to the other disk at any moment.
         """
-        for path in (first, self.device, "/dev/block/%s" % self.carrier):
-            if path.startswith("/dev/") and not path.startswith("/dev/disk/") and is_node(path, self.carrier):
+        for path in (first, self.device, "/dev/block/%s" % self.backing_devno):
+            if path.startswith("/dev/") and not path.startswith("/dev/disk/") and is_node(path, self.backing_devno):
                 yield path
 
     @property
     def replaced(self) -> bool:
-        """Whether the carrier's number is another device's now."""
+        """Whether the backing device's number is another device's now."""
         now = self.observe() if self.identity else None
         return bool(self.identity and now and not self.identity.is_same(now))
 

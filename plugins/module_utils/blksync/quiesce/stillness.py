@@ -78,26 +78,26 @@ class DeviceStillness(Stillness):
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._counter = _told(device.path, lambda: Counter(device.devno))
+        self._counter = _reported(device.path, lambda: Counter(device.devno))
         self._path = device.path
         self._before = Counts()
 
     def check(self) -> None:
         """See Stillness: read a sector, and see whether it was counted. Raises DeviceReadError."""
-        before = _told(self._path, self._counter.read)
+        before = _reported(self._path, self._counter.read)
         self._device.read(allocate(self._device.sector), 0)
-        self._expect_counted(before, _told(self._path, self._counter.read), self._device.sector)
+        self._expect_counted(before, _reported(self._path, self._counter.read), self._device.sector)
 
     def begin(self) -> None:
         """See Stillness. Raises QuiesceError if requests to write do not end."""
         wait_until_idle(self._counter, self._path)
-        self._before = _told(self._path, lambda: self._counter.read(first=True))
+        self._before = _reported(self._path, lambda: self._counter.read(first=True))
 
     def end(self, read: int = 0) -> Change:
         """See Stillness."""
         # A write that is under way may have reached the medium already, but is counted when it ends.
         wait_until_idle(self._counter, self._path)
-        now = _told(self._path, self._counter.read)
+        now = _reported(self._path, self._counter.read)
         self._expect_counted(self._before, now, read)
         return change(self._path, self._before, now)
 
@@ -107,7 +107,7 @@ class DeviceStillness(Stillness):
             raise QuiesceError(
                 "The kernel does not count all that is read from and written to %s (it counted %d of %d bytes read)."
                 % (self._path, counted, read),
-                "%s Without it nobody can tell whether the source was written to." % remedy(self._counter.disk),
+                "%s Without it nobody can know whether the source was written to." % remedy(self._counter.disk),
             )
 
 
@@ -126,7 +126,7 @@ def remedy(disk: str) -> str:
 
 
 def change(path: str, before: Counts, now: Counts) -> Change:
-    """What two counts of ``path`` tell."""
+    """What happened to ``path`` between two counts."""
     written, past = now.written - before.written, now.past - before.past
     if written:
         return Change("%d bytes were written to %s" % (written, path), now.discarded - before.discarded)
@@ -189,7 +189,7 @@ def wait_until_idle(counter: Counter, path: str, busy: Callable[[], None] = lamb
     Raises QuiesceError if that does not come: somebody writes although the source is quiesced.
     """
     deadline = time.monotonic() + SETTLE
-    while _told(path, counter.in_flight):
+    while _reported(path, counter.in_flight):
         busy()
         if time.monotonic() > deadline:
             raise written_although_quiesced("requests to write to %s do not end" % path)
@@ -245,13 +245,13 @@ class FileStillness(Stillness):
         return (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def _told(path: str, ask: Callable[[], _Answer]) -> _Answer:
-    """Raises QuiesceError if the kernel does not tell."""
+def _reported(path: str, ask: Callable[[], _Answer]) -> _Answer:
+    """Raises QuiesceError if the kernel does not report it."""
     try:
         return ask()
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise QuiesceError(
-            "The kernel does not tell what is written to %s: %s." % (path, error),
+            "The kernel does not report what is written to %s: %s." % (path, error),
             "The disk may have been unplugged, or its partition table was changed; look at it and run again.",
         ) from error
 

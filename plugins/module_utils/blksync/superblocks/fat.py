@@ -25,7 +25,7 @@ def parse_vfat(kind: str, read: Read) -> Content | None:
     if boot is None or not _plausible(boot):
         return None
     sector = field(boot, "<H", 11)
-    wide = not field(boot, "<H", 22) and field(boot, "<I", 36) != 0  # FAT32, as the kernel tells it
+    wide = not field(boot, "<H", 22) and field(boot, "<I", 36) != 0  # FAT32, as the kernel distinguishes it
     state = boot[0x41] if wide and boot[0x42] in EXTENDED else 0
     if not wide and boot[0x26] in EXTENDED:
         state = boot[0x25]

@@ -84,7 +84,7 @@ def _counted(device: Partition | Holder, content: Content, system: System) -> st
     if content.uuid:
         directory = "/sys/fs/btrfs/%s/devinfo" % content.uuid
         stats = (system.text("%s/%s/error_stats" % (directory, name)) for name in system.names(directory))
-        told = [counted for counted in (btrfs.parse_stats(text or "") for text in stats) if counted]
-        return "the kernel has counted %s" % ", ".join(told) if told else ""
+        reported = [counted for counted in (btrfs.parse_stats(text or "") for text in stats) if counted]
+        return "the kernel has counted %s" % ", ".join(reported) if reported else ""
     count = system.text("/sys/fs/ext4/%s/errors_count" % device.name) if device.mounts else None
     return "the kernel has counted %s" % count if count and count.isdigit() and int(count) else ""

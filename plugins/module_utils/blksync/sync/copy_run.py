@@ -72,7 +72,7 @@ class CopyRun:
             copy.watch()
 
     def _record(self, opened: ExitStack) -> DirtyTracker | None:
-        """Record the writes to all sources, if any is copied live and the kernel tells them."""
+        """Record the writes to all sources, if any is copied live and the kernel reports them."""
         live = [copy for copy in self._copies if copy.live]
         if live:
             try:

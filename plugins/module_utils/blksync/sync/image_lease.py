@@ -54,11 +54,11 @@ class ImageLease:
         have written to the image meanwhile, or if that cannot be found out."""
         try:
             facts = endpoint.look(path).content()
-            told = _await_tick(os.path.dirname(path), facts["changed"])
+            dated = _await_tick(os.path.dirname(path), facts["changed"])
             alone = self._alone and fcntl.fcntl(self._fd, fcntl.F_GETLEASE) == fcntl.F_WRLCK
         except OSError:
             return {}
-        return facts if told and alone else {}
+        return facts if dated and alone else {}
 
     def _give_back(self, *_signal: object) -> None:
         if self._alone:

@@ -195,7 +195,7 @@ def _digest_refusals(machine: Machine, directory: str, pair: Pair, target: Endpo
     if target.kind == endpoint.BLOCK:
         yield Refusal(
             "digest_needs_image_file",
-            "digest_dir is for image files, and %s is a device, which does not tell that something else wrote to it."
+            "digest_dir is for image files, and %s is a device, which does not report that something else wrote to it."
             % target.path,
             "Leave digest_dir out: the device is then compared.",
         )

@@ -15,7 +15,7 @@ import fcntl
 import os
 from contextlib import suppress
 
-from ..engines.native.compare import changed_runs
+from ..engines.native.compare import changed_extents
 from ..engines.range_map import WINDOW
 from ..errors import DeviceWriteError, InvalidRequestError, StorageError, UntrustedError
 from ..system import atomic_file, device
@@ -130,7 +130,7 @@ class PunchedImage(Device):
         for begin in range(0, len(buffer), WINDOW):
             part = buffer[begin : begin + WINDOW]
             at = 0
-            for start, length in changed_runs(part, self._zeros[: len(part)], GRAIN):
+            for start, length in changed_extents(part, self._zeros[: len(part)], GRAIN):
                 self._hole(offset + begin + at, start - at)
                 super().write(part[start : start + length], offset + begin + start)
                 at = start + length

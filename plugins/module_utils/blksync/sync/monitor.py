@@ -76,7 +76,7 @@ class Progress:
         """``compared`` bytes of the pair are done, ``changed`` of them differed."""
 
     def verifying(self, pair: Pair, read: int) -> None:
-        """``read`` bytes of the target have been read back to prove what was written."""
+        """``read`` bytes of the target have been read back to verify what was written."""
 
     def pair_finished(self, pair: Pair, blocks_changed: int, written: int) -> None:
-        """The pair is equal and proved; ``written`` bytes went (in check mode: would go) to the target."""
+        """The pair is equal and verified; ``written`` bytes went (in check mode: would go) to the target."""

@@ -90,7 +90,7 @@ class PairCopy:
 
     def begin(self) -> None:
         """Find out how the pair is copied. Raises QuiesceError if that is live or not at all, and cannot be, or if
-        nobody could tell whether the source was written to."""
+        nobody could know whether the source was written to."""
         self.context.cancellation.check()
         self._stillness.check()
         self.context.progress.pair_started(self.pair, self.context.engine.name)
@@ -192,7 +192,7 @@ class PairCopy:
         """The first pass counts for nothing: make it once more, with the writes counted from this moment on.
 
         A discard that was traced before the first moment and began after it, as happens on a busy machine, is counted
-        and not told of.
+        and not reported.
         """
         try:
             return self.track(tracker)

@@ -29,7 +29,7 @@ def signals_held() -> Iterator[None]:
 
 
 class ThreadGroup:
-    """Threads that run together and end together. ``wake`` tells them all to end; calling it again is harmless."""
+    """Threads that run together and end together. ``wake`` makes them all end; calling it again is harmless."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake

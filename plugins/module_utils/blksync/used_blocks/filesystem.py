@@ -30,9 +30,9 @@ class BackingDevice:
 
 
 def find_backing_device(partition: Partition, is_file_on_it: Callable[[Holder], bool]) -> BackingDevice:
-    """Where the file system lies. ``is_file_on_it`` tells of a loop device whether its file is one of that file system.
+    """Where the file system lies. ``is_file_on_it`` says of a loop device whether its file is one of that file system.
 
-    Raises UnknownLayoutError unless there is exactly one file system, mounted, of a kind that tells what it uses.
+    Raises UnknownLayoutError unless there is exactly one file system, mounted, of a kind that reports what it uses.
     """
     if partition.swap:
         raise UnknownLayoutError("swap", "it is used as swap")

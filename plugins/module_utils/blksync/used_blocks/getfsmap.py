@@ -6,7 +6,7 @@
 Facts: linux/fsmap.h, ioctl_getfsmap(2) and fs/ext4/fsmap.c, fs/xfs/xfs_fsmap.c of the kernel. A record names the
 device (new_encode_dev) and the bytes on it that something owns. Records ascend by device and start. Those of blocks
 that files share (xfs with a reverse mapping tree) overlap each other, those of free space never overlap anything.
-What lies between two records, or behind the last, has an owner that the kernel does not tell.
+What lies between two records, or behind the last, has an owner that the kernel does not report.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Records = Union[bytes, memoryview]
 def free_extents(fd: int, devno: str, size: int, least: int) -> array[int]:
     """Ask the kernel which bytes of the device ``devno`` the file system behind ``fd`` leaves free; see parse_free.
 
-    ``size`` is the device's, in bytes. Raises OSError if the file system does not tell (ENOTTY, EOPNOTSUPP) or
+    ``size`` is the device's, in bytes. Raises OSError if the file system does not report them (ENOTTY, EOPNOTSUPP) or
     its own data are damaged, UnknownLayoutError for an answer that makes no sense.
     """
     return parse_free(pages(lambda buffer: fcntl.ioctl(fd, FS_IOC_GETFSMAP, buffer, True)), encode(devno), size, least)

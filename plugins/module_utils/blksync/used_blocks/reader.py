@@ -72,12 +72,12 @@ class UsedMap:
             self._fd = -1
 
     def _open(self) -> None:
-        carrier = find_backing_device(self._partition, is_loop_over_file)
-        self._devno, self._fstype = carrier.devno, carrier.fstype
-        if carrier.mapping:
-            self._shift = _payload(self._partition, carrier.mapping)
+        backing = find_backing_device(self._partition, is_loop_over_file)
+        self._devno, self._fstype = backing.devno, backing.fstype
+        if backing.mapping:
+            self._shift = _payload(self._partition, backing.mapping)
             self._size -= self._shift
-        self._fd = _open_dir(carrier)
+        self._fd = _open_dir(backing)
 
     def _refusal(self, error: OSError) -> Reason:
         if error.errno in (errno.ENOTTY, errno.EOPNOTSUPP):
@@ -97,10 +97,10 @@ def _payload(partition: Partition, mapping: str) -> int:
         return payload_offset(read, read_mapping(mapping), partition.size)
 
 
-def _open_dir(carrier: BackingDevice) -> int:
+def _open_dir(backing: BackingDevice) -> int:
     """A descriptor of one of the file system's mountpoints. Raises UnknownLayoutError where others cover them all."""
-    ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (carrier.devno, carrier.fstype)}
-    for mount in carrier.mounts:
+    ours = {mount.mount_id for mount in read_mounts() if (mount.devno, mount.fstype) == (backing.devno, backing.fstype)}
+    for mount in backing.mounts:
         try:
             fd = os.open(mount.mountpoint, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -110,5 +110,5 @@ def _open_dir(carrier: BackingDevice) -> int:
         os.close(fd)  # another mount lies on top of this one
     raise UnknownLayoutError(
         "mountpoint_covered",
-        "its file system cannot be reached at %s" % ", ".join(m.mountpoint for m in carrier.mounts),
+        "its file system cannot be reached at %s" % ", ".join(m.mountpoint for m in backing.mounts),
     )

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blksync.engines.native.compare import changed_runs
+from blksync.engines.native.compare import changed_extents
 from blksync.engines.range_map import Layout
-from blksync.engines.write_log import mask_runs
+from blksync.engines.write_log import marked_extents
 from blksync.errors import EngineError
 from blksync.ranges import Range
 
@@ -33,7 +33,7 @@ def test_runs_are_exactly_the_differing_blocks_merged(length: int, touched: list
     for at in touched:
         if at < length:
             second[at] = 1
-    runs = changed_runs(memoryview(first), memoryview(second), BLOCK)
+    runs = changed_extents(memoryview(first), memoryview(second), BLOCK)
     covered = {block for start, size in runs for block in range(start // BLOCK, -(-(start + size) // BLOCK))}
     assert covered == differing_blocks(first, second, BLOCK)
     assert all(size > 0 and start % BLOCK == 0 for start, size in runs)
@@ -62,8 +62,8 @@ def test_a_layout_visits_every_byte_of_the_ranges_once_and_no_other(drawn: tuple
     visited = [
         offset
         for position, length in layout.windows()
-        for piece in layout.pieces(position, length)
-        for offset in range(piece.offset, piece.offset + piece.length)
+        for extent in layout.extents(position, length)
+        for offset in range(extent.offset, extent.offset + extent.length)
     ]
     wanted = sorted(offset for span in ranges for offset in range(span.offset, span.offset + span.length))
     assert visited == wanted
@@ -89,7 +89,7 @@ def test_ranges_that_make_no_sense_are_refused(ranges: list[Range], reason: str)
 @given(st.sets(st.integers(0, 70)), st.integers(1, 9), st.integers(0, 8))
 def test_a_mask_is_turned_into_the_runs_of_its_bits(bits: set[int], unit: int, short: int) -> None:
     length = 71 * unit - min(short, unit - 1)
-    runs = mask_runs(sum(1 << bit for bit in bits), unit, length)
+    runs = marked_extents(sum(1 << bit for bit in bits), unit, length)
     covered = [byte for start, size in runs for byte in range(start, start + size)]
     assert covered == [byte for byte in range(length) if byte // unit in bits]
     assert all(start + size < following for (start, size), (following, _size) in itertools.pairwise(runs))

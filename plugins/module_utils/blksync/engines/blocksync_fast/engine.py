@@ -155,7 +155,7 @@ def _check_whole(source: Device, target: Device, ranges: Sequence[Range]) -> Non
 def _find_read_error(source: Device, watch: FirstPass, plan: Geometry) -> None:
     """Read on from where the program stopped, so that the error names the byte: raises DeviceReadError.
 
-    The program tells its place in whole percents, and only that a read failed.
+    The program reports its place in whole percents, and only that a read failed.
     """
     buffer = allocate(_SCAN)
     at = max(0, watch.compared - plan.buffer) // _SCAN * _SCAN

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Finds the blocks that differ between two buffers, as merged runs. Pure: no device, no thread.
+"""Finds the blocks that differ between two buffers, as merged extents. Pure: no device, no thread.
 
 libc's memcmp through ctypes compares at the speed of memory.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 from typing import Callable, List
 
-from ...ranges import Run
+from ...ranges import Extent
 
 
 def _load(library: ctypes.CDLL) -> Callable[[int, int, int], int]:
@@ -32,7 +32,7 @@ Same = Callable[[int, int], bool]  # whether `length` bytes at `start` are the s
 GROUP = 16  # blocks that are compared at once before they are looked at one by one
 
 
-def changed_runs(source: memoryview, target: memoryview, block: int) -> list[Run]:
+def changed_extents(source: memoryview, target: memoryview, block: int) -> list[Extent]:
     """The blocks of ``block`` bytes in which two writable buffers of one length differ, neighbours merged.
 
     The last block may be short. Runs are in ascending order and neither overlap nor touch.
@@ -43,8 +43,8 @@ def changed_runs(source: memoryview, target: memoryview, block: int) -> list[Run
     large, small = _comparisons(source, target)
     if large(0, length):
         return []
-    runs: List[Run] = []
-    start = end = 0  # of the run that is growing
+    extents: List[Extent] = []
+    start = end = 0  # of the extent that is growing
     for group in range(0, length, block * GROUP):
         group_end = min(group + block * GROUP, length)
         if small(group, group_end - group):
@@ -55,11 +55,11 @@ def changed_runs(source: memoryview, target: memoryview, block: int) -> list[Run
                 continue
             if offset != end:
                 if end > start:
-                    runs.append((start, end - start))
+                    extents.append(Extent(start, end - start))
                 start = offset
             end = offset + size
-    runs.append((start, end - start))
-    return runs
+    extents.append(Extent(start, end - start))
+    return extents
 
 
 def _comparisons(source: memoryview, target: memoryview) -> tuple[Same, Same]:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Iterator
 
-from ...ranges import Run
+from ...ranges import Extent
 from ...system.device import Device, allocate
 from ..base import CopyOptions, Outcome
 from ..monitor import Monitor
 from ..range_map import Layout
 from ..reader import ParallelReader, ReadRequest, Window
 from ..write_log import REPORT, WriteLog
-from .compare import changed_runs
+from .compare import changed_extents
 from .writer import Sink
 
 
@@ -41,18 +41,20 @@ class CopyPass:
         checksums = self._checksums.of if self._checksums else None
         with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums) as reader:
             for window in reader:
-                runs = self._changed(window)
-                if log and (runs or everything):
-                    log.record(window.position, window.buffers[0], [(0, window.length)] if everything else runs)
-                if writer and runs:
-                    writer.submit(reader, window, runs)
+                changed = self._changed(window)
+                if log and (changed or everything):
+                    log.record(
+                        window.position, window.buffers[0], [Extent(0, window.length)] if everything else changed
+                    )
+                if writer and changed:
+                    writer.submit(reader, window, changed)
                 else:
                     reader.release(window)
                 if writer:
                     writer.check()
                 compared += window.length
-                outcome.blocks_changed += sum(-(-length // block) for _start, length in runs)
-                outcome.bytes_written += sum(length for _start, length in runs)
+                outcome.blocks_changed += sum(-(-length // block) for _start, length in changed)
+                outcome.bytes_written += sum(length for _start, length in changed)
                 if compared - reported >= REPORT:
                     reported = compared
                     self._monitor.advanced(compared, outcome.bytes_written)
@@ -71,34 +73,34 @@ class CopyPass:
         if log:
             log.seal()
 
-    def _changed(self, window: Window) -> list[Run]:
+    def _changed(self, window: Window) -> list[Extent]:
         """What is to be written of a window, and the checksums taken down."""
         if self._checksums:
-            self._checksums.take_down(window.pieces, window.checksums)
+            self._checksums.take_down(window.extents, window.checksums)
             if self._checksums.known:
-                verdict = self._checksums.compare(window.pieces, window.checksums)
+                verdict = self._checksums.compare(window.extents, window.checksums)
                 return sorted([*verdict.changed, *self._differing(window, verdict.unknown)])
         if not self._options.compare:
-            return [(0, window.length)]
+            return [Extent(0, window.length)]
         data, other = window.buffers
-        return changed_runs(data, other, self._layout.block)
+        return changed_extents(data, other, self._layout.block)
 
-    def _differing(self, window: Window, unknown: list[Run]) -> list[Run]:
-        """Those of the runs that the target holds otherwise, by reading it; all if there is none."""
+    def _differing(self, window: Window, unknown: list[Extent]) -> list[Extent]:
+        """Those of the extents that the target holds otherwise, by reading it; all if there is none."""
         if self._target is None:
             return unknown
-        found: list[Run] = []
+        found: list[Extent] = []
         for start, length in unknown:
             held = allocate(length)
             done = 0
-            for piece in self._layout.pieces(window.position + start, length):
-                self._target.read(held[done : done + piece.length], piece.offset)
-                done += piece.length
+            for extent in self._layout.extents(window.position + start, length):
+                self._target.read(held[done : done + extent.length], extent.offset)
+                done += extent.length
             self._looked_at += length
             ours = window.buffers[0][start : start + length]
-            found += [(start + at, count) for at, count in changed_runs(ours, held, self._layout.block)]
+            found += [Extent(start + at, count) for at, count in changed_extents(ours, held, self._layout.block)]
         return found
 
     def _jobs(self) -> Iterator[ReadRequest]:
         for position, length in self._layout.windows():
-            yield ReadRequest(position, self._layout.pieces(position, length))
+            yield ReadRequest(position, self._layout.extents(position, length))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ...errors import StorageError
 from ...formats.delta_file import DeltaWriter
-from ...ranges import Run
+from ...ranges import Extent
 from ...system.device import Device
 from ...system.threads import ThreadGroup
 from ..range_map import Layout
@@ -22,8 +22,8 @@ from ..reader import ParallelReader, Window
 class Sink(Protocol):
     """Takes what differs."""
 
-    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
-        """Take the runs of the window's first buffer, then release it."""
+    def submit(self, reader: ParallelReader, window: Window, extents: list[Extent]) -> None:
+        """Take the extents of the window's first buffer, then release it."""
 
     def check(self) -> None:
         """Raise what an earlier window met."""
@@ -38,10 +38,10 @@ class DeltaSink:
     def __init__(self, delta: DeltaWriter, block: int) -> None:
         self._delta, self._block = delta, block
 
-    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
+    def submit(self, reader: ParallelReader, window: Window, extents: list[Extent]) -> None:
         """See Sink."""
         try:
-            for start, length in runs:
+            for start, length in extents:
                 for at in range(start, start + length, self._block):
                     data = window.buffers[0][at : min(at + self._block, start + length)]
                     self._delta.append((window.position + at) // self._block, data)
@@ -57,14 +57,14 @@ class DeltaSink:
 
 
 class Writer:
-    """Writes changed runs in a thread of its own, so that reading can continue.
+    """Writes changed extents in a thread of its own, so that reading can continue.
 
     A context manager: leaving it without finish() drops what is not yet written. No thread outlives it.
     """
 
     def __init__(self, target: Device, layout: Layout) -> None:
         self._target, self._layout = target, layout
-        self._tasks: SimpleQueue[tuple[ParallelReader, Window, list[Run]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[ParallelReader, Window, list[Extent]] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._thread = ThreadGroup(lambda: self._tasks.put(None))
@@ -77,9 +77,9 @@ class Writer:
         self._stop.set()
         self._thread.end()
 
-    def submit(self, reader: ParallelReader, window: Window, runs: list[Run]) -> None:
-        """Write the runs of the window's first buffer, then release it."""
-        self._tasks.put((reader, window, runs))
+    def submit(self, reader: ParallelReader, window: Window, extents: list[Extent]) -> None:
+        """Write the extents of the window's first buffer, then release it."""
+        self._tasks.put((reader, window, extents))
 
     def check(self) -> None:
         """Raise what an earlier window met (DeviceWriteError)."""
@@ -96,9 +96,9 @@ class Writer:
             task = self._tasks.get()
             if task is None:
                 return
-            reader, window, runs = task
+            reader, window, extents = task
             try:
-                for start, length in runs:
+                for start, length in extents:
                     self._write(window.buffers[0][start : start + length], window.position + start)
             except BaseException as error:  # noqa: BLE001 - raised again by check
                 self._error = error
@@ -106,8 +106,8 @@ class Writer:
             reader.release(window)
 
     def _write(self, data: memoryview, position: int) -> None:
-        for piece in self._layout.pieces(position, len(data)):
+        for extent in self._layout.extents(position, len(data)):
             if self._stop.is_set():
                 return
-            self._target.write(data[: piece.length], piece.offset)
-            data = data[piece.length :]
+            self._target.write(data[: extent.length], extent.offset)
+            data = data[extent.length :]

@@ -45,7 +45,7 @@ class Unmount(Action):
         try:
             for mount in reversed(self.step.mounts) if self._was_mounted else ():
                 _unmount(mount, self.step)
-            self.claim = open_source(node, self.step.carrier, exclusive=True)
+            self.claim = open_source(node, self.step.backing_devno, exclusive=True)
         except OSError as error:
             self.undo()
             raise NotPossibleError("it is %s" % _reason(error)) from error
