@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ansible killed while a source is frozen: its module is told by its output, or dies, and the guardian restores."""
+"""Ansible killed while a source is frozen: its module notices at its output, or dies, and the guardian restores."""
 
 from __future__ import annotations
 

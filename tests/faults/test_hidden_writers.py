@@ -291,7 +291,7 @@ def read(path: str, offset: int, length: int) -> bytes:
 def test_a_trace_that_was_off_for_a_while_and_a_count_that_agrees(
     pair: MountedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was missed is made up for by writes past the partitions, which the trace tells and the partition's counter
+    """What was missed is made up for by writes past the partitions, which the trace reports and the partition's counter
     does not."""
     truth = FrozenTruth(monkeypatch, pair.source.partition(2))
     missed = os.urandom(64 * SECTOR)

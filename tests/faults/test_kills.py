@@ -31,7 +31,7 @@ QUIESCED = (
     *SOME_QUIESCED,
     *(pytest.param(step, marks=pytest.mark.full) for step in ("advanced:1", "quiesced:2", "restoring:1")),
 )
-AT_MOST_LATER = 0.05  # seconds after the step was told: the next ones are reached as well
+AT_MOST_LATER = 0.05  # seconds after the step was reported: the next ones are reached as well
 TIMEOUT = 4  # seconds: over soon, and yet a busy machine freezes within them
 RUNS = 5  # of each phase and each way to kill, in depth: 2 x 12 x 5
 
@@ -282,5 +282,5 @@ def test_the_guardian_keeps_nothing_open_that_is_the_syncs(pair: MountedPair, mo
 
 
 def holding(step: str) -> dict[str, str]:
-    """The option that holds the sync at a step: some are told by the sync, others by its quiescer."""
+    """The option that holds the sync at a step: some are reported by the sync, others by its quiescer."""
     return {"hold_at" if step.startswith(("started", "advanced", "verifying")) else "hold_in": step}

@@ -277,7 +277,7 @@ def test_what_is_counted_late_once_costs_a_pass_alone(pair: MountedPair, monkeyp
 def test_where_nothing_is_counted_nothing_is_copied(
     pair: MountedPair, monkeypatch: pytest.MonkeyPatch, fallback: bool
 ) -> None:
-    """Neither live nor frozen: nobody could tell whether the source held still."""
+    """Neither live nor frozen: nobody could know whether the source was written to."""
     before, mounts = hashes(pair.target.partition(2)), pair.mounts()
     with pytest.raises(QuiesceError, match="does not count") as caught:
         copy(pair, Case("", writes_not_counted), monkeypatch, fallback)

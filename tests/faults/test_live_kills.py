@@ -32,7 +32,7 @@ from tests.support.waiting import PATIENCE
 pytestmark = pytest.mark.needs("root", "loop-devices", "tracefs", "sfdisk", "partx", "mkfs.ext4")
 
 SOME_PHASES = ("pass 1", "last pass")
-AT_MOST_LATER = 0.05  # seconds after the phase was told
+AT_MOST_LATER = 0.05  # seconds after the phase was reported
 RUNS = 3  # of each phase and each way to kill, in depth
 
 

@@ -358,7 +358,7 @@ def test_a_full_state_dir_is_a_note_and_no_failure(scene: Scene) -> None:
         quiescer.prepare([plan])
         with quiescer.quiesced(plan):
             pass
-        assert any("Cannot write" in note for note in quiescer.notes)
+        assert any("Cannot use" in note for note in quiescer.notes)
 
 
 def test_nothing_is_started_where_nothing_is_mounted(scene: Scene) -> None:

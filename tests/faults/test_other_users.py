@@ -112,13 +112,13 @@ def test_a_run_directory_of_another_user_is_refused(command: Command, disks: Dis
     os.chown(RUN_DIR, NOBODY, NOBODY)
     try:
         put_job(command, disks)
-        told = command.run("sync", "travel", code=ERROR).stderr
+        shown = command.run("sync", "travel", code=ERROR).stderr
         with Driven(**request(disks)) as driven:
             end = driven.end()
     finally:
         os.chown(RUN_DIR, 0, 0)
-    assert told.count(RUN_DIR) == 1
-    assert f"{RUN_DIR} is not to be trusted: it belongs to user {NOBODY}." in told
+    assert shown.count(RUN_DIR) == 1
+    assert f"{RUN_DIR} is not to be trusted: it belongs to user {NOBODY}." in shown
     assert end["kind"] == "untrusted"
 
 

@@ -79,7 +79,7 @@ def test_what_only_the_cache_shows_is_refused_untouched(pair: MountedPair, side:
 def test_a_program_that_cannot_start_fails_before_anything(
     pair: MountedPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: bool
 ) -> None:
-    broken = FakeProgram(tmp_path, "kill -ILL $$").path  # it tells its version, and dies when it copies
+    broken = FakeProgram(tmp_path, "kill -ILL $$").path  # it prints its version, and dies when it copies
     monkeypatch.setenv("BLOCKSYNC_FAST", str(broken))
     before, held = pair.mounts(), pair.target.file.read_bytes()
     with DrivenQuiesce(**pair.request(engine="blocksync_fast", check=check)) as driven:

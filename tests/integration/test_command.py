@@ -119,9 +119,9 @@ def test_an_absent_disk(disks: Disks, command: Command) -> None:
     assert command.json("sync", "skip")["results"] == []
     command.run("sync", "fail", code=ABSENT)
     command.run("verify", "skip", code=ABSENT)
-    told = command.run("sync", "--source", SOURCE, "--target", NONE, code=ABSENT).stderr
-    assert f"No disk has the PTUUID {NONE}" in told
-    assert disks[0].path in told
+    shown = command.run("sync", "--source", SOURCE, "--target", NONE, code=ABSENT).stderr
+    assert f"No disk has the PTUUID {NONE}" in shown
+    assert disks[0].path in shown
     command.run("sync", "--source", NONE, "--target", FIRST, code=ERROR)
     assert command.history("skip") == []
 
@@ -140,9 +140,9 @@ def test_another_disk_with_the_same_identifier_is_left_alone(disks: Disks, comma
 
 def test_refusals_are_told_one_a_line_and_in_the_history(disks: Disks, command: Command) -> None:
     command.put_job("travel", SOURCE, FIRST, partitions=[1, 7], protected=[FIRST])
-    told = command.run("sync", "travel", code=ERROR).stderr.splitlines()
-    assert told[0] == "blksync: refused, nothing was written:"
-    reasons = [line for line in told if line.startswith("blksync: - ")]
+    shown = command.run("sync", "travel", code=ERROR).stderr.splitlines()
+    assert shown[0] == "blksync: refused, nothing was written:"
+    reasons = [line for line in shown if line.startswith("blksync: - ")]
     assert len(reasons) == 3
     assert any("listed in protected" in line for line in reasons)
     error = command.json("sync", "travel", code=ERROR)["results"][0]["error"]
@@ -269,11 +269,11 @@ def test_what_live_and_used_came_to_is_told(mounted: MountedPair, tmp_path: Path
     command = Command(tmp_path)
     tmp_path.chmod(0o755)
     pair = ["--source", mounted.source.identifier, "--target", mounted.target.identifier]
-    told = command.run("sync", *pair, "--quiesce", "live", "--scope", "used").stdout
+    shown = command.run("sync", *pair, "--quiesce", "live", "--scope", "used").stdout
     live = "copied live: frozen for" if "tracefs" in Path("/proc/mounts").read_text() else "not copied live: tracefs"
-    assert told.count(f"    {live}") == 2
-    assert told.count("    scope used: ") == 2
-    assert told.count(" free, not looked at\n") == 2
+    assert shown.count(f"    {live}") == 2
+    assert shown.count("    scope used: ") == 2
+    assert shown.count(" free, not looked at\n") == 2
     mounted.assert_copied()
     command.put_job("travel", mounted.source.identifier, mounted.target.identifier, scope="used")
     assert command.run("verify", "travel", code=ERROR).stdout.count("    scope used: ") == 2

@@ -178,7 +178,7 @@ def test_a_dir_on_what_is_frozen_is_refused(images: Images, tmp_path: Path) -> N
 @pytest.mark.needs("loop-devices")
 @pytest.mark.parametrize("check", [False, True])
 def test_a_device_as_target_is_refused_with_all_else(images: Images, check: bool) -> None:
-    """A device does not tell that something else wrote to it; whatever is copied to it is compared."""
+    """A device does not report that something else wrote to it; whatever is copied to it is compared."""
     with LoopDevice(SIZE // 4096 * 4096) as target, LoopDevice(SIZE // 4096 * 4096) as source:
         before = target.bytes_written()
         for path in (str(images.source), source.path):

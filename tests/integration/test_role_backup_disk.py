@@ -25,7 +25,7 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
     ]
     run = apply_role("backup_disk", local=True, backup_disk_jobs=wrong, backup_disk_random_delay="a while")
     assert run.returncode != 0
-    told = "\n".join(run.result("Stop if anything is wrong")["msg"])
+    shown = "\n".join(run.result("Stop if anything is wrong")["msg"])
     for complaint in (
         "Two jobs have the name travel",
         "Job travel: source is the number 11111111; an identifier is text, so quote it",
@@ -37,10 +37,10 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
         "targets is empty",
         "partitions holds 0",
     ):
-        assert complaint in told
-    if "systemd-analyze" not in told:  # where that is missing it says so
-        assert 'A schedule is "sometimes"' in told
-        assert 'backup_disk_random_delay is "a while"' in told
+        assert complaint in shown
+    if "systemd-analyze" not in shown:  # where that is missing it says so
+        assert 'A schedule is "sometimes"' in shown
+        assert 'backup_disk_random_delay is "a while"' in shown
     assert run.tasks[-1].task == "Stop if anything is wrong"
 
 

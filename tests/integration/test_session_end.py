@@ -86,8 +86,8 @@ class Nested:
             return len(found) == count and all(file.read_text() for file in found)
 
         wait_for(begun, 3 * PATIENCE)
-        told = {int(file.name.split("-")[2]): file.read_text().split() for file in self.directory.glob("at-work-*")}
-        return {pid: (tag, int(sync)) for pid, (tag, sync) in told.items()}
+        reported = {int(file.name.split("-")[2]): file.read_text().split() for file in self.directory.glob("at-work-*")}
+        return {pid: (tag, int(sync)) for pid, (tag, sync) in reported.items()}
 
     def end(self) -> int:
         """The exit code."""

@@ -134,7 +134,7 @@ def test_a_partition_that_is_gone() -> None:
             still = stillness.of(device)
             still.begin()
         run("partx", "--delete", "--nr", "2", disk.path)
-        with pytest.raises(QuiesceError, match="does not tell what is written") as caught:
+        with pytest.raises(QuiesceError, match="does not report what is written") as caught:
             still.end()
     assert "unplugged" in caught.value.hint
 
@@ -143,7 +143,7 @@ def test_what_was_gone_before_it_was_looked_at(tmp_path: Path) -> None:
     (tmp_path / "image").write_bytes(bytes(SECTOR))
     with open_source(str(tmp_path / "image")) as device:
         device.is_block, device.devno = True, "0:4095"
-        with pytest.raises(QuiesceError, match="does not tell what is written"):
+        with pytest.raises(QuiesceError, match="does not report what is written"):
             stillness.of(device)
 
 

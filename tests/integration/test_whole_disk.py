@@ -188,13 +188,13 @@ def test_the_command_speaks_of_the_whole_only_for_the_whole(disks: Disks, tmp_pa
     missing = 'partition 3 ("third", ext4, 8.0 MiB)'
     checked = command.run("sync", "part", "--check").stdout
     assert checked.endswith(f"  {missing}: left out\n")
-    told = command.run("sync", "part").stdout
-    assert told.endswith(f"Partitions 1 and 2 are complete; {missing} was not copied. The disk can be disconnected.\n")
+    shown = command.run("sync", "part").stdout
+    assert shown.endswith(f"Partitions 1 and 2 are complete; {missing} was not copied. The disk can be disconnected.\n")
     assert f"  {missing}: left out\n" in command.run("verify", "part").stdout
     assert command.json("sync", "part")["results"][0]["left_out"][0]["number"] == 3
     for arguments in (("whole",), ("--source", SOURCE, "--target", TARGET, "--partitions", "all")):
-        told = command.run("sync", *arguments).stdout
-        assert told.endswith("The backup disk is complete and can be disconnected.\n")
+        shown = command.run("sync", *arguments).stdout
+        assert shown.endswith("The backup disk is complete and can be disconnected.\n")
     assert_copied(*disks, 1, 2, 3)
 
 

@@ -22,7 +22,7 @@ from blksync.system.device import claim_target, open_source
 from .parent import end_with_parent
 
 
-class Told(Monitor):
+class Printing(Monitor):
     """Prints every number of bytes compared."""
 
     def advanced(self, compared: int, changed: int) -> None:
@@ -35,7 +35,7 @@ def main(source_path: str, target_path: str) -> None:
     end_with_parent()
     engine = BlocksyncFastEngine.find()
     with open_source(source_path) as source, claim_target(target_path) as target:
-        engine.copy(source, target, whole(source.size), Told(), CopyOptions())
+        engine.copy(source, target, whole(source.size), Printing(), CopyOptions())
 
 
 if __name__ == "__main__":

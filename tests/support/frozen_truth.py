@@ -90,11 +90,11 @@ class FrozenTruth:
     def _watch_last_moment(self, patch: pytest.MonkeyPatch) -> None:
         copy_quiesced = CopyRun._copy_quiesced
 
-        def told(run: CopyRun, *arguments: Any) -> None:
+        def noticed(run: CopyRun, *arguments: Any) -> None:
             self._last = True
             copy_quiesced(run, *arguments)
 
-        patch.setattr(CopyRun, "_copy_quiesced", told)
+        patch.setattr(CopyRun, "_copy_quiesced", noticed)
 
     def _watch_thaws(self, patch: pytest.MonkeyPatch) -> None:
         release = Quiesced.release

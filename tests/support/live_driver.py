@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real live sync as quiesce_driver runs it, that tells and can hold in each of its phases.
+"""A real live sync as quiesce_driver runs it, that reports and can hold in each of its phases.
 
     python -m tests.support.live_driver '{"source": ..., "quiesce": "live", "hold_in": "iteration"}'
 
@@ -24,17 +24,17 @@ from blksync.sync.monitor import PassMonitor
 from blksync.sync.pair import PairCopy
 
 from . import quiesce_driver
-from .quiesce_driver import DrivenQuiesce, ToldQuiescer, say
+from .quiesce_driver import AnnouncingQuiescer, DrivenQuiesce, say
 
 FROZEN = ("first freeze", "iteration", "last pass", "last read")
 PHASES = ("traced", "first freeze", "pass 1", "between", "iteration", "last pass", "last read", "verify")
 
 
-def tell(owner: type, name: str, phase: Callable[..., str], after: bool = False) -> None:
-    """Have a method told each time, before or after it does its work; ``phase`` has its arguments, "" is not told."""
+def announce(owner: type, name: str, phase: Callable[..., str], after: bool = False) -> None:
+    """Announce each call of a method, before or after its work; ``phase`` makes the text of the arguments, "" for none."""
     original = getattr(owner, name)
 
-    def told(*arguments: Any) -> Any:
+    def announced(*arguments: Any) -> Any:
         if not after:
             _say(phase(*arguments))
         result = original(*arguments)
@@ -42,14 +42,14 @@ def tell(owner: type, name: str, phase: Callable[..., str], after: bool = False)
             _say(phase(*arguments))
         return result
 
-    setattr(owner, name, told)
+    setattr(owner, name, announced)
 
 
 def _say(phase: str) -> None:
     if phase:
-        say(phase, ToldQuiescer.hold_in)
-        if phase == ToldQuiescer.hold_in:
-            ToldQuiescer.hold_in = ""  # once
+        say(phase, AnnouncingQuiescer.hold_in)
+        if phase == AnnouncingQuiescer.hold_in:
+            AnnouncingQuiescer.hold_in = ""  # once
 
 
 def main() -> int:
@@ -65,14 +65,14 @@ def main() -> int:
         passes.append(True)
         return "between" if len(passes) == 3 else ""
 
-    tell(DirtyTracker, "__enter__", lambda _tracker: "traced", after=True)
-    tell(DirtyTracker, "restart", lambda *_arguments: "first freeze")
-    tell(PassMonitor, "advanced", lambda *_arguments: "pass 1" if len(passes) == 1 else "")
-    tell(PairCopy, "quiesce", next_pass)
-    tell(Convergence, "is_last", lambda _iterations, _dirty: "iteration" if len(passes) == 3 else "")
-    tell(CopyRun, "_copy_quiesced", last_pass)
-    tell(PairCopy, "changes", lambda *_arguments: "last read", after=True)
-    tell(PairCopy, "end", lambda *_arguments: "verify" if ending else "")
+    announce(DirtyTracker, "__enter__", lambda _tracker: "traced", after=True)
+    announce(DirtyTracker, "restart", lambda *_arguments: "first freeze")
+    announce(PassMonitor, "advanced", lambda *_arguments: "pass 1" if len(passes) == 1 else "")
+    announce(PairCopy, "quiesce", next_pass)
+    announce(Convergence, "is_last", lambda _iterations, _dirty: "iteration" if len(passes) == 3 else "")
+    announce(CopyRun, "_copy_quiesced", last_pass)
+    announce(PairCopy, "changes", lambda *_arguments: "last read", after=True)
+    announce(PairCopy, "end", lambda *_arguments: "verify" if ending else "")
     convergence.SMALL, convergence.SHRINKS, convergence.MOST, convergence.LARGE = -1, 1e9, 2, 1
     return quiesce_driver.main()
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A main disk in use and its backup disk: a mounted partition that cannot be frozen and one that can.
 
-This kernel has no vfat, so ext2 stands for it: whoever quiesces these disks is told that ext2 cannot be frozen.
+This kernel has no vfat, so ext2 stands for it: for whoever quiesces these disks ext2 cannot be frozen.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real sync of disks in use, in a process group of its own, that tells and can hold at every step of quiescing.
+"""A real sync of disks in use, in a process group of its own, that reports and can hold at every step of quiescing.
 
     python -m tests.support.quiesce_driver '{"source": ..., "unfreezable": ["ext2"], "hold_in": "quiesced:2"}'
 
@@ -34,8 +34,8 @@ from .no_direct_io import refuse_to_open
 from .sync_driver import ROOT, Driven
 
 
-class ToldQuiescer(Quiescer):
-    """The real one, with its steps told."""
+class AnnouncingQuiescer(Quiescer):
+    """The real one, with its steps announced."""
 
     hold_in = ""
 
@@ -79,19 +79,19 @@ def main() -> int:
     """Run the sync as sync_driver does."""
     options = json.loads(sys.argv[1])
     vars(disk_plan)["steps_for"] = functools.partial(steps_for, unfreezable=options.pop("unfreezable", ()))
-    vars(session)["Quiescer"] = ToldQuiescer
+    vars(session)["Quiescer"] = AnnouncingQuiescer
     flush = Device.flush
 
-    def told(device: Device) -> None:
-        say("flushing", ToldQuiescer.hold_in)
+    def announced(device: Device) -> None:
+        say("flushing", AnnouncingQuiescer.hold_in)
         flush(device)
 
-    setattr(Device, "flush", told)  # noqa: B010  # as a method cannot be assigned to
+    setattr(Device, "flush", announced)  # noqa: B010  # as a method cannot be assigned to
     vars(os)["open"] = refuse_to_open((options.pop("indirect", ""),))
     if "patience" in options:
         link.ANSWER_PATIENCE = link.DEATH_PATIENCE = options.pop("patience")
         vars(client)["ANSWER_PATIENCE"] = link.ANSWER_PATIENCE
-    ToldQuiescer.hold_in = options.pop("hold_in", "")
+    AnnouncingQuiescer.hold_in = options.pop("hold_in", "")
     sys.argv[1] = json.dumps(options)
     return sync_driver.main()
 

@@ -120,7 +120,7 @@ def _process(node: Any) -> subprocess.Popen:
 
 
 def _runs(node: Any) -> bool:
-    """Whether a worker has neither told the end of its session nor died."""
+    """Whether a worker has neither reported the end of its session nor died."""
     return not hasattr(node, "workeroutput") and _process(node).poll() is None
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one real sync in a process of its own and report each step as a line of JSON, holding still where told to.
+"""Run one real sync in a process of its own and report each step as a line of JSON, waiting at the step that is named.
 
     python -m tests.support.sync_driver '{"source": "11111111", ..., "hold_at": "advanced:1"}'
 
@@ -32,7 +32,7 @@ from blksync.sync.plan import Pair  # noqa: E402
 from .parent import end_with_parent  # noqa: E402
 
 
-class Told(Progress):
+class Printing(Progress):
     """Prints every step; waits once at the step that the test named."""
 
     def __init__(self, hold_at: str) -> None:
@@ -69,9 +69,9 @@ def main() -> int:
     books = Bookkeeping(Origin("command"), "sync", str(options["target"]), state_dir) if state_dir else None
     try:
         if of_images:
-            result = image_sync.run(ImageRequest(**options), Told(hold_at), books=books).as_dict()
+            result = image_sync.run(ImageRequest(**options), Printing(hold_at), books=books).as_dict()
         else:
-            done = disk_sync.run(SyncRequest(**options), Told(hold_at), books=books)
+            done = disk_sync.run(SyncRequest(**options), Printing(hold_at), books=books)
             result = dict(done.as_dict(), warnings=done.warnings)
     except BlksyncError as error:
         report = error.report.as_dict() if error.report else None

@@ -104,7 +104,7 @@ def copy_used(partition: Partition, target: str, directory: Path, change: Change
 
 
 def assert_same_map_page_by_page(partition: Partition, directory: Path) -> list[range]:
-    """Fail unless the kernel tells of the same free extents however many records it is asked for at a time.
+    """Fail unless the kernel reports the same free extents however many records it is asked for at a time.
 
     Returns the bytes that each record speaks of.
     """

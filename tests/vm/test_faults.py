@@ -50,7 +50,7 @@ class Outcome:
 
     @classmethod
     def of(cls, status: int, output: str) -> Outcome:
-        """Return the outcome that the program's output tells: JSON, and perhaps messages beside it."""
+        """Return the outcome that the program's output has: JSON, and perhaps messages beside it."""
         start = output.find("{")
         printed = json.JSONDecoder().raw_decode(output[start:])[0] if start >= 0 else {}
         result = (printed.get("results") or [{}])[0]

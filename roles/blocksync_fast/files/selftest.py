@@ -20,7 +20,7 @@ BLOCKS = 8
 
 
 def copies(program, directory, changed):
-    """Tell whether the program makes the target equal to a source that differs in one block."""
+    """Whether the program makes the target equal to a source that differs in one block."""
     source, target = os.path.join(directory, "source"), os.path.join(directory, "target")
     blocks = [bytes([number]) * BLOCK for number in range(BLOCKS)]
     write(target, blocks)

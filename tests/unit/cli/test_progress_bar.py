@@ -41,7 +41,7 @@ class FakeWriter(NonblockingWriter):
 
 
 class FakeClock:
-    """Stands still until it is told to go."""
+    """Stands still until it may go."""
 
     seconds = 1000.0
 

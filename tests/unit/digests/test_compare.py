@@ -114,10 +114,10 @@ def test_a_delta_gets_what_the_digest_says_nothing_of(tmp_path: Path) -> None:
     """There is no target to look at, so nobody knows that those blocks are the same."""
     data = bytes(range(256)) * 64
     (tmp_path / "source").write_bytes(data)
-    told = bytearray(ALGORITHM.of_blocks(memoryview(data), 4096))
-    told[2 * ALGORITHM.size : 3 * ALGORITHM.size] = bytes(ALGORITHM.size)
+    listed = bytearray(ALGORITHM.of_blocks(memoryview(data), 4096))
+    listed[2 * ALGORITHM.size : 3 * ALGORITHM.size] = bytes(ALGORITHM.size)
     with DigestWriter(str(tmp_path / "known"), Header(len(data), 4096, 0, ALGORITHM.number), ALGORITHM) as writer:
-        writer.append(bytes(told))
+        writer.append(bytes(listed))
         writer.finish()
     with open_source(str(tmp_path / "source")) as source, DigestReader(str(tmp_path / "known")) as known:
         method = CopyOptions(checksums=DigestComparison(ALGORITHM, 4096, known))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What forbids to copy a source while it is in use, as far as that can be told beforehand."""
+"""What forbids to copy a source while it is in use, as far as that is known beforehand."""
 
 from __future__ import annotations
 

@@ -71,10 +71,10 @@ def test_the_uuid_of_a_file_system_is_the_one_that_blkid_tells(tmp_path: Path, c
         file.truncate(320 * MIB)
     subprocess.run([*command, str(image)], check=True, capture_output=True)
     argv = ["blkid", "-p", "-s", "UUID", "-o", "value", str(image)]
-    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip().replace("-", "").lower()
+    printed = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip().replace("-", "").lower()
     with open(image, "rb") as file:
         found = uuid_of(file.read(0x11000))
-    assert found == (bytes.fromhex(told)[::-1].hex() if "vfat" in command[0] else told)
+    assert found == (bytes.fromhex(printed)[::-1].hex() if "vfat" in command[0] else printed)
 
 
 def test_nothing_known_has_no_uuid() -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What mount(2) is told so that a mount comes back as it was."""
+"""The flags and options of mount(2), so that a mount comes back as it was."""
 
 from __future__ import annotations
 

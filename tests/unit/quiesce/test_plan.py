@@ -61,7 +61,7 @@ def on(mounts: tuple[Mount, ...], devno: str) -> tuple[Mount, ...]:
     return tuple(mount for mount in mounts if mount.devno == devno)
 
 
-def told(plan: QuiescePlan) -> list[str]:
+def described(plan: QuiescePlan) -> list[str]:
     """Each step in a few words: ``freeze /dev/sda2 /``."""
     return [" ".join([step.kind, step.device, *step.mountpoints]).rstrip() for step in plan.steps]
 
@@ -161,7 +161,7 @@ STEPS: dict[str, tuple[Situation, list[str]]] = {
 def test_steps(name: str, mode: str) -> None:
     situation, steps = STEPS[name]
     plan = situation.plan(mode)
-    assert (told(plan), plan.refusals) == (steps, ())
+    assert (described(plan), plan.refusals) == (steps, ())
 
 
 @pytest.mark.parametrize("fstype", ["vfat", "fuseblk"])

@@ -198,7 +198,7 @@ POWER_OFF: dict[str, tuple[Machine, tuple[str, ...]]] = {
         main_and_backup(switch=SINGLE, partitions=(*THIRD[:2], replace(THIRD[2], swap=True, holders=(crypt(),)))),
         ("power_off_target_in_use", "power_off_target_in_use"),
     ),
-    "a synced partition is mounted: told once": (
+    "a synced partition is mounted: said once": (
         main_and_backup(switch=SINGLE, partitions=(replace(THIRD[0], mounts=(mount("9:1", "/mnt"),)), *THIRD[1:])),
         ("target_mounted",),
     ),

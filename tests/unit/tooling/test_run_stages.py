@@ -97,12 +97,12 @@ def test_stages_side_by_side_show_signs_of_life(
     slow = Stage("slow", ("sh", "-c", f"echo at work; until test -e {seen}; do sleep 0.01; done"))
     signs = run_stages.print_signs_of_life
 
-    def told(asides: list[run_stages.Aside]) -> None:
+    def noted(asides: list[run_stages.Aside]) -> None:
         signs(asides)
         if any(aside.sign_of_life().endswith("s: at work") for aside in asides):
             seen.touch()
 
-    monkeypatch.setattr(run_stages, "print_signs_of_life", told)
+    monkeypatch.setattr(run_stages, "print_signs_of_life", noted)
     assert run_stages.run_suite(((slow,),)) == [Case("slow", PASSED)]
     output = capfd.readouterr().out
     assert "... slow runs for " in output

@@ -76,7 +76,7 @@ def test_only_free_space_is_free() -> None:
         Record(16 * KIB, 4 * KIB, flags=SPECIAL | PREALLOC),
         Record(20 * KIB, 4 * KIB, (ord("X") << 32) | 1),
         Record(24 * KIB, 4 * KIB, device=OTHER),
-        # nothing is told of 28 to 32 KiB
+        # nothing is known of 28 to 32 KiB
         Record(32 * KIB, 4 * KIB, flags=SPECIAL | LAST),
     ) == [4 * KIB, 8 * KIB, 32 * KIB, 36 * KIB]
 

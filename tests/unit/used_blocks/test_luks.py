@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the payload of a LUKS partition begins, told by headers that cryptsetup 2.6.1 made and by damaged ones."""
+"""Where the payload of a LUKS partition begins, from headers that cryptsetup 2.6.1 made and by damaged ones."""
 
 from __future__ import annotations
 

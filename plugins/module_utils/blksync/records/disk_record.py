@@ -28,7 +28,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 @dataclass(frozen=True)
 class DiskKey:
-    """What tells one disk from all others: its partition table's identifier together with its serial number or WWN."""
+    """Identifies one disk: its partition table's identifier together with its serial number or WWN."""
 
     ptuuid: str
     serial: str = ""

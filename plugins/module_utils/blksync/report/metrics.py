@@ -88,7 +88,7 @@ def _metric(name: str, text: str, samples: list[tuple[str, float]]) -> Iterator[
 
 
 def _labels(disk: DiskStanding, standing: JobStanding) -> str:
-    """Two disks may have one identifier; then their serial numbers tell them apart."""
+    """Two disks may have one identifier; then their serial numbers distinguish them."""
     alike = [other for other in standing.disks if other.identifier == disk.identifier]
     name = disk.identifier if len(alike) == 1 else "%s/%s" % (disk.identifier, disk.serial)
     return '{job="%s",disk="%s"}' % (_escaped(standing.job), _escaped(name))

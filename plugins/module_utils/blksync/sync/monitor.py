@@ -63,7 +63,7 @@ class PassMonitor(Monitor):
 
 
 class Progress:
-    """Told about every step of a sync. All numbers are bytes. Nothing here may block: the source may be frozen."""
+    """Gets every step of a sync. All numbers are bytes. Nothing here may block: the source may be frozen."""
 
     def waiting(self, sentence: str) -> bool:
         """Another run has a disk, as ``sentence`` says, and is waited for. Returns whether somebody was shown that."""

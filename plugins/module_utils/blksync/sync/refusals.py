@@ -114,7 +114,7 @@ def power_off_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Re
     """Reasons against powering the target off, its switch and its uses.
 
     Where ``checked`` is given, uses of the disk itself and of the partitions of these numbers are left out: those
-    ``disk_refusals`` and ``pair_refusals`` tell.
+    ``disk_refusals`` and ``pair_refusals`` report.
     """
     if target.switch is None:
         yield Refusal(

@@ -36,14 +36,14 @@ SIZE = BLOCKS * BLOCK
 
 
 class Recorder(Monitor):
-    """Remembers what it is told, and raises ``error`` once ``condition`` exists."""
+    """Remembers what is reported, and raises ``error`` once ``condition`` exists."""
 
     def __init__(self, error: Exception | None = None, condition: Path | None = None) -> None:
-        self.told: list[tuple[int, int]] = []
+        self.reported: list[tuple[int, int]] = []
         self._error, self._condition = error, condition
 
     def advanced(self, compared: int, changed: int) -> None:
-        self.told.append((compared, changed))
+        self.reported.append((compared, changed))
         if self._error and (self._condition is None or self._condition.exists()):
             raise self._error
 
@@ -93,9 +93,9 @@ def test_a_program_that_does_its_work(tmp_path: Path, pair: Pair) -> None:
     assert (outcome.blocks_changed, outcome.bytes_written) == (8, SIZE)
     assert outcome.bytes_read == 4 * SIZE
     assert outcome.notes == []
-    assert monitor.told == sorted(monitor.told)
-    assert (SIZE // 2, 0) in monitor.told
-    assert monitor.told[-1] == (SIZE, SIZE)
+    assert monitor.reported == sorted(monitor.reported)
+    assert (SIZE // 2, 0) in monitor.reported
+    assert monitor.reported[-1] == (SIZE, SIZE)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_progress_is_told_over_both_passes() -> None:
     monitor = Recorder()
     FirstPass(monitor, 1000)("\rProgress: 50%")
     SecondPass(monitor, 1000, Summary(1, 10)).advanced(500, 5)
-    assert monitor.told == [(250, 0), (750, 15)]
+    assert monitor.reported == [(250, 0), (750, 15)]
 
 
 def test_only_repairs_in_the_last_window_are_remembered(pair: Pair) -> None:

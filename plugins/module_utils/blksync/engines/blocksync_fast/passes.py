@@ -12,7 +12,7 @@ from .output import Summary, parse_progress
 
 
 class FirstPass:
-    """Tells the monitor how far the program is. A byte of the pair is done when both passes have compared it, so
+    """Reports to the monitor how far the program is. A byte of the pair is done when both passes have compared it, so
     the program's pass is the first half. What it writes is known at its end only."""
 
     def __init__(self, monitor: Monitor, size: int) -> None:
@@ -27,7 +27,7 @@ class FirstPass:
 
 
 class SecondPass(Monitor):
-    """Tells the monitor how far the native pass is, as the second half of the way."""
+    """Reports to the monitor how far the native pass is, as the second half of the way."""
 
     def __init__(self, monitor: Monitor, size: int, summary: Summary) -> None:
         self._monitor = monitor
