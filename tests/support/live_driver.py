@@ -31,7 +31,7 @@ PHASES = ("traced", "first freeze", "pass 1", "between", "iteration", "last pass
 
 
 def announce(owner: type, name: str, phase: Callable[..., str], after: bool = False) -> None:
-    """Announce each call of a method, before or after its work; ``phase`` makes the text of the arguments, "" for none."""
+    """Announce each call of a method, before or after its work; ``phase`` gives the text, "" for none."""
     original = getattr(owner, name)
 
     def announced(*arguments: Any) -> Any:

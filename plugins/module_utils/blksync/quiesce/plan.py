@@ -181,7 +181,7 @@ def _step(kind: str, machine: Machine, fs: _FileSystem) -> Step:
         fstype=fs.fstype,
         mounts=fs.mounts,
         obstacle=_obstacle(machine, fs),
-        nested=fs.carrier.nested,
+        nested=fs.backing.nested,
     )
 
 
@@ -292,7 +292,7 @@ def _cannot_quiesce(fs: _FileSystem) -> Refusal:
 def _as_after_a_power_cut(fs: _FileSystem) -> str:
     return (
         "%s (%s, mounted at %s) lies in a file of the source and cannot be frozen: the copy of this file is as after a "
-        "power cut." % (fs.carrier.path, fs.fstype, ", ".join(fs.mountpoints))
+        "power cut." % (fs.backing.path, fs.fstype, ", ".join(fs.mountpoints))
     )
 
 

@@ -22,8 +22,8 @@ class Step:
     ``device`` is the node of the block device that the file system lies on, ``backing_devno`` its number. ``devno`` is
     the number that mountinfo shows (another one for btrfs). ``mounts`` are all mounts of it, parents first.
     ``obstacle`` says why it cannot be unmounted, where that is known already. ``identity`` is what else is known of
-    the backing device; two steps are equal without it. ``nested``: the file system lies in a file of another one that is
-    quiesced, so this step makes the copy better and is not needed.
+    the backing device; two steps are equal without it. ``nested``: the file system lies in a file of another one that
+    is quiesced, so this step makes the copy better and is not needed.
     """
 
     kind: str

@@ -253,13 +253,8 @@ class PairCopy:
 
         request = context.request
         monitor = context.monitor(COPY if first else AGAIN, check=check, done=source_read)
-        options = CopyOptions(
-            request.block_size,
-            request.compare or not first,
-            context.checksums if first else None,
-            moving,
-            request.verify,
-        )
+        checksums = context.checksums if first else None
+        options = CopyOptions(request.block_size, request.compare or not first, checksums, moving, request.verify)
         engine = context.engine if first or context.engine.supports(RANGES) else NativeEngine()
         with self._timed(), read_errors.explained(self.entry, context.source.path):
             self._unverified = engine.copy(context.source, context.target, ranges, monitor, options)
