@@ -6,30 +6,20 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from blksync.records import signature
+from tests.support import image_file
+from tests.support.image_file import Image
 
 MIB = 1024 * 1024
-Image = Callable[..., Path]
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
-    """Make a file with a file system by a command, which gets its path as the last argument."""
-
-    def make(size: int, *command: str) -> Path:
-        path = tmp_path / "image"
-        with open(path, "wb") as file:
-            file.truncate(size)
-        subprocess.run([*command, str(path)], check=True, capture_output=True)
-        return path
-
-    return make
+    return image_file.maker(tmp_path)
 
 
 def taken(path: Path) -> str | None:
