@@ -21,13 +21,16 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
+from blksync.cli.results import report_lines  # noqa: E402
 from blksync.errors import BlksyncError  # noqa: E402
+from blksync.jobs.run import Result  # noqa: E402
 from blksync.options import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
 from blksync.records.run import Origin  # noqa: E402
 from blksync.sync import disk_sync, image_sync  # noqa: E402
 from blksync.sync.bookkeeping import Bookkeeping  # noqa: E402
 from blksync.sync.monitor import Progress  # noqa: E402
 from blksync.sync.plan import Pair  # noqa: E402
+from blksync.sync.result import SyncReport  # noqa: E402
 
 from .parent import end_with_parent  # noqa: E402
 
@@ -75,7 +78,9 @@ def main() -> int:
             result = dict(done.as_dict(), warnings=done.warnings)
     except BlksyncError as error:
         report = error.report.as_dict() if error.report else None
-        print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), "report": report}), flush=True)
+        known = error.report if isinstance(error.report, SyncReport) else None
+        facts = {"report": report, "lines": report_lines(Result("", known, error), check=False)}
+        print(json.dumps({"step": "failed", "kind": error.kind, "msg": str(error), **facts}), flush=True)
         return 1
     print(json.dumps({"step": "done", **result}), flush=True)
     return 0
