@@ -17,7 +17,7 @@ from blksync.discovery.model import Machine
 from blksync.engines.native import copy_pass
 from blksync.errors import BlksyncError, QuiesceError
 from blksync.options import ImageRequest
-from blksync.sync import image_sync
+from blksync.sync import image_sync, session
 from blksync.sync.monitor import Progress
 from blksync.sync.plan import Pair
 from tests.support.ansible import run_module
@@ -182,11 +182,12 @@ def test_an_image_that_is_being_made_is_not_there_before_it_is_whole(tmp_path: P
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source.img", "target.img"]
 
 
-def test_two_at_once_on_one_image(tmp_path: Path, source: Path) -> None:
+def test_two_at_once_on_one_image(tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "WAIT_LIMIT", 0.1)
     target = tmp_path / "target.img"
 
     def second() -> None:
-        with pytest.raises(BlksyncError, match="in use by another sync") as caught:
+        with pytest.raises(BlksyncError, match="in use by another run") as caught:
             sync(source, target, create=True)
         assert caught.value.kind == "device_busy"
 

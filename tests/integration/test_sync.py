@@ -107,12 +107,12 @@ def test_the_unmounted_source_cannot_be_mounted_either(
         assert driven.end()["step"] == "done"
 
 
-def test_a_second_sync_of_the_same_disks_is_refused_and_told_of_the_first(
+def test_a_second_sync_of_the_same_disks_does_not_wait_for_ever(
     disks: tuple[PartitionedDisk, PartitionedDisk],
 ) -> None:
     with Driven(**REQUEST, hold_at="advanced:1") as first:
         first.wait_for("holding")
-        second = sync()
+        second = sync(wait_limit=1)
         assert second["kind"] == "device_busy"
         assert "process %d" % first.process.pid in second["msg"]
         first.go_on()

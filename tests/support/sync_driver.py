@@ -6,7 +6,8 @@
     python -m tests.support.sync_driver '{"source": "11111111", ..., "hold_at": "advanced:1"}'
 
 ``hold_at`` names a step and a pair's number: the process then waits for a line on standard input. That is how a test
-kills or disturbs a sync at a known point without guessing times. With ``state_dir`` the run is in the records there.
+kills or disturbs a sync at a known point without guessing times. With ``state_dir`` the run is in the records there;
+``wait_limit`` are seconds to wait for other runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from blksync.errors import BlksyncError  # noqa: E402
 from blksync.jobs.run import Result  # noqa: E402
 from blksync.options import CopyRequest, ImageRequest, SyncRequest  # noqa: E402
 from blksync.records.run import Origin  # noqa: E402
-from blksync.sync import disk_sync, image_sync  # noqa: E402
+from blksync.sync import disk_sync, image_sync, session  # noqa: E402
 from blksync.sync.bookkeeping import Bookkeeping  # noqa: E402
 from blksync.sync.monitor import Progress  # noqa: E402
 from blksync.sync.plan import Pair  # noqa: E402
@@ -66,6 +67,7 @@ def main() -> int:
     end_with_parent()
     options = json.loads(sys.argv[1])
     hold_at = options.pop("hold_at", "")
+    vars(session)["WAIT_LIMIT"] = options.pop("wait_limit", session.WAIT_LIMIT)
     state_dir = options.pop("state_dir", "")
     options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     of_images = options.pop("request", "") == ImageRequest.__name__
@@ -90,7 +92,7 @@ class Driven:
     """The test's side: a running sync, its steps as they come, and its end."""
 
     def __init__(self, request: type[CopyRequest] = SyncRequest, /, **options: Any) -> None:
-        assert set(options) <= {field.name for field in fields(request)} | {"hold_at", "state_dir"}
+        assert set(options) <= {field.name for field in fields(request)} | {"hold_at", "state_dir", "wait_limit"}
         options["request"] = request.__name__
         argv = [sys.executable, "-m", "tests.support.sync_driver", json.dumps(options)]
         self.process = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
