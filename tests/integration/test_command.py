@@ -102,7 +102,7 @@ def test_by_options(disks: Disks, command: Command) -> None:
     pair = ["--source", SOURCE, "--target", FIRST, "--partitions", "2", "--engine", "native"]
     before = content(disks[1].partition(1))
     assert command.json("sync", *pair, "--check")["results"][0]["bytes_written"] == 2 * MIB
-    result = command.json("sync", *pair, "--verify", "full", "--quiesce", "none", "--quiesce-timeout", "60")
+    result = command.json("sync", *pair, "--yes", "--verify", "full", "--quiesce", "none")
     run = result["results"][0]
     assert (result["job"], result["check"], run["error"], run["changed"]) == (None, False, None, True)
     assert [entry["number"] for entry in run["partitions"]] == [2]
@@ -119,10 +119,10 @@ def test_an_absent_disk(disks: Disks, command: Command) -> None:
     assert command.json("sync", "skip")["results"] == []
     command.run("sync", "fail", code=ABSENT)
     command.run("verify", "skip", code=ABSENT)
-    shown = command.run("sync", "--source", SOURCE, "--target", NONE, code=ABSENT).stderr
+    shown = command.run("sync", "--source", SOURCE, "--target", NONE, "--yes", code=ABSENT).stderr
     assert f"No disk has the PTUUID {NONE}" in shown
     assert disks[0].path in shown
-    command.run("sync", "--source", NONE, "--target", FIRST, code=ERROR)
+    command.run("sync", "--source", NONE, "--target", FIRST, "--yes", code=ERROR)
     assert command.history("skip") == []
 
 
@@ -185,7 +185,7 @@ def test_the_look_of_a_sync_in_a_terminal(disks: Disks, command: Command) -> Non
 
 
 def test_no_bar_without_a_terminal(disks: Disks, command: Command) -> None:
-    done = command.run("sync", "--source", SOURCE, "--target", FIRST)
+    done = command.run("sync", "--source", SOURCE, "--target", FIRST, "--yes")
     assert done.stderr == ""
     assert "\r" not in done.stdout
 
@@ -269,7 +269,7 @@ def test_what_live_and_used_came_to_is_told(mounted: MountedPair, tmp_path: Path
     command = Command(tmp_path)
     tmp_path.chmod(0o755)
     pair = ["--source", mounted.source.identifier, "--target", mounted.target.identifier]
-    shown = command.run("sync", *pair, "--quiesce", "live", "--scope", "used").stdout
+    shown = command.run("sync", *pair, "--yes", "--quiesce", "live", "--scope", "used").stdout
     live = "copied live: frozen for" if "tracefs" in Path("/proc/mounts").read_text() else "not copied live: tracefs"
     assert shown.count(f"    {live}") == 2
     assert shown.count("    scope used: ") == 2

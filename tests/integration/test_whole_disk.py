@@ -192,7 +192,7 @@ def test_the_command_speaks_of_the_whole_only_for_the_whole(disks: Disks, tmp_pa
     assert shown.endswith(f"Partitions 1 and 2 are complete; {missing} was not copied. The disk can be disconnected.\n")
     assert f"  {missing}: left out\n" in command.run("verify", "part").stdout
     assert command.json("sync", "part")["results"][0]["left_out"][0]["number"] == 3
-    for arguments in (("whole",), ("--source", SOURCE, "--target", TARGET, "--partitions", "all")):
+    for arguments in (("whole",), ("--source", SOURCE, "--target", TARGET, "--partitions", "all", "--yes")):
         shown = command.run("sync", *arguments).stdout
         assert shown.endswith("The backup disk is complete and can be disconnected.\n")
     assert_copied(*disks, 1, 2, 3)

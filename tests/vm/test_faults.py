@@ -68,7 +68,7 @@ class Bench:
     def command(self, engine: str) -> str:
         """Return the sync's shell command: the source, where it is mounted, is frozen while anything goes wrong."""
         options = ["--source", SOURCE_ID, "--target", TARGET_ID, "--partitions", "1", "--engine", engine, "--json"]
-        options += ["--quiesce", "freeze"]
+        options += ["--quiesce", "freeze", "--yes"]
         return f"timeout 240 env {self.system.command('sync', *options)}"
 
     def sync(self, engine: str) -> Outcome:

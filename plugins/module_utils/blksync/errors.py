@@ -65,10 +65,19 @@ class RefusedError(BlksyncError):
 
     kind = "refused"
 
-    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
-        reasons = "; ".join(str(refusal) for refusal in refusals)
-        super().__init__("Refused, nothing was written: %s" % reasons)
+    def __init__(self, refusals: tuple[Refusal, ...], message: str = "") -> None:
+        reasons = " ".join(str(refusal) for refusal in refusals)
+        super().__init__(message or "Refused, nothing was written: %s" % reasons)
         self.refusals = refusals
+
+
+class DeclinedError(RefusedError):
+    """The user was asked and did not say yes. ``refusals`` are the reasons not to begin that a yes would settle."""
+
+    kind = "declined"
+
+    def __init__(self, refusals: tuple[Refusal, ...] = ()) -> None:
+        super().__init__(refusals, "Nothing was written.")
 
 
 class RecordError(BlksyncError):

@@ -72,6 +72,7 @@ def directories(tmp_path: Path) -> list[str]:
         ([*PAIR, "--protected", "the big one"], "protected[0]: 'the big one' is no disk identifier"),
         ([*PAIR, "--target", "the big one"], "is no disk identifier"),
         (["completion", "tcsh"], "invalid choice"),
+        (PAIR, "Add --yes to overwrite it without a question"),
     ],
 )
 def test_wrong_usage(

@@ -31,7 +31,8 @@ def fake_syncs(monkeypatch: pytest.MonkeyPatch, *answers: Answer) -> list[object
     """Syncs that raise, or end well with the text of a signal that came late; returns the targets asked for."""
     asked: list[object] = []
 
-    def run(request: Any, _progress: Progress, _observe: Any, books: Bookkeeping) -> SyncReport:
+    def run(request: Any, _progress: Progress, _observe: Any, books: Bookkeeping, agree: object) -> SyncReport:
+        assert agree is None  # a job does not ask
         assert isinstance(books, Bookkeeping)
         asked.append(request.target)
         answer = answers[len(asked) - 1]

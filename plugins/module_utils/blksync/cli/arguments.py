@@ -30,6 +30,7 @@ examples:
   blksync sync travel                      run the job /etc/blksync/travel.json
   blksync sync travel --check              only say what the job would write
   blksync sync --source 11111111 --target 22222222 --partitions 1,2
+                                           show both disks and the plan, and ask
   blksync verify travel                    compare everything that the job copies; write nothing
   blksync status                           show how every backup disk stands, and what to do next
   blksync history travel                   show the runs of a job or disk, newest first
@@ -77,6 +78,9 @@ def _add_sync(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("job", metavar="JOB", nargs="?", help="the job to run, with the options in its file")
     parser.add_argument("--check", action="store_true", help="only say what would be written; change nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--yes", action="store_true", help="without a job: do not show the plan and ask; a job never asks"
+    )
     group = parser.add_argument_group("instead of a job")
     for name, option in options_of(SyncRequest).items():
         group.add_argument(flag(name, option), dest=name, default=None, **_taken(option))
@@ -107,7 +111,7 @@ examples:
   blksync sync travel
   blksync sync --source 11111111 --target serial:S6XNNS0T --check
   blksync sync --source 11111111 --target 22222222 --verify full --power-off
-  blksync sync --source 11111111 --target 22222222 --quiesce live --scope used
+  blksync sync --source 11111111 --target 22222222 --quiesce live --scope used --yes
 """
 
 

@@ -15,7 +15,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from ..errors import BlksyncError, InvalidRequestError, JobError, RefusedError
+from ..errors import BlksyncError, DeclinedError, InvalidRequestError, JobError, RefusedError
 from ..text import cleaned
 
 
@@ -34,6 +34,23 @@ def warn(text: str) -> None:
     _write(sys.stderr, "blksync: warning: %s" % text)
 
 
+def show(text: str) -> None:
+    """One or more lines for the person at the terminal: no result, and no error."""
+    _write(sys.stderr, text)
+
+
+def ask(question: str) -> str:
+    """The answer of the person at the terminal, without blanks around it; empty after Ctrl-C or an end of file."""
+    try:
+        _write(sys.stderr, question, end=" ")
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+    if not answer.endswith("\n"):
+        _write(sys.stderr, "")  # what follows begins on a line of its own
+    return answer.strip()
+
+
 def complain(error: BlksyncError) -> None:
     """What is wrong and what to do about it."""
     for line in lines(error):
@@ -42,7 +59,7 @@ def complain(error: BlksyncError) -> None:
 
 def lines(error: BlksyncError) -> list[str]:
     """An error as lines: one for each reason, its hint in a line below."""
-    if isinstance(error, RefusedError):
+    if isinstance(error, RefusedError) and not isinstance(error, DeclinedError):
         found = ["refused, nothing was written:"]
         for refusal in error.refusals:
             found += ["- %s" % refusal.message, *_hint(refusal.hint)]
@@ -58,9 +75,9 @@ def _hint(hint: str) -> list[str]:
     return ["  %s" % hint] if hint else []
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO, text: str, end: str = "\n") -> None:
     try:
-        stream.write(cleaned(text) + "\n")
+        stream.write(cleaned(text) + end)
         stream.flush()
     except BrokenPipeError:
         # Nobody reads any more; Python would complain about the lost rest at its end.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Sequence
+from typing import Any, Collection, Sequence
 
 from ..discovery.model import Disk
 from ..errors import BlksyncError, RefusedError
@@ -20,11 +20,14 @@ from . import messages
 from .format import human_duration
 
 
-def show(outcomes: Sequence[Result], check: bool, as_json: bool, job: Job | None = None) -> None:
-    """Print what came of each target."""
+def show(
+    outcomes: Sequence[Result], check: bool, as_json: bool, job: Job | None = None, shown: Collection[str] = ()
+) -> None:
+    """Print what came of each target, without the warnings that were shown before."""
     for result in outcomes:
         for warning in result.warnings:
-            messages.warn(warning)
+            if warning not in shown:
+                messages.warn(warning)
     if as_json:
         messages.say_json(as_data(outcomes, check, job))
         return

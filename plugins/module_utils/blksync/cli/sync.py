@@ -19,7 +19,8 @@ from ..options.kinds import options_of
 from ..records.run import Origin
 from ..report import known
 from ..sync.bookkeeping import Bookkeeping
-from . import messages, results
+from ..sync.proposal import Proposal
+from . import messages, question, results
 from .arguments import ERROR, OK, TARGET_ABSENT, USAGE, flag
 from .progress_bar import watch
 
@@ -42,14 +43,27 @@ def run(options: argparse.Namespace) -> int:
         return _run_job(job, options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
-    return _run_once(SyncRequest.of(given, options.check), options)
+    request = SyncRequest.of(given, options.check)
+    asks = not options.yes and not request.check
+    if asks and not question.is_possible():
+        raise InvalidRequestError(
+            "Without a terminal nobody can be asked whether to overwrite the backup disk.",
+            "Add --yes to overwrite it without a question, or --check to see what would be written.",
+        )
+    return _run_once(request, options, asks)
 
 
-def _run_once(request: SyncRequest, options: argparse.Namespace) -> int:
+def _run_once(request: SyncRequest, options: argparse.Namespace, asks: bool) -> int:
+    shown: list[str] = []
+
+    def agree(proposal: Proposal) -> bool:
+        shown.extend(proposal.warnings)
+        return question.agree(proposal)
+
     books = Bookkeeping(Origin(job_run.DOOR), "disk_sync", str(request.target), options.state_dir)
     with watch() as progress:
-        result = job_run.sync_once(request, progress, books)
-    results.show((result,), request.check, options.json)
+        result = job_run.sync_once(request, progress, books, agree=agree if asks else None)
+    results.show((result,), request.check, options.json, shown=shown)
     return exit_code((result,))
 
 

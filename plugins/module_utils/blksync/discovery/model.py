@@ -93,6 +93,8 @@ class Disk:
 
     ``table`` is the partition table's kind ("dos", "gpt"), ``ptuuid`` its identifier in lower case,
     ``links`` are the symbolic links to the disk in /dev/disk/by-id, /dev/disk/by-path and /dev.
+    ``diskseq`` is a number that the kernel gives to one disk only until it is restarted (0 before Linux 5.15,
+    Documentation/ABI/stable/sysfs-block): a disk that is plugged in again has another one.
     ``backing`` are st_dev and st_ino of a loop device's file. ``switch`` is None for a disk that software cannot power
     off. ``stale`` are the numbers of the partitions whose place the kernel and the table on the medium do not agree on,
     those that only one of them has included.
@@ -102,6 +104,7 @@ class Disk:
     path: str
     devno: str
     size: int
+    diskseq: int = 0
     logical_sector: int = 512
     physical_sector: int = 512
     read_only: bool = False

@@ -132,6 +132,7 @@ class _Describer:
             path=device.path,
             devno=device.devno,
             size=device.size,
+            diskseq=device.diskseq,
             logical_sector=device.logical_sector,
             physical_sector=device.physical_sector,
             read_only=device.read_only,

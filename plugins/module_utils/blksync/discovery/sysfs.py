@@ -37,6 +37,7 @@ class BlockDevice:
     size: int
     number: int = 0
     start: int | None = 0
+    diskseq: int = 0
     below: tuple[str, ...] = ()
     read_only: bool = False
     removable: bool = False
@@ -81,6 +82,7 @@ def read_device(system: System, name: str) -> BlockDevice | None:
         size=size,
         number=number,
         start=None if dm_partition else attributes.number("start") * SECTOR,
+        diskseq=attributes.number("diskseq"),
         below=parent or attributes.names("slaves"),
         read_only=attributes.flag("ro"),
         removable=attributes.flag("removable"),

@@ -20,6 +20,7 @@ from ..records.run import Origin
 from ..sync import disk_sync
 from ..sync.bookkeeping import Bookkeeping
 from ..sync.monitor import Progress, nothing
+from ..sync.proposal import Agree
 from ..sync.result import SyncReport
 from .config import Job
 from .targets import without_strangers
@@ -115,11 +116,15 @@ def _compare(job: Job, target: JobTarget, progress: Progress, state_dir: str, ob
 
 
 def sync_once(
-    request: SyncRequest, progress: Progress, books: Bookkeeping, observe: Observe = observe_machine
+    request: SyncRequest,
+    progress: Progress,
+    books: Bookkeeping,
+    observe: Observe = observe_machine,
+    agree: Agree | None = None,
 ) -> Result:
-    """One sync with one target, whatever comes of it."""
+    """One sync with one target, whatever comes of it. ``agree`` is as in disk_sync.run."""
     identifier = str(request.target)
     try:
-        return Result(identifier, disk_sync.run(request, progress, observe, books))
+        return Result(identifier, disk_sync.run(request, progress, observe, books, agree))
     except BlksyncError as error:
         return Result(identifier, error.report if isinstance(error.report, SyncReport) else None, error)

@@ -14,7 +14,7 @@ from ..discovery.model import Disk, Machine, Partition
 from ..discovery.observe import observe as observe_machine
 from ..engines.base import Engine
 from ..engines.choice import choose
-from ..errors import BlksyncError, Refusal
+from ..errors import BlksyncError, DeclinedError, DeviceBusyError, Refusal
 from ..options import ALL, SyncRequest
 from ..quiesce.client import Quiescer
 from ..records import signature
@@ -29,6 +29,7 @@ from .monitor import Progress
 from .pair import PairCopy, predict
 from .plan import Pair, Plan
 from .progress_file import filed
+from .proposal import Agree, Proposal
 from .result import PairReport, SyncReport
 from .session import Guest, Observe
 
@@ -38,13 +39,15 @@ def run(
     progress: Progress | None = None,
     observe: Observe = observe_machine,
     books: Bookkeeping | None = None,
+    agree: Agree | None = None,
 ) -> SyncReport:
     """Make the target's partitions equal to the source's, or in check mode say exactly what that would write.
 
-    Raises BlksyncError; its ``report`` says how far the run came. Without ``books`` the run is in no record.
+    Raises BlksyncError; its ``report`` says how far the run came. Without ``books`` the run is in no record. ``agree``
+    is asked before anything is locked or written; without it the run does not ask.
     """
     request.validate()
-    guest = DiskSync(request, progress or Progress(), books)
+    guest = DiskSync(request, progress or Progress(), books, agree)
     session.run(guest, observe)
     report = guest.sync_report
     report.interrupted = guest.interrupted
@@ -64,9 +67,14 @@ class DiskSync(Guest):
     sync_report: SyncReport
     _engine: Engine
 
-    def __init__(self, request: SyncRequest, progress: Progress, books: Bookkeeping | None) -> None:
+    def __init__(
+        self, request: SyncRequest, progress: Progress, books: Bookkeeping | None, agree: Agree | None = None
+    ) -> None:
         super().__init__(request.check, request.quiesce_timeout, books)
         self._books = books
+        self._agree = None if request.check else agree
+        self._agreed: Proposal | None = None
+        self._foreign: tuple[Refusal, ...] = ()  # what a yes of the user settles
         self.request = request
         self.progress = progress
         self._devices: list[tuple[Device, Device]] = []  # source and target of every pair
@@ -78,10 +86,27 @@ class DiskSync(Guest):
         plan = disk_plan.make(machine, self.request)
         self.written = (plan.target,) if plan.target else ()
         plan = session.examined(plan, self.request.allow_damaged_source)
-        return plan if self.request.discard_changes else replace(plan, refusals=(*plan.refusals, *self._foreign(plan)))
+        foreign = self._foreign_changes(plan)
+        if self._agree and not self._agreed and not plan.refusals:
+            self._foreign = foreign
+        return replace(plan, refusals=(*plan.refusals, *(each for each in foreign if each not in self._foreign)))
+
+    def confirm(self) -> bool:
+        """See Guest."""
+        if not self._agree:
+            return False
+        proposal = Proposal(self.sync_report.plan, self._foreign, tuple(self.warnings))
+        if not self._agree(proposal):
+            raise DeclinedError(self._foreign)
+        self._agreed = proposal
+        return True
 
     def begin(self, plan: Plan, machine: Machine) -> None:
-        """See Guest. Raises EngineError."""
+        """See Guest. Raises EngineError, and DeviceBusyError if the user agreed to something else."""
+        if self._agreed and _agreed_to(self._agreed.plan) != _agreed_to(plan):
+            raise DeviceBusyError(
+                "The disks or their partitions are no longer those that were shown.", "Nothing was written; run again."
+            )
         self._engine = choose(self.request.engine)
         self.purpose = "copying %s to %s" % (plan.source_disk.path, plan.target_disk.path)
         self.sync_report = SyncReport(
@@ -166,10 +191,10 @@ class DiskSync(Guest):
     def _is_verified(self) -> bool:
         return self.request.verify == "full" and all(pair.scope == ALL for pair in self.sync_report.pairs)
 
-    def _foreign(self, plan: Plan) -> Sequence[Refusal]:
-        if self._books is None or plan.target is None:
+    def _foreign_changes(self, plan: Plan) -> tuple[Refusal, ...]:
+        if self.request.discard_changes or self._books is None or plan.target is None:
             return ()
-        return foreign_changes.examine(self._books.known(plan.target), plan.target, plan.pairs)
+        return tuple(foreign_changes.examine(self._books.known(plan.target), plan.target, plan.pairs))
 
     def _context(self, pair: Pair, source: Device, target: Device, cancellation: Cancellation) -> PairContext:
         entry = PairReport(pair, verify=self.request.verify)
@@ -186,7 +211,13 @@ def _open_source(pair: Pair) -> Device:
 
 
 def _identity(disk: Disk) -> tuple[object, ...]:
-    return (disk.devno, disk.ptuuid, disk.serial, disk.wwn, disk.size)
+    return (disk.devno, disk.diskseq, disk.ptuuid, disk.serial, disk.wwn, disk.size)
+
+
+def _agreed_to(plan: Plan) -> tuple[object, ...]:
+    """What a user agreed to who saw the plan. What is mounted meanwhile is for the plan to refuse."""
+    places = [(each.number, each.source.start, each.target.start, each.size) for each in plan.pairs]
+    return (_identity(plan.source_disk), _identity(plan.target_disk), places)
 
 
 def _place_and_use(side: Partition) -> tuple[object, ...]:

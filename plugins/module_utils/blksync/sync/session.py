@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The steps of every run: a sync of disks or images, and a delta that is created or applied.
 
-Restore after a killed run, observe, plan, refuse, lock, claim, observe again, quiesce, work, verify, commit, restore,
-report. Each kind of run is a guest, which does the work on blocks.
+Restore after a killed run, observe, plan, refuse, ask, lock, claim, observe again, quiesce, work, verify, commit,
+restore, report. Each kind of run is a guest, which does the work on blocks.
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ class Guest(ABC):
 
     @abstractmethod
     def begin(self, plan: Plan, machine: Machine) -> None:
-        """Nothing speaks against the plan."""
+        """Nothing speaks against the plan. Called again for a later plan if somebody was asked or waited for."""
+
+    def confirm(self) -> bool:
+        """Ask the user, if the run is one that asks. Returns whether somebody was asked. Raises DeclinedError."""
+        return False
 
     @abstractmethod
     def predict(self, opened: ExitStack, cancellation: Cancellation) -> None:
@@ -105,6 +109,8 @@ def run(guest: Guest, observe: Observe) -> None:
         guest.warnings += plan.warnings
         guest.begin(plan, machine)
         guest.warnings += concerning(leftovers, machine, guest.locks()[0])
+        if not guest.check and guest.confirm():
+            plan = _plan_anew(guest, plan, observe)  # the answer may have taken hours
         begun = True
         with Cancellation() as cancellation:
             if guest.check:
@@ -174,14 +180,19 @@ def _lock(guest: Guest, plan: Plan, observe: Observe, cancellation: Cancellation
                 held.push(taken.pop_all())
                 return plan
         patience.waited = False
-        machine = observe()
-        later = guest.make_plan(machine)
-        if later.refusals:
-            raise RefusedError(later.refusals)
-        guest.warnings[:] = [warning for warning in guest.warnings if warning not in plan.warnings]
-        guest.warnings += later.warnings
-        plan = later
-        guest.begin(plan, machine)
+        plan = _plan_anew(guest, plan, observe)
+
+
+def _plan_anew(guest: Guest, plan: Plan, observe: Observe) -> Plan:
+    """The plan for the machine as it is now, in place of an older one."""
+    machine = observe()
+    later = guest.make_plan(machine)
+    if later.refusals:
+        raise RefusedError(later.refusals)
+    guest.warnings[:] = [warning for warning in guest.warnings if warning not in plan.warnings]
+    guest.warnings += later.warnings
+    guest.begin(later, machine)
+    return later
 
 
 def _expect_unchanged(guest: Guest, planned: object, now: Plan) -> None:
