@@ -323,7 +323,7 @@ def test_the_module_copies_only_what_a_file_system_uses(tmp_path: Path) -> None:
             run("umount", str(mountpoint))
         not_mounted = run_module("image_sync", options)
         assert not_mounted["partitions"][0]["scope"]["mode"] == "all", not_mounted
-        assert "not mounted" in not_mounted["partitions"][0]["scope"]["reason"]
+        assert not_mounted["partitions"][0]["scope"]["reason"]["code"] == "not_mounted"
     run("e2fsck", "-fp", str(image_path))
     run("mount", "-o", "ro,loop", str(image_path), str(restored))
     try:
