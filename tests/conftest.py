@@ -65,6 +65,13 @@ def _own_mounts() -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_records(_own_mounts: None) -> Iterator[None]:
+    """Let no test know what another one did to a disk of the same identifier."""
+    yield
+    own_mounts.forget()
+
+
+@pytest.fixture(autouse=True)
 def _tracefs(request: pytest.FixtureRequest, _own_mounts: None) -> Iterator[None]:
     """Let a test that needs it trace, in mounts of its own; no other test finds what this one mounted."""
     if not any("tracefs" in marker.args for marker in request.node.iter_markers("needs")):

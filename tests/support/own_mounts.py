@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 from pathlib import Path
 
 from blksync.paths import RUN_DIR, STATE_DIR
@@ -27,6 +28,13 @@ def take() -> None:
         Path(directory).mkdir(mode=0o700, exist_ok=True)
         libc.mount("blksync-tests", directory, "tmpfs", 0, "mode=700")
     assert os.listdir(RUN_DIR) == []
+
+
+def forget() -> None:
+    """Remove the records of all disks: each test makes new ones, and some of the same identifiers."""
+    if os.path.ismount(STATE_DIR):
+        for entry in os.scandir(STATE_DIR):
+            shutil.rmtree(entry.path) if entry.is_dir() else os.unlink(entry.path)
 
 
 def unshare() -> None:
