@@ -89,13 +89,19 @@ def run_playbook(
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     inventory: Path | None = None,
+    without_inventory: bool = False,
 ) -> PlaybookRun:
     """Run a playbook, a file or a full name such as "blksync.backup.sync_backup_disk".
 
-    It runs against localhost with the interpreter, or against an inventory, which says how to reach its hosts.
+    It runs against localhost with the interpreter, or against an inventory, which says how to reach its hosts, or
+    as somebody without any inventory calls it.
     """
-    where = ["--inventory", str(inventory)] if inventory else ["--inventory", "localhost,", "--connection", "local"]
-    forced = {} if inventory else {"ansible_python_interpreter": interpreter}
+    where, forced = ["--inventory", "localhost,", "--connection", "local"], {"ansible_python_interpreter": interpreter}
+    if inventory:
+        where, forced = ["--inventory", str(inventory)], {}
+    elif without_inventory:
+        where, forced = [], {}
+        environment = {"ANSIBLE_INVENTORY": "/nonexistent", **(environment or {})}
     command = [str(VENV_BIN / "ansible-playbook"), *where]
     command += ["--extra-vars", json.dumps({**forced, **(extra_vars or {})})]
     command += ["--check"] * check + ["--diff"] * diff + [*options, str(playbook)]

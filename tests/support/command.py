@@ -9,11 +9,14 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +75,12 @@ class Command:
 class InTerminal:
     """A process whose standard streams are a terminal of its own; a context manager."""
 
-    def __init__(self, argv: list[str], columns: int = 120) -> None:
+    def __init__(self, argv: list[str], columns: int = 120, environment: Mapping[str, str] = ENVIRONMENT) -> None:
         self.master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
             argv,
-            env=ENVIRONMENT,
+            env=environment,
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -100,6 +103,15 @@ class InTerminal:
         """Read what it shows until ``words`` were shown."""
         while words not in self.seen:
             assert self._read(), f"it ended without {words!r}: {self.seen}"
+
+    def shows(self, words: str, seconds: float) -> bool:
+        """Read what it shows from now on until ``words`` were shown; False if they were not within that time."""
+        before, deadline = len(self.seen), time.monotonic() + seconds
+        while words not in self.seen[before:]:
+            ready, _writable, _exceptional = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready or not self._read():
+                return False
+        return True
 
     def press(self, key: bytes) -> None:
         """Press a key."""

@@ -287,7 +287,7 @@ def test_the_roles_template_names_what_stays_out_of_the_job_file() -> None:
 
 def test_the_playbook_has_a_variable_for_every_option() -> None:
     text = (ROOT / "playbooks/sync_backup_disk.yml").read_text()
-    (play,) = yaml.safe_load(text)
+    _find_hosts, play = yaml.safe_load(text)
     tasks = [task for entry in play["tasks"] for task in entry.get("block", [entry])]
     (options,) = [task["blksync.backup.disk_sync"] for task in tasks if "blksync.backup.disk_sync" in task]
     assert options == {
