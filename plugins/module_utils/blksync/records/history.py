@@ -1,19 +1,26 @@
 # Copyright (c) 2026, blksync.backup contributors
 # BSD-2-Clause (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""All runs of every door, one JSON object a line in /var/lib/blksync/history.jsonl, the newest last."""
+"""All runs of every door, one JSON object a line in /var/lib/blksync/history.jsonl, the newest last.
+
+Only one run at a time may add its line: the file is replaced when the oldest lines go, and what another run appends to
+the old file in that moment would be lost. The lock is a file of its own that nobody else can open, or hold.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-from typing import Iterable
+from typing import Iterable, Iterator
 
 from ..errors import RecordError
 from ..paths import STATE_DIR
-from ..system import atomic_file
+from ..system import atomic_file, private_dir
 from .run import Run, from_line, to_line
 
 NAME = "history.jsonl"
+LOCK = "history.lock"
 LONGEST = 5000  # lines; then the older half goes. What must not be forgotten is in the records
 LARGEST = 4 * 1024 * 1024  # bytes; likewise
 
@@ -26,10 +33,11 @@ def append(run: Run, directory: str = "") -> None:
     path = _path(directory)
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        atomic_file.append_line(path, to_line(run))
-        content = atomic_file.read(path)
-        if content.count(b"\n") > LONGEST or len(content) > LARGEST:
-            atomic_file.replace(path, newer(content).decode("utf-8", "replace"))
+        with _alone(os.path.dirname(path)):
+            atomic_file.append_line(path, to_line(run))
+            content = atomic_file.read(path)
+            if content.count(b"\n") > LONGEST or len(content) > LARGEST:
+                atomic_file.replace(path, newer(content))
     except OSError as error:
         raise RecordError(
             "The run cannot be added to the history %s: %s." % (path, os.strerror(error.errno or 0)),
@@ -58,6 +66,17 @@ def newer(content: bytes) -> bytes:
     """The newer half of the lines."""
     lines = content.splitlines(keepends=True)
     return b"".join(lines[len(lines) // 2 :])
+
+
+@contextlib.contextmanager
+def _alone(directory: str) -> Iterator[None]:
+    """Wait for whoever adds a line now. Raises UntrustedError, OSError."""
+    fd = private_dir.open_file(None, os.path.join(directory, LOCK), os.path.join(directory, LOCK))
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _path(directory: str) -> str:

@@ -53,9 +53,10 @@ def expect_own(status: os.stat_result, path: str) -> None:
         raise UntrustedError(path, "it belongs to user %d" % status.st_uid)
 
 
-def open_file(directory: int, name: str, path: str) -> int:
+def open_file(directory: int | None, name: str, path: str) -> int:
     """Open a file of the directory for reading and writing; it is made if it is missing.
 
+    Without a ``directory`` the ``name`` is a path, in a place where nobody else can make or remove files.
     ``path`` is for messages. Raises UntrustedError if the file is not a regular one that this user alone can open,
     OSError.
     """
