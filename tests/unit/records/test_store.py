@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,13 @@ def test_saved_record_is_found_by_its_key_alone(tmp_path: Path) -> None:
     store.save(FIRST, str(tmp_path))
     assert store.load(FIRST.key, str(tmp_path)) == FIRST
     assert store.load(SECOND.key, str(tmp_path)) is None
+
+
+def test_disk_is_known_by_its_serial_though_its_wwn_is_not(tmp_path: Path) -> None:
+    store.save(replace(FIRST, key=DiskKey("11111111", "A", "0x5000")), str(tmp_path))
+    found = store.load(FIRST.key, str(tmp_path))
+    assert found
+    assert found.state == COMPLETE
 
 
 def test_all_are_listed_and_what_is_damaged_is_named(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def load(key: DiskKey, directory: str = "") -> DiskRecord | None:
         record = _read(path)
     except FileNotFoundError:
         return None
-    return record if record.key == key else None
+    return record if record.key.name == key.name else None  # the WWN of a disk with a serial may be unknown at times
 
 
 def load_all(directory: str = "") -> Stored:
