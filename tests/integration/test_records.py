@@ -136,6 +136,48 @@ def test_cancelled_run_that_wrote_nothing_changes_no_state(disks: Disks, state: 
     assert found.state == (INCOMPLETE if runs(state)[-1][1] else COMPLETE)
 
 
+def torn_in_the_second(disks: Disks, state: Path) -> None:
+    sync(state)
+    for number in (1, 2):
+        fill(disks[0].partition(number), 0, 4096)
+    with driven(state, partitions=[2], hold_at="advanced:2") as driving:
+        driving.wait_for("holding")
+        driving.process.kill()
+        driving.process.wait()
+
+
+def test_copy_of_one_partition_mends_no_other_one(disks: Disks, state: Path) -> None:
+    torn_in_the_second(disks, state)
+    assert sync(state, partitions=[1])["changed"]
+    found = record(state)
+    assert found
+    assert (found.state, found.torn) == (INCOMPLETE, (2,))
+    sync(state, partitions=[2])
+    found = record(state)
+    assert found
+    assert (found.state, found.torn) == (COMPLETE, ())
+
+
+def test_work_beside_a_torn_partition_is_not_overwritten(disks: Disks, state: Path) -> None:
+    torn_in_the_second(disks, state)
+    fill(disks[1].partition(1), 0, 4096)
+    written = disks[1].bytes_written()
+    refused = sync(state)
+    assert (refused["kind"], disks[1].bytes_written()) == ("refused", written)
+    assert "partition 1 no longer looks" in refused["msg"]
+
+
+def test_work_on_one_partition_outlives_a_copy_of_another(disks: Disks, state: Path) -> None:
+    sync(state)
+    fill(disks[1].partition(2), 0, 4096)
+    sync(state, partitions=[1])
+    assert sync(state)["kind"] == "refused"
+    sync(state, partitions=[1], discard_changes=True)
+    found = record(state)
+    assert found
+    assert found.state == CHANGED_ELSEWHERE
+
+
 def test_refused_run_is_in_the_history_and_changes_no_state(disks: Disks, state: Path) -> None:
     sync(state)
     before = record(state)

@@ -15,11 +15,13 @@ from blksync.records.disk_record import (
     CHANGED_ELSEWHERE,
     COMPLETE,
     INCOMPLETE,
+    NEVER,
     STATES,
     UNKNOWN,
     DiskKey,
     DiskRecord,
     begun,
+    compared,
     ended,
     found_changed,
     from_text,
@@ -75,6 +77,61 @@ def test_what_was_written_over_has_no_signature_any_more() -> None:
     assert ended(begun(complete, DISK, BEGUN), TORN, None).signatures is None
 
 
+def of(run: Run, *numbers: int) -> Run:
+    return replace(run, partitions=tuple(PairRun(number, 1, 4096, True) for number in numbers))
+
+
+def both(state: str = COMPLETE) -> DiskRecord:
+    record = ended(begun(None, DISK, of(BEGUN, 1, 2)), of(GOOD, 1, 2), {"1": "aa", "2": "bb"})
+    return replace(record, state=state, before=state)
+
+
+def test_torn_partition_is_not_mended_by_a_copy_of_another() -> None:
+    torn = ended(begun(both(), DISK, of(BEGUN, 2)), of(TORN, 2), None)
+    assert (torn.state, torn.torn, torn.trusted) == (INCOMPLETE, (2,), {"1": "aa"})
+    again = ended(begun(torn, DISK, of(BEGUN, 1)), of(GOOD, 1), {"1": "cc"})
+    assert (again.state, again.torn, again.trusted) == (INCOMPLETE, (2,), {"1": "cc"})
+    mended = ended(begun(again, DISK, of(BEGUN, 2)), of(GOOD, 2), {"2": "dd"})
+    assert (mended.state, mended.torn, mended.trusted) == (COMPLETE, (), {"1": "cc", "2": "dd"})
+
+
+def test_partition_of_a_killed_run_is_in_doubt_until_it_is_copied() -> None:
+    killed = begun(both(), DISK, of(BEGUN, 2))
+    assert killed.trusted == {"1": "aa"}
+    again = ended(begun(killed, DISK, of(BEGUN, 1)), of(GOOD, 1), {"1": "cc"})
+    assert (again.state, again.torn) == (INCOMPLETE, (2,))
+    assert ended(begun(again, DISK, of(BEGUN, 1, 2)), of(GOOD, 1, 2), {}).state == COMPLETE
+
+
+def test_image_may_have_written_to_all_partitions() -> None:
+    over = ended(begun(both(), DISK, BEGUN), of(GOOD, 0), None, complete=False)
+    assert (over.state, over.torn, over.signatures) == (UNKNOWN, (1, 2), None)
+    part = ended(begun(over, DISK, of(BEGUN, 1)), of(GOOD, 1), {"1": "cc"})
+    assert (part.state, part.torn) == (UNKNOWN, (2,))
+
+
+def test_change_elsewhere_stays_known_after_a_copy_of_a_part() -> None:
+    changed = both(CHANGED_ELSEWHERE)
+    part = ended(begun(changed, DISK, of(BEGUN, 1)), of(GOOD, 1), {"1": "cc"})
+    assert part.state == CHANGED_ELSEWHERE
+    assert ended(begun(part, DISK, of(BEGUN, 1, 2)), of(GOOD, 1, 2), {}).state == COMPLETE
+
+
+def test_disk_is_as_old_as_the_oldest_copy_of_a_partition() -> None:
+    later = ended(begun(both(), DISK, of(BEGUN, 1)), replace(of(GOOD, 1), end=5000.0), {"1": "cc"})
+    assert (later.as_of(), later.as_of([1]), later.as_of([2])) == (1010.0, 5000.0, 1010.0)
+    assert both().as_of([1, 3]) == 1010.0
+
+
+def test_comparison_of_a_part_does_not_verify_the_disk() -> None:
+    assert compared(both(), GOOD, [1]).verified is None
+    assert compared(both(), GOOD, [1, 2]).verified == GOOD.end
+
+
+def test_disk_to_which_nothing_was_written_was_never_copied_to() -> None:
+    assert ended(begun(None, DISK, of(BEGUN, 1, 2)), REFUSED, None).state == NEVER
+
+
 def test_change_elsewhere_stays_known_until_a_success() -> None:
     changed = found_changed(ended(begun(None, DISK, BEGUN), GOOD, {"1": "aa"}))
     assert changed.state == CHANGED_ELSEWHERE
@@ -93,7 +150,7 @@ def test_record_survives_its_file_whatever_it_holds() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", "{}", '{"format": 2}', to_text(DiskRecord(KEY)).replace("unknown", "fine")],
+    ["", "{", "[]", "null", "{}", '{"format": 2}', to_text(DiskRecord(KEY)).replace("never", "fine")],
 )
 def test_anything_else_in_the_file_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):

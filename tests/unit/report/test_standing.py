@@ -116,6 +116,29 @@ def test_worst_disk_comes_first_whatever_the_order(order: int) -> None:
     assert [disk.state for disk in assess(job(), known(*records)).disks] == [INCOMPLETE, COMPLETE]
 
 
+def test_disk_that_lacks_a_partition_of_the_job_is_incomplete() -> None:
+    record = replace(complete(), copied={"1": NOW - 10})
+    disk = only(job(**ONE), known(record))
+    assert (disk.state, disk.lacking, disk.good) == (INCOMPLETE, (2,), False)
+    assert disk.next_step.startswith("Partition 2 has no complete copy: ")
+    assert only(job(**ONE, partitions=[1]), known(record)).good
+    assert only(job(**ONE, partitions="all"), known(record)).good
+
+
+def test_success_counts_from_the_oldest_partition_of_the_job() -> None:
+    record = replace(complete(), copied={"1": NOW - 10, "2": NOW - 2 * DAY, "3": NOW - 9 * DAY})
+    assert only(job(**ONE), known(record)).age == 2 * DAY
+    assert only(job(**ONE, partitions=[1]), known(record)).age == 10
+    assert only(job(**ONE, partitions="all"), known(record)).age == 9 * DAY
+
+
+def test_torn_namesake_of_a_good_disk_is_listed_too() -> None:
+    twin = replace(killed(complete(DiskKey("22222222", "SERIAL-C"), age=DAY)), last_attempt=Run(1.0, "disk_sync", "x"))
+    facts = known(complete(A), twin)
+    assert only(job(**ONE), facts).serial == "SERIAL-A"
+    assert [(disk.serial, disk.state) for disk in others([job(**ONE)], facts)] == [("SERIAL-C", "interrupted")]
+
+
 def test_serial_of_a_target_tells_two_disks_with_one_identifier_apart() -> None:
     twin = replace(complete(DiskKey("22222222", "SERIAL-C")), state=INCOMPLETE)
     pinned = job(targets=[{"identifier": "22222222", "serial": "SERIAL-A"}])

@@ -16,11 +16,11 @@ from ..discovery import identifiers
 from ..discovery.model import Machine
 from ..jobs.config import Job
 from ..jobs.values import JobTarget
-from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, UNKNOWN, DiskKey, DiskRecord
+from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, NEVER, UNKNOWN, DiskKey, DiskRecord
 from ..records.progress import State
 from ..records.run import Run, iso_time
 
-NEVER, RUNNING, INTERRUPTED = "never", "running", "interrupted"
+RUNNING, INTERRUPTED = "running", "interrupted"
 ANY, ALL = "any", "all"
 _ORDER = (INTERRUPTED, INCOMPLETE, CHANGED_ELSEWHERE, UNKNOWN, NEVER, RUNNING, COMPLETE)  # the worst first
 _MOMENTS = ("last_success", "last_attempt", "verified", "boot_tested")
@@ -30,9 +30,11 @@ _MOMENTS = ("last_success", "last_attempt", "verified", "boot_tested")
 class DiskStanding:
     """One backup disk of one job. Moments are seconds since the epoch, lengths of time seconds; None is "never".
 
-    ``state`` is that of the record, or "never" (no record), "running", "interrupted" (a run was killed). ``stale``: the
-    last success is older than the job's max_age, or dated in the future (``in_future``). ``plugged_in`` is None if
-    nobody looked. ``last_error`` is that of the last attempt, ``next_step`` what to do, empty for a good disk.
+    ``state`` is that of the record, "never" without one, or "running", "interrupted" (a run was killed). ``lacking``
+    has the partitions that are torn, or that the job wants and that were never copied. ``last_success`` is that of the
+    partition that was copied the longest time ago. ``stale``: it is older than the job's max_age, or dated in the
+    future (``in_future``). ``plugged_in`` is None if nobody looked. ``last_error`` is that of the last attempt,
+    ``next_step`` what to do, empty for a good disk.
     ``progress`` is how far a running sync is, None if it is not known.
     """
 
@@ -51,6 +53,7 @@ class DiskStanding:
     bytes_written: int | None = None
     frozen_seconds: float | None = None
     left_out: tuple[str, ...] = ()
+    lacking: tuple[int, ...] = ()
     last_attempt: float | None = None
     last_error: str | None = None
     verified: float | None = None
@@ -65,7 +68,7 @@ class DiskStanding:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able data, moments in ISO 8601."""
-        data = {**asdict(self), "good": self.good, "left_out": list(self.left_out)}
+        data = {**asdict(self), "good": self.good, "left_out": list(self.left_out), "lacking": list(self.lacking)}
         if self.progress:
             data["progress"].update(percent=self.progress.percent, seconds_left=self.progress.seconds_left)
         data["age"] = None if self.age is None else round(self.age)
@@ -125,8 +128,8 @@ def assess(job: Job, known: Known, next_run: float | None = None) -> JobStanding
 
 
 def others(jobs: Sequence[Job], known: Known) -> tuple[DiskStanding, ...]:
-    """The disks that have a record and belong to no job: modules and commands wrote to them."""
-    named = {record.key for job in jobs for target in job.targets for record in matching(known.records, target)}
+    """The disks that have a record and are no job's: modules and commands wrote to them, or to their namesakes."""
+    named = {record.key for job in jobs for target in job.targets for record in matching(known.records, target)[-1:]}
     return tuple(
         _standing("", record.key.ptuuid, record, None, known) for record in known.records if record.key not in named
     )
@@ -145,22 +148,33 @@ def matching(records: Collection[DiskRecord], target: JobTarget) -> list[DiskRec
 def _of_target(job: Job, target: JobTarget, known: Known) -> DiskStanding:
     found = matching(known.records, target)
     if found:
-        return _standing(job.name, target.identifier, found[-1], job.max_age, known)
+        wanted = None if isinstance(job.sync.partitions, str) else job.sync.partitions
+        return _standing(job.name, target.identifier, found[-1], job.max_age, known, wanted)
     present = _is_present(target.identifier, target.serial, known)
     standing = DiskStanding(job.name, target.identifier, NEVER, serial=target.serial, plugged_in=present)
     standing = replace(standing, stale=job.max_age is not None)
     return replace(standing, next_step=_next_step(standing, known.leftovers))
 
 
-def _standing(job: str, identifier: str, record: DiskRecord, max_age: int | None, known: Known) -> DiskStanding:
+def _standing(
+    job: str,
+    identifier: str,
+    record: DiskRecord,
+    max_age: int | None,
+    known: Known,
+    partitions: Collection[int] | None = None,
+) -> DiskStanding:
     success, attempt = record.last_success, record.last_attempt
-    ended = success.end if success else None
-    in_future = ended is not None and ended > known.now
+    ended = record.as_of(partitions)
+    missing = {number for number in partitions or () if str(number) not in record.copied} if record.copied else ()
+    lacking = tuple(sorted({*record.torn, *missing}))
+    state = _state(record, known)
+    in_future = any(moment > known.now for moment in (ended, success.end if success else None) if moment is not None)
     age = None if ended is None else max(known.now - ended, 0.0)
     standing = DiskStanding(
         job=job,
         identifier=identifier,
-        state=_state(record, known),
+        state=INCOMPLETE if lacking and state == COMPLETE else state,
         ptuuid=record.key.ptuuid,
         serial=record.key.serial or None,
         model=record.model or None,
@@ -173,6 +187,7 @@ def _standing(job: str, identifier: str, record: DiskRecord, max_age: int | None
         bytes_written=success.bytes_written if success else None,
         frozen_seconds=success.frozen_seconds if success else None,
         left_out=success.left_out if success else (),
+        lacking=lacking,
         last_attempt=attempt.start if attempt else None,
         last_error=_last_error(attempt),
         verified=record.verified,
@@ -209,6 +224,10 @@ def _next_step(disk: DiskStanding, leftovers: bool) -> str:
     run = "run %s" % sync if disk.plugged_in else "plug the disk in and run %s" % sync
     if disk.state == INTERRUPTED and leftovers:
         return "A run was killed: run blksync restore-state, then %s." % run
+    if disk.lacking and not disk.last_error and disk.state == INCOMPLETE:
+        many = len(disk.lacking) > 1
+        what = "Partitions %s have" if many else "Partition %s has"
+        return "%s no complete copy: %s." % (what % ", ".join(map(str, disk.lacking)), run)
     sentences = {
         INTERRUPTED: "A run was killed while it wrote to the disk, which is no backup now: %s.",
         INCOMPLETE: "The last run did not finish the copy, which is no backup now: %s.",

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Sequence
 
 from ..discovery.model import Disk
-from ..errors import BlksyncError, DeviceBusyError, RecordError, RefusedError, RestoreError, UntrustedError
+from ..errors import BlksyncError, DeviceBusyError, RecordError, Refusal, RefusedError, RestoreError, UntrustedError
 from ..options import ALL
 from ..records import disk_record, history, store
 from ..records.disk_record import COMPLETE, DiskRecord
@@ -24,6 +24,7 @@ from ..records.run import Origin, PairRun, Run
 from ..system import locks, processes
 from . import foreign_changes
 from .monitor import nothing
+from .plan import Pair
 from .result import CopyReport
 
 
@@ -76,6 +77,7 @@ class Bookkeeping:
         self._clock = time.monotonic()
         self._run = Run(start=time.time(), operation=operation, identifier=identifier, door=origin.door, job=origin.job)
         self._begun: list[tuple[Disk, DiskRecord]] = []
+        self._changed: dict[str, DiskRecord] = {}  # by somebody else, as foreign_changes() found
         self._ended = False
 
     def known(self, disk: Disk) -> DiskRecord | None:
@@ -83,15 +85,26 @@ class Bookkeeping:
         key = disk_record.key_of(disk)
         return store.load(key, self._directory) if key else None
 
-    def begin(self, disks: Sequence[Disk]) -> None:
-        """Mark the disks, which are locked and will be written, as incomplete. Raises RecordError."""
+    def foreign_changes(self, disk: Disk, pairs: Sequence[Pair]) -> tuple[Refusal, ...]:
+        """The refusal if somebody else changed the disk. Another run may be at work on it. Raises RecordError."""
+        known = self.known(disk)
+        found = foreign_changes.examine(known, disk, pairs)
+        if not found or known is None or known != self.known(disk):
+            return ()  # another run has marked the disk meanwhile; what it writes is no work of somebody else
+        self._changed[disk.devno] = known
+        return tuple(found)
+
+    def begin(self, disks: Sequence[Disk], pairs: Sequence[Pair] = ()) -> None:
+        """Mark the disks, which are locked and will be written in these pairs, as incomplete. Raises RecordError."""
+        planned = tuple(PairRun(pair.number, 0, 0, False) for pair in pairs if pair.number)
+        run = replace(self._run, partitions=planned)
         for disk in disks:
             if disk_record.key_of(disk) is None:
                 continue
             known = self.known(disk)
             if known and known.last_attempt and known.last_attempt.end is None:
                 history.append(killed(known.last_attempt), self._directory)
-            record = disk_record.begun(known, disk, _on(self._run, disk), processes.lasting_identity(os.getpid()))
+            record = disk_record.begun(known, disk, _on(run, disk), processes.lasting_identity(os.getpid()))
             store.save(record, self._directory)
             self._begun.append((disk, record))
         self._after_begin()
@@ -122,8 +135,9 @@ class Bookkeeping:
                 # Only who holds the lock of a disk may write its record: another run may be at work on it.
                 if record:
                     ended = disk_record.ended(record, each, achieved.signatures, achieved.completes)
-                    verified = each.end if ended.state == COMPLETE and achieved.verified else ended.verified
-                    store.save(replace(ended, verified=verified), self._directory)
+                    if ended.state == COMPLETE and achieved.verified:
+                        ended = disk_record.compared(ended, each, [pair.number for pair in each.partitions])
+                    store.save(ended, self._directory)
                 history.append(each, self._directory)
             except (RecordError, UntrustedError) as problem:
                 problems.append(str(problem))
@@ -139,7 +153,8 @@ class Bookkeeping:
         try:
             history.append(_on(run, disk) if disk else run, self._directory)
             if disk and report and run.succeeded and all(pair.scope == ALL for pair in report.pairs):
-                self._change(disk, lambda known: replace(known, verified=run.end))
+                numbers = [pair.pair.number for pair in report.pairs]
+                self._change(disk, lambda known: disk_record.compared(known, run, numbers))
         except (RecordError, UntrustedError) as problem:
             return [str(problem)]
         return []
@@ -162,10 +177,11 @@ class Bookkeeping:
                 store.save(changed(known), self._directory)
 
     def _found_changed(self, disks: Sequence[Disk]) -> None:
-        """Let the records say that somebody else changed the disks, unless another run is at work on them."""
+        """Let the records say that somebody else changed the disks, unless another run was at work on them since."""
         for disk in disks:
+            seen = self._changed.get(disk.devno)
             with suppress(RecordError, UntrustedError):
-                self._change(disk, disk_record.found_changed)
+                self._change(disk, lambda known: disk_record.found_changed(known) if known == seen else known)  # noqa: B023
 
 
 def killed(run: Run) -> Run:

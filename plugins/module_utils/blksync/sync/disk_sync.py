@@ -21,7 +21,7 @@ from ..records import signature
 from ..system import device
 from ..system.device import Device
 from ..system.signals import Cancellation
-from . import disk_plan, foreign_changes, power_off, session
+from . import disk_plan, power_off, session
 from .bookkeeping import Achieved, Bookkeeping, achieved_by
 from .context import PairContext
 from .copy_run import CopyRun
@@ -194,7 +194,7 @@ class DiskSync(Guest):
     def _foreign_changes(self, plan: Plan) -> tuple[Refusal, ...]:
         if self.request.discard_changes or self._books is None or plan.target is None:
             return ()
-        return tuple(foreign_changes.examine(self._books.known(plan.target), plan.target, plan.pairs))
+        return self._books.foreign_changes(plan.target, plan.pairs)
 
     def _context(self, pair: Pair, source: Device, target: Device, cancellation: Cancellation) -> PairContext:
         entry = PairReport(pair, verify=self.request.verify)

@@ -15,7 +15,7 @@ from ..discovery.host import System
 from ..discovery.model import Disk
 from ..errors import Refusal
 from ..records import signature
-from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, DiskRecord
+from ..records.disk_record import CHANGED_ELSEWHERE, DiskRecord
 from ..records.run import iso_time
 from . import coverage
 from .plan import Pair
@@ -27,10 +27,10 @@ def examine(
     record: DiskRecord | None, target: Disk, pairs: Sequence[Pair], system: System | None = None
 ) -> list[Refusal]:
     """The refusal if the target's partitions do not look as the last success left them. Reads the target only."""
-    if record is None or record.state not in (COMPLETE, CHANGED_ELSEWHERE):
+    if record is None:
         return []
     found = changed(record, pairs, system or System())
-    if not found and record.state == COMPLETE:
+    if not found and record.state != CHANGED_ELSEWHERE:
         return []
     many = len(found) > 1
     where = "%s %s" % ("partitions" if many else "partition", coverage.enumerated(found)) if found else "the disk"
@@ -54,7 +54,7 @@ def examine(
 
 def changed(record: DiskRecord, pairs: Sequence[Pair], system: System) -> list[str]:
     """The numbers of the pairs whose target looks different. One that cannot be read now is not among them."""
-    known = record.signatures or {}
+    known = record.trusted
     found = []
     for pair in pairs:
         expected = known.get(str(pair.number))

@@ -100,9 +100,9 @@ class Guest(ABC):
 def run(guest: Guest, observe: Observe) -> None:
     """Raises BlksyncError; its ``report`` says how far the run came."""
     leftovers = [] if guest.check else put_back_leftovers()
-    machine = observe()
     begun = False
     try:
+        machine = observe()
         plan = guest.make_plan(machine)
         if plan.refusals:
             raise RefusedError(plan.refusals)
@@ -150,7 +150,7 @@ def _work(guest: Guest, plan: Plan, observe: Observe, held: ExitStack, cancellat
     guest.claim(held)
     _expect_unchanged(guest, planned, guest.make_plan(observe()))
     if guest.books:
-        guest.books.begin(guest.written)
+        guest.books.begin(guest.written, plan.pairs)
     with Quiescer(timeout=guest.timeout, label=guest.purpose) as quiescer:
         quiescer.prepare([pair.quiesce for pair in plan.pairs])
         try:
