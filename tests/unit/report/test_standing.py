@@ -173,6 +173,22 @@ def test_next_step_knows_whether_the_disk_is_plugged_in() -> None:
     assert "plug the disk in" in away.next_step
 
 
+@pytest.mark.parametrize(
+    ("ptuuid", "serial", "state"),
+    [
+        ("22222222", "SERIAL-A", COMPLETE),
+        ("22222222", None, COMPLETE),
+        (None, "SERIAL-A", COMPLETE),
+        ("44444444", "SERIAL-A", "never"),
+        (None, "SERIAL-B", COMPLETE),
+    ],
+)
+def test_disk_that_was_partitioned_anew_is_no_backup(ptuuid: str | None, serial: str | None, state: str) -> None:
+    plugged = Machine((Disk("sdb", "/dev/sdb", "8:16", 1, ptuuid=ptuuid, serial=serial),))
+    of_serial = job(targets=[{"identifier": "serial:SERIAL-A"}])
+    assert only(of_serial, known(complete(A), machine=plugged)).state == state
+
+
 @pytest.mark.parametrize("state", [*STATES, "never"])
 def test_every_state_but_a_good_one_says_what_to_do(state: str) -> None:
     records = () if state == "never" else (replace(complete(), state=state),)

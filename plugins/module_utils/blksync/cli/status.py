@@ -117,9 +117,10 @@ def _or(value: float | None, shown: Callable[[float], str], otherwise: str = "-"
 def _write_textfiles(jobs: Sequence[config.Job], state_dir: str) -> int:
     """Write the metrics of every job that wants them; ERROR if one could not be written."""
     code = OK
+    machine = _machine()
     for job in jobs:
         try:
-            known.write_metrics(job, state_dir)
+            known.write_metrics(job, state_dir, machine)
         except (OSError, UntrustedError) as error:
             messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, error)))
             code = ERROR

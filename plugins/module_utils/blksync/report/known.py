@@ -25,10 +25,10 @@ def look(stored: Stored, machine: Machine | None = None) -> Known:
     return Known(stored.records, time.time(), _is_running, machine, recovery.has_leftovers(), progress.read)
 
 
-def write_metrics(job: Job, state_dir: str = "") -> None:
-    """Replace the metrics of a job that wants them. Raises OSError, UntrustedError."""
+def write_metrics(job: Job, state_dir: str = "", machine: Machine | None = None) -> None:
+    """Replace the metrics of a job that wants them; ``machine`` as for look(). Raises OSError, UntrustedError."""
     if job.textfile_dir:
-        text = metrics.render(assess(job, look(store.load_all(state_dir))))
+        text = metrics.render(assess(job, look(store.load_all(state_dir), machine)))
         atomic_file.replace(os.path.join(job.textfile_dir, "blksync_%s.prom" % job.name), text)
 
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Collection, Sequence
 
 from ..discovery import identifiers
-from ..discovery.model import Machine
+from ..discovery.model import Disk, Machine
 from ..jobs.config import Job
 from ..jobs.values import JobTarget
 from ..records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, NEVER, UNKNOWN, DiskKey, DiskRecord
@@ -129,7 +129,7 @@ def assess(job: Job, known: Known, next_run: float | None = None) -> JobStanding
 
 def others(jobs: Sequence[Job], known: Known) -> tuple[DiskStanding, ...]:
     """The disks that have a record and are no job's: modules and commands wrote to them, or to their namesakes."""
-    named = {record.key for job in jobs for target in job.targets for record in matching(known.records, target)[-1:]}
+    named = {record.key for job in jobs for target in job.targets for record in _meant(target, known)[-1:]}
     return tuple(
         _standing("", record.key.ptuuid, record, None, known) for record in known.records if record.key not in named
     )
@@ -145,8 +145,21 @@ def matching(records: Collection[DiskRecord], target: JobTarget) -> list[DiskRec
     return sorted(meant, key=lambda record: record.last_attempt.start if record.last_attempt else 0.0)
 
 
-def _of_target(job: Job, target: JobTarget, known: Known) -> DiskStanding:
+def _meant(target: JobTarget, known: Known) -> list[DiskRecord]:
+    """As matching(). If such a disk is plugged in, not those of disks that it cannot be: it was partitioned anew."""
     found = matching(known.records, target)
+    present = _present(target.identifier, target.serial, known)
+    return [record for record in found if any(_may_be(record.key, disk) for disk in present)] if present else found
+
+
+def _may_be(key: DiskKey, disk: Disk) -> bool:
+    """Whether nothing speaks against it; not everybody may read everything of a disk."""
+    pairs = ((key.ptuuid, disk.ptuuid), (key.serial, disk.serial))
+    return all(not known or not found or known == found for known, found in pairs)
+
+
+def _of_target(job: Job, target: JobTarget, known: Known) -> DiskStanding:
+    found = _meant(target, known)
     if found:
         wanted = None if isinstance(job.sync.partitions, str) else job.sync.partitions
         return _standing(job.name, target.identifier, found[-1], job.max_age, known, wanted)
@@ -204,10 +217,12 @@ def _state(record: DiskRecord, known: Known) -> str:
 
 
 def _is_present(identifier: str, serial: str | None, known: Known) -> bool | None:
-    if known.machine is None:
-        return None
-    found = identifiers.matches(known.machine, identifier)
-    return any(serial in (None, disk.serial) for disk in found)
+    return None if known.machine is None else bool(_present(identifier, serial, known))
+
+
+def _present(identifier: str, serial: str | None, known: Known) -> list[Disk]:
+    found = identifiers.matches(known.machine, identifier) if known.machine else ()
+    return [disk for disk in found if serial in (None, disk.serial)]
 
 
 def _last_error(attempt: Run | None) -> str | None:

@@ -155,7 +155,7 @@ class Bookkeeping:
             if disk and report and run.succeeded and all(pair.scope == ALL for pair in report.pairs):
                 numbers = [pair.pair.number for pair in report.pairs]
                 self._change(disk, lambda known: disk_record.compared(known, run, numbers))
-        except (RecordError, UntrustedError) as problem:
+        except BlksyncError as problem:
             return [str(problem)]
         return []
 
@@ -180,7 +180,7 @@ class Bookkeeping:
         """Let the records say that somebody else changed the disks, unless another run was at work on them since."""
         for disk in disks:
             seen = self._changed.get(disk.devno)
-            with suppress(RecordError, UntrustedError):
+            with suppress(BlksyncError):
                 self._change(disk, lambda known: disk_record.found_changed(known) if known == seen else known)  # noqa: B023
 
 
