@@ -67,7 +67,8 @@ def test_success_makes_a_disk_complete_and_is_in_the_history(disks: Disks, state
     assert sorted(found.signatures or {}) == ["1", "2"]
     (run,) = history.read(str(state))
     assert run == found.last_success == found.last_attempt
-    assert (run.succeeded, run.wrote, run.identifier, run.ptuuid) == (True, True, TARGET, TARGET)
+    assert (run.succeeded, run.wrote, run.source, run.ptuuid) == (True, True, SOURCE, TARGET)
+    assert run.identifier == TARGET
     assert [pair.complete for pair in run.partitions] == [True, True]
     assert not sync(state)["changed"]
     assert runs(state) == [(None, True), (None, False)]

@@ -132,6 +132,22 @@ def test_success_counts_from_the_oldest_partition_of_the_job() -> None:
     assert only(job(**ONE, partitions="all"), known(record)).age == 9 * DAY
 
 
+@pytest.mark.parametrize(
+    ("source", "copied", "state"),
+    [
+        ("11111111", "11111111", COMPLETE),
+        ("0x11111111", "11111111", COMPLETE),
+        ("11111111", "99999999", UNKNOWN),
+        ("11111111", None, COMPLETE),
+        ("serial:MAIN", "99999999", COMPLETE),
+    ],
+)
+def test_copy_of_another_disk_is_no_backup_of_the_job(source: str, copied: str | None, state: str) -> None:
+    record = replace(complete(), last_success=replace(success(10), source=copied))
+    disk = only(job(**ONE, source=source), known(record))
+    assert (disk.state, disk.good) == (state, state == COMPLETE)
+
+
 def test_torn_namesake_of_a_good_disk_is_listed_too() -> None:
     twin = replace(killed(complete(DiskKey("22222222", "SERIAL-C"), age=DAY)), last_attempt=Run(1.0, "disk_sync", "x"))
     facts = known(complete(A), twin)

@@ -38,7 +38,8 @@ class Run:
 
     ``start`` and ``end`` are seconds since the epoch, ``duration`` and ``frozen_seconds`` are seconds of a clock that
     nobody sets. ``end`` is None as long as the run has not ended, and for ever if it was killed. ``operation`` is
-    "disk_sync", "image_sync", "image_delta" or "verify". ``identifier`` is the disk as the user named it; ``ptuuid``,
+    "disk_sync", "image_sync", "image_delta" or "verify". ``source`` is the partition table's identifier of the disk
+    that was read, None for another source. ``identifier`` is the disk as the user named it; ``ptuuid``,
     ``serial``, ``wwn`` and ``model`` are what was found. ``wrote``: bytes of the disk may differ from before.
     ``error_kind`` is None for a success.
     """

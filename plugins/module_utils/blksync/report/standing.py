@@ -152,6 +152,12 @@ def _meant(target: JobTarget, known: Known) -> list[DiskRecord]:
     return [record for record in found if any(_may_be(record.key, disk) for disk in present)] if present else found
 
 
+def _is_of_another(job: Job, success: Run | None) -> bool:
+    """Whether another disk than the job's was copied, as far as its identifier tells that."""
+    wanted = identifiers.parse_identifier(job.sync.source)
+    return bool(success and success.source and wanted.kind == "PTUUID" and wanted.value != success.source)
+
+
 def _may_be(key: DiskKey, disk: Disk) -> bool:
     """Whether nothing speaks against it; not everybody may read everything of a disk."""
     pairs = ((key.ptuuid, disk.ptuuid), (key.serial, disk.serial))
@@ -162,7 +168,11 @@ def _of_target(job: Job, target: JobTarget, known: Known) -> DiskStanding:
     found = _meant(target, known)
     if found:
         wanted = None if isinstance(job.sync.partitions, str) else job.sync.partitions
-        return _standing(job.name, target.identifier, found[-1], job.max_age, known, wanted)
+        standing = _standing(job.name, target.identifier, found[-1], job.max_age, known, wanted)
+        if standing.state != COMPLETE or not _is_of_another(job, found[-1].last_success):
+            return standing
+        standing = replace(standing, state=UNKNOWN)
+        return replace(standing, next_step=_next_step(standing, known.leftovers))
     present = _is_present(target.identifier, target.serial, known)
     standing = DiskStanding(job.name, target.identifier, NEVER, serial=target.serial, plugged_in=present)
     standing = replace(standing, stale=job.max_age is not None)

@@ -42,6 +42,7 @@ class Achieved:
     changed: bool = False
     bytes_written: int = 0
     frozen_seconds: float = 0.0
+    source: str | None = None
     partitions: tuple[PairRun, ...] = ()
     left_out: tuple[str, ...] = ()
     verified: bool = False
@@ -52,6 +53,7 @@ def achieved_by(report: CopyReport) -> Achieved:
     """What a sync did to its target, as its report has it."""
     return Achieved(
         wrote=report.changed,
+        source=report.plan.source.ptuuid if report.plan.source else None,
         changed=report.changed,
         bytes_written=report.bytes_written,
         frozen_seconds=sum(pair.frozen_seconds for pair in report.pairs),
@@ -122,6 +124,7 @@ class Bookkeeping:
         run = replace(
             self._over(error),
             wrote=achieved.wrote,
+            source=achieved.source,
             changed=achieved.changed,
             bytes_written=achieved.bytes_written,
             frozen_seconds=round(achieved.frozen_seconds, 3),
