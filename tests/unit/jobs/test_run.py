@@ -63,8 +63,12 @@ def test_an_error_ends_one_target_only(monkeypatch: pytest.MonkeyPatch, tmp_path
 @pytest.mark.parametrize("answer", [CancelledError("Ended by SIGINT."), "Ended by SIGTERM."])
 def test_a_signal_ends_all_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Answer) -> None:
     asked = fake_syncs(monkeypatch, answer, "")
-    assert carry_out(tmp_path).settled
+    outcome = carry_out(tmp_path)
+    assert outcome.settled
     assert asked == ["22222222"]
+    (failed,) = [result for result in outcome.results if result.error]
+    assert failed.identifier == ("22222222" if isinstance(answer, CancelledError) else "33333333")
+    assert isinstance(failed.error, CancelledError)
 
 
 def test_what_is_not_put_back_ends_all_of_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -106,8 +106,16 @@ def carry_out(
         result = sync_once(job.request(target), progress, books, without_strangers(observe, job, target))
         results.append(result)
         if result.interrupted or isinstance(result.error, RestoreError):
+            results += _not_begun(targets[len(results) :], result)
             break
     return JobOutcome(tuple(results))
+
+
+def _not_begun(targets: Sequence[JobTarget], last: Result) -> list[Result]:
+    """The targets that are left after a signal that came too late to end ``last``, which succeeded."""
+    if last.error or not last.report:
+        return []
+    return [Result(each.identifier, None, CancelledError(last.report.interrupted, "Run again.")) for each in targets]
 
 
 def _compare(job: Job, target: JobTarget, progress: Progress, state_dir: str, observe: Observe) -> Result:
