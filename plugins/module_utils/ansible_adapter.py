@@ -46,7 +46,8 @@ def run_core(
 ) -> None:
     """End the module with the result of ``operation(module)``, its ``warnings`` given to Ansible as such.
 
-    A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, and with how far it came.
+    A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, and with how far it came; what
+    had been noticed by then is a warning, too.
     All text is made printable here: Ansible cannot parse a result with bytes that are no UTF-8, and would report a
     finished copy as failed.
     """
@@ -56,6 +57,8 @@ def run_core(
         result = operation(module)
     except BlksyncError as error:
         failure = dict(error.report.as_dict() if error.report else {}, kind=error.kind, hint=error.hint)
+        for warning in error.report.warnings if error.report else ():
+            module.warn(printable(warning))
         if isinstance(error, RefusedError):
             failure["refusals"] = [asdict(refusal) for refusal in error.refusals]
         module.fail_json(msg=str(error), **cleaned(failure))

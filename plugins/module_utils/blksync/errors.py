@@ -12,7 +12,9 @@ from .text import printable
 
 
 class Report(Protocol):
-    """How far a run came."""
+    """How far a run came. ``warnings`` are sentences for the user."""
+
+    warnings: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON-able data."""

@@ -98,3 +98,11 @@ def test_verifying_is_in_the_history(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         ("verify", "travel", "command", None),
         ("verify", "travel", "command", "error"),
     ]
+
+
+def test_a_failed_run_shows_what_was_noticed_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    error = EngineError("no")
+    error.report = sync_report({})
+    error.report.warnings.append("The record was not written.")
+    fake_syncs(monkeypatch, error, "")
+    assert list(carry_out(tmp_path).results[0].warnings) == ["The record was not written."]

@@ -45,7 +45,7 @@ class Result:
     @property
     def warnings(self) -> Sequence[str]:
         """Sentences for the user."""
-        return (*self.report.warnings, *self.problems) if self.report and not self.error else self.problems
+        return (*self.report.warnings, *self.problems) if self.report else self.problems
 
     @property
     def interrupted(self) -> bool:
