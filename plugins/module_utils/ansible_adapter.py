@@ -6,7 +6,6 @@ error of the core to fail_json."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any, Callable, Type, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
@@ -60,7 +59,7 @@ def run_core(
         for warning in error.report.warnings if error.report else ():
             module.warn(printable(warning))
         if isinstance(error, RefusedError):
-            failure["refusals"] = [asdict(refusal) for refusal in error.refusals]
+            failure["refusals"] = [refusal.as_dict() for refusal in error.refusals]
         module.fail_json(msg=str(error), **cleaned(failure))
     for warning in result.pop("warnings", ()):
         module.warn(printable(warning))

@@ -105,7 +105,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"partitions": "1, 2, 3"}, "refused", "has no partition 3"),
     ({"partitions": ["1", "3"]}, "refused", "has no partition 3"),
     ({"partitions": 3}, "refused", "has no partition 3"),
-    ({"protected": [TARGET]}, "refused", "listed in protected"),
+    ({"protected": [TARGET]}, "refused", "is protected"),
     ({"power_off": True}, "refused", "cannot be powered off"),
     ({"quiesce_timeout": 0}, "invalid_request", "at least 1"),
     ({"quiesce_timeout": 604801}, "invalid_request", "at most 604800"),

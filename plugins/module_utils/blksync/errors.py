@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Protocol, Sequence
 
@@ -25,19 +26,26 @@ class BlksyncError(Exception):
 
     ``kind`` is a stable word for programs, ``hint`` is what the user should do about it, ``report`` how far
     the run came before it ended, None if it had not begun.
-    ``message`` and ``hint`` are printable, also if a path or a label in them is not.
+    ``message`` and ``hint`` are printable, also if a path or a label in them is not. ``items`` are what the message
+    ends in, such as disks to choose from: the command prints one a line, elsewhere they are part of the message.
     """
 
     kind = "error"
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        self.message = printable(message)
+    def __init__(self, message: str, hint: str = "", items: Sequence[str] = ()) -> None:
+        self.items = tuple(map(printable, items))
+        self.start = printable(message)
+        self.message = _whole(self.start, self.items)
         self.hint = printable(hint)
         super().__init__(self.message)
         self.report: Report | None = None
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message
+
+
+def _whole(start: str, items: Sequence[str]) -> str:
+    return "%s %s." % (start, "; ".join(items)) if items else start
 
 
 class InvalidRequestError(BlksyncError):
@@ -239,6 +247,19 @@ class LiveDoubtError(BlksyncError):
         self.reason = Reason(code, message)
 
 
+def why(error: Exception) -> str:
+    """Why something failed, without the path and the number that Python adds: "Permission denied". No full stop."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    return str(error).rstrip(".")
+
+
+def described(error: Exception) -> str:
+    """As ``why``, after the file if one is known: "/etc/x: Permission denied"."""
+    path = getattr(error, "filename", None)
+    return "%s: %s" % (os.fsdecode(path), why(error)) if isinstance(path, (str, bytes)) else why(error)
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why something was done otherwise than the user asked: ``code`` is a stable word for programs, ``message`` a
@@ -250,11 +271,22 @@ class Reason:
 
 @dataclass(frozen=True)
 class Refusal:
-    """One reason not to begin: ``code`` for programs, ``message`` what is wrong, ``hint`` what to do about it."""
+    """One reason not to begin: ``code`` for programs, ``start`` and ``items`` what is wrong (as BlksyncError has them),
+    ``hint`` what to do about it."""
 
     code: str
-    message: str
+    start: str
     hint: str = ""
+    items: tuple[str, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What is wrong, with all items."""
+        return _whole(self.start, self.items)
+
+    def as_dict(self) -> dict[str, str]:
+        """Plain JSON-able data."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
 
     def __str__(self) -> str:
         return "%s %s" % (self.message, self.hint) if self.hint else self.message

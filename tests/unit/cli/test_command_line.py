@@ -18,7 +18,7 @@ from blksync import cli
 from blksync.cli import main, messages
 from blksync.cli.arguments import ERROR, NOT_GOOD, OK, TARGET_ABSENT, USAGE
 from blksync.cli.sync import exit_code
-from blksync.errors import BlksyncError, EngineError, InvalidRequestError, Refusal, RefusedError
+from blksync.errors import BlksyncError, DiskAmbiguousError, EngineError, InvalidRequestError, Refusal, RefusedError
 from blksync.jobs.run import Result
 from blksync.system import privilege
 from tests.tooling.paths import ROOT
@@ -64,7 +64,7 @@ def directories(tmp_path: Path) -> list[str]:
         ([*PAIR, "--scope", "some"], "invalid choice"),
         ([*PAIR, "--scope", "used", "--engine", "blocksync_fast"], "whole partitions only"),
         ([*PAIR, "--quiesce-timeout", "0"], "at least 1"),
-        ([*PAIR, "--quiesce-timeout", "long"], 'quiesce_timeout is "long"; give a whole number'),
+        ([*PAIR, "--quiesce-timeout", "long"], '--quiesce-timeout is "long"; give a whole number'),
         ([*PAIR, "--quiesce-timeout", "9" * 5000], "give a whole number"),
         ([*PAIR, "--block-size", "5000"], "invalid choice"),
         ([*PAIR, "--block-size", "4k"], "invalid choice"),
@@ -84,10 +84,30 @@ def test_wrong_usage(
     assert printed.out == ""
 
 
+@pytest.mark.parametrize(
+    "arguments", [["sync", "travel", "--chek"], ["verify", "travel", "--fast"], ["status", "--sort", "age"]]
+)
+def test_a_typo_shows_the_usage_of_its_subcommand(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == USAGE
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"usage: blksync {arguments[0]} ")
+    assert f"blksync {arguments[0]}: error: unrecognized arguments: --" in printed
+
+
+def test_candidates_stand_one_a_line() -> None:
+    refusal = Refusal("a", "No disk has it. The disks:", "Plug it in.", ("/dev/sda (one)", "/dev/sdb (two)"))
+    listed = ["    /dev/sda (one)", "    /dev/sdb (two)", "  Plug it in."]
+    assert messages.lines(RefusedError((refusal,)))[1:] == ["- No disk has it. The disks:", *listed]
+    error = DiskAmbiguousError("2 disks have it:", "Unplug one.", ["/dev/sda (one)", "/dev/sdb (two)"])
+    assert messages.lines(error) == ["2 disks have it:", *listed[:2], "  Unplug one."]
+    assert str(error) == "2 disks have it: /dev/sda (one); /dev/sdb (two). Unplug one."
+    assert refusal.as_dict()["message"] == "No disk has it. The disks: /dev/sda (one); /dev/sdb (two)."
+
+
 def test_all_that_is_wrong_is_told_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*PAIR, "--partitions", "x", "--scope", "used", "--engine", "blocksync_fast"]) == USAGE
     lines = capsys.readouterr().err.splitlines()
-    assert [line[:21] for line in lines] == ["blksync: partitions h", "blksync: blocksync-fa"]
+    assert [line[:21] for line in lines] == ["blksync: --partitions", "blksync: blocksync-fa"]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["sync", "--help"], ["status", "--help"], ["verify", "--help"]])
@@ -207,7 +227,7 @@ def test_refusals_stand_one_a_line_with_their_hints() -> None:
     [
         (EngineError("It broke.", "Run again."), ERROR, "blksync: It broke.\nblksync:   Run again.\n"),
         (InvalidRequestError("Nonsense."), USAGE, "blksync: Nonsense.\n"),
-        (PermissionError(13, "Permission denied", "/dev/sda"), ERROR, "Permission denied: '/dev/sda'.\n"),
+        (PermissionError(13, "Permission denied", "/dev/sda"), ERROR, "blksync: /dev/sda: Permission denied.\n"),
         (KeyboardInterrupt(), ERROR, "Interrupted."),
     ],
 )

@@ -217,7 +217,7 @@ REFUSALS: dict[str, tuple[Situation, str, str, list[str]]] = {
         ["source_spans_devices"],
     ),
     "a file system in user space": (Situation(TMPFS_ROOT + FUSE), "auto", "Unmount it", ["source_cannot_quiesce"]),
-    "quiesce none and a writable mount": (Situation(ROOT), "none", "set quiesce to auto", ["source_in_use"]),
+    "quiesce none and a writable mount": (Situation(ROOT), "none", "set the option quiesce to auto", ["source_in_use"]),
     "quiesce none and a writable mount above": (
         Situation(CRYPT_ROOT, holders=(CRYPT,)),
         "none",

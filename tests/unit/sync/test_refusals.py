@@ -255,7 +255,7 @@ def test_messages_name_sizes_and_candidates() -> None:
     (missing,) = disk_plan.make(main_and_backup(partitions=(partition("sdb", 1, 9),)), REQUEST).refusals
     assert missing.hint == "It has 1. Make partition 2 on it: 67108864 bytes, wherever it fits."
     absent = str(disk_plan.make(machine(disk("sda", 8, "11111111")), REQUEST).refusals[0])
-    for word in ("Model sda", "SERIAL-sda", "1048576000", "11111111"):
+    for word in ("Model sda", "SERIAL-sda", "1000.0 MiB", "11111111"):
         assert word in absent
 
 

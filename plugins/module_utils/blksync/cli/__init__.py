@@ -10,7 +10,7 @@ import logging
 import sys
 from typing import Callable, Sequence
 
-from ..errors import BlksyncError, InvalidRequestError, NeedsRootError
+from ..errors import BlksyncError, InvalidRequestError, NeedsRootError, described
 from ..system import privilege
 from ..system.signals import fill_standard_descriptors
 from . import check_config, completion, disks, history, messages, restore_state, status, sync, verify
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _code(error)
     except OSError as error:
         denied = isinstance(error, PermissionError) and not privilege.is_root()
-        messages.complain(BlksyncError("%s." % error, AS_ROOT if denied else ""))
+        messages.complain(BlksyncError("%s." % described(error), AS_ROOT if denied else ""))
         return NEEDS_ROOT if denied else ERROR
     except KeyboardInterrupt:
         messages.complain(BlksyncError("Interrupted."))

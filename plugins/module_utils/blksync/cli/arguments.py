@@ -35,7 +35,17 @@ examples:
   blksync status                           show how every backup disk stands, and what to do next
   blksync history travel                   show the runs of a job or disk, newest first
 """
-Parser = argparse.ArgumentParser
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose subcommands complain about their own arguments, with their own usage."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, which would leave the complaint to the main parser."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error("unrecognized arguments: %s" % " ".join(unknown))
+        return found, unknown
 
 
 def make_parser() -> Parser:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import Any, TextIO
+from typing import Any, Callable, Sequence, TextIO
 
 from ..errors import BlksyncError, DeclinedError, InvalidRequestError, JobError, RefusedError
 from ..text import cleaned
@@ -51,10 +51,10 @@ def ask(question: str) -> str:
     return answer.strip()
 
 
-def complain(error: BlksyncError) -> None:
-    """What is wrong and what to do about it."""
+def complain(error: BlksyncError, written: Callable[[str], str] = str) -> None:
+    """What is wrong and what to do about it. ``written`` writes options as the user does."""
     for line in lines(error):
-        _write(sys.stderr, "blksync: %s" % line)
+        _write(sys.stderr, "blksync: %s" % written(line))
 
 
 def lines(error: BlksyncError) -> list[str]:
@@ -62,13 +62,17 @@ def lines(error: BlksyncError) -> list[str]:
     if isinstance(error, RefusedError) and not isinstance(error, DeclinedError):
         found = ["refused, nothing was written:"]
         for refusal in error.refusals:
-            found += ["- %s" % refusal.message, *_hint(refusal.hint)]
+            found += ["- %s" % refusal.start, *_indented(refusal.items), *_hint(refusal.hint)]
         return found
     if isinstance(error, JobError):
         return ["%s: %s" % (error.where, problem) for problem in error.problems]
     if isinstance(error, InvalidRequestError) and len(error.problems) > 1:
         return list(error.problems)
-    return [error.message, *_hint(error.hint)]
+    return [error.start, *_indented(error.items), *_hint(error.hint)]
+
+
+def _indented(items: Sequence[str]) -> list[str]:
+    return ["    %s" % item for item in items]
 
 
 def _hint(hint: str) -> list[str]:

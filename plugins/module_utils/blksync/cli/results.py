@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Collection, Sequence
+from typing import Any, Callable, Collection, Sequence
 
 from ..discovery.model import Disk
 from ..errors import BlksyncError, RefusedError
@@ -21,9 +20,17 @@ from .format import human_duration
 
 
 def show(
-    outcomes: Sequence[Result], check: bool, as_json: bool, job: Job | None = None, shown: Collection[str] = ()
+    outcomes: Sequence[Result],
+    check: bool,
+    as_json: bool,
+    job: Job | None = None,
+    written: Callable[[str], str] = str,
+    shown: Collection[str] = (),
 ) -> None:
-    """Print what came of each target, without the warnings that were shown before."""
+    """Print what came of each target, without the warnings that were ``shown`` before.
+
+    ``written`` writes options in errors as the user does.
+    """
     for result in outcomes:
         for warning in result.warnings:
             if warning not in shown:
@@ -35,7 +42,7 @@ def show(
         for line in report_lines(result, check):
             messages.say(line)
         if result.error:
-            messages.complain(result.error)
+            messages.complain(result.error, written)
 
 
 def show_absent(job: Job, as_json: bool) -> None:
@@ -68,7 +75,7 @@ def error_as_data(error: BlksyncError | None) -> dict[str, Any] | None:
     """An error for programs."""
     if error is None:
         return None
-    refusals = [asdict(refusal) for refusal in error.refusals] if isinstance(error, RefusedError) else []
+    refusals = [refusal.as_dict() for refusal in error.refusals] if isinstance(error, RefusedError) else []
     return {"kind": error.kind, "message": error.message, "hint": error.hint, "refusals": refusals}
 
 

@@ -10,7 +10,7 @@ from typing import Callable, Sequence
 
 from ..discovery.model import Machine
 from ..discovery.observe import observe
-from ..errors import BlksyncError, JobError, UntrustedError
+from ..errors import BlksyncError, JobError, UntrustedError, described
 from ..jobs import config, timers
 from ..records import store
 from ..records.disk_record import COMPLETE
@@ -122,7 +122,7 @@ def _write_textfiles(jobs: Sequence[config.Job], state_dir: str) -> int:
         try:
             known.write_metrics(job, state_dir, machine)
         except (OSError, UntrustedError) as error:
-            messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, error)))
+            messages.complain(BlksyncError("The metrics of %s cannot be written: %s." % (job.name, described(error))))
             code = ERROR
     return code
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..discovery.observe import observe
-from ..errors import BlksyncError, InvalidRequestError, RefusedError, UntrustedError
+from ..errors import BlksyncError, InvalidRequestError, RefusedError, UntrustedError, described
 from ..jobs import config, notify, targets
 from ..jobs import run as job_run
 from ..jobs.run import Result
@@ -23,6 +23,7 @@ from ..sync.proposal import Proposal
 from . import messages, question, results
 from .arguments import ERROR, OK, TARGET_ABSENT, USAGE, flag
 from .progress_bar import watch
+from .wording import as_flags
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         return _run_job(job, options)
     if "source" not in given or "target" not in given:
         raise InvalidRequestError("Name a job, or both --source and --target.", "blksync sync --help shows examples.")
-    request = SyncRequest.of(given, options.check)
+    request = SyncRequest.of(given, options.check, lambda name: flag(name, table[name]))
     asks = not options.yes and not request.check
     if asks and not question.is_possible():
         raise InvalidRequestError(
@@ -63,7 +64,8 @@ def _run_once(request: SyncRequest, options: argparse.Namespace, asks: bool) -> 
     books = Bookkeeping(Origin(job_run.DOOR), "disk_sync", str(request.target), options.state_dir)
     with watch() as progress:
         result = job_run.sync_once(request, progress, books, agree=agree if asks else None)
-    results.show((result,), request.check, options.json, shown=shown)
+    written = partial(as_flags, options=options_of(SyncRequest))
+    results.show((result,), request.check, options.json, written=written, shown=shown)
     return exit_code((result,))
 
 
@@ -80,7 +82,9 @@ def _run_job(job: config.Job, options: argparse.Namespace) -> int:
         else:
             begun = partial(_write_metrics, job, options.state_dir)
             outcome = job_run.carry_out(job, found.present, progress, options.state_dir, begun)
-    results.show(outcome.results, options.check, options.json, job)
+    # The only option of the job's file that is a flag beside a job as well.
+    written = partial(as_flags, options={"discard_changes": options_of(SyncRequest)["discard_changes"]})
+    results.show(outcome.results, options.check, options.json, job, written)
     if not options.check and outcome.settled:
         _write_metrics(job, options.state_dir)
         if job.notify:
@@ -93,7 +97,7 @@ def _write_metrics(job: config.Job, state_dir: str) -> None:
     try:
         known.write_metrics(job, state_dir)
     except (OSError, UntrustedError) as error:
-        messages.warn("The metrics were not written: %s" % error)
+        messages.warn("The metrics were not written: %s." % described(error))
 
 
 def exit_code(outcomes: tuple[Result, ...]) -> int:

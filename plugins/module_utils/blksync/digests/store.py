@@ -174,7 +174,7 @@ def _check_dir(directory: str) -> None:
         return
     except OSError as error:
         raise InvalidRequestError(
-            "Cannot use digest_dir %s: %s." % (directory, os.strerror(error.errno or 0))
+            "Cannot use the directory of the digests, %s: %s." % (directory, os.strerror(error.errno or 0))
         ) from error
     if not stat.S_ISDIR(status.st_mode):
         raise InvalidRequestError("digest_dir %s is not a directory." % directory)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import Callable, Iterable
+from typing import Callable
 
 from ..errors import DiskAmbiguousError, DiskNotFoundError, InvalidRequestError
 from .model import Disk, Machine
 
 FORMS = (
     "Name a disk by its PTUUID (11111111, 0x11111111 or a GPT GUID), /dev/disk/by-id/..., /dev/disk/by-path/..., "
-    "serial:... or wwn:...; the module blksync.backup.disk_info lists them."
+    "serial:... or wwn:... To list them, run: lsblk --nodeps --output NAME,PTUUID,SERIAL,WWN,MODEL,SIZE"
 )
 
 _MBR_IDENTIFIER = re.compile(r"(?:0x([0-9a-f]{1,8})|([0-9a-f]{8}))", re.IGNORECASE)
@@ -104,14 +104,17 @@ def select(machine: Machine, value: object) -> Disk:
     found = matches(machine, identifier)
     what = "the %s %s" % (identifier.kind, identifier.value)
     if not found:
+        others = "The disks of this machine:" if machine.disks else "This machine has no disks."
         raise DiskNotFoundError(
-            "No disk has %s. The disks of this machine: %s." % (what, _listed(machine.disks)),
+            "No disk has %s. %s" % (what, others),
             "Plug the disk in, or correct the identifier.",
+            [disk.describe() for disk in machine.disks],
         )
     if len(found) > 1:
         raise DiskAmbiguousError(
-            "%d disks have %s: %s." % (len(found), what, _listed(found)),
+            "%d disks have %s:" % (len(found), what),
             "Name the one that is meant by something that only it has, or unplug the other.",
+            [disk.describe() for disk in found],
         )
     return found[0]
 
@@ -145,10 +148,6 @@ def _refuse_partition(machine: Machine, identifier: Identifier) -> None:
 def _plain_wwn(wwn: str) -> str:
     """A WWN without the prefixes that some tools write and others leave out."""
     return _WWN_PREFIX.sub("", wwn.strip(), count=1).lower()
-
-
-def _listed(disks: Iterable[Disk]) -> str:
-    return "; ".join(disk.describe() for disk in disks) or "none"
 
 
 def _no_text(value: object, option: str) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Iterator
 
 from ..system.mountinfo import Mount
+from ..text import human_bytes
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ class Disk:
         return None
 
     def describe(self) -> str:
-        """What a person recognises the disk by: path, identifier, model, serial and size in bytes."""
-        return "%s (PTUUID %s, model %s, serial %s, %d bytes)" % (
+        """What a person recognises the disk by: path, identifier, model, serial and size."""
+        return "%s (PTUUID %s, model %s, serial %s, %s)" % (
             self.path,
             self.ptuuid or "unknown",
             self.model or "unknown",
             self.serial or "unknown",
-            self.size,
+            human_bytes(self.size),
         )
 
 

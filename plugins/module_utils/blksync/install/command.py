@@ -16,7 +16,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Iterator, Mapping, Sequence
 
-from ..errors import BlksyncError, InvalidRequestError
+from ..errors import BlksyncError, InvalidRequestError, described
 from ..options import Request
 from ..options.kinds import PATH, TEXT, option
 from ..system import atomic_file
@@ -82,7 +82,7 @@ def run(request: InstallRequest, files: Mapping[str, bytes], version: str) -> In
     try:
         return _install(request, files, version) if request.state == PRESENT else _remove(request)
     except OSError as error:
-        raise BlksyncError("The command cannot be installed: %s." % error) from error
+        raise BlksyncError("The command cannot be installed: %s." % described(error)) from error
 
 
 def directory_name(files: Mapping[str, bytes], version: str) -> str:

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
-from ..errors import InvalidRequestError, JobError, UntrustedError
+from ..errors import InvalidRequestError, JobError, UntrustedError, why
 from ..options import SyncRequest
 from ..options.kinds import FLAG, NUMBER, PATH, TEXT, option, options_of, read_all, required
 from ..paths import JOB_DIR
@@ -88,7 +88,7 @@ def check_file(path: str, directory: str = JOB_DIR) -> Job:
         with open(path, encoding="utf-8") as file:
             return parse(file.read(), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise JobError(path, ("cannot be read: %s" % error,)) from error
+        raise JobError(path, ("cannot be read: %s" % why(error),)) from error
 
 
 def is_installed(path: str, directory: str = JOB_DIR) -> bool:
@@ -120,7 +120,7 @@ def _read(path: str) -> tuple[str, list[str]]:
         content, status = atomic_file.read_with_status(path)
         return content.decode("utf-8"), trust_problems(status, os.geteuid(), path)
     except (OSError, UnicodeDecodeError, UntrustedError) as error:
-        raise JobError(path, ("cannot be read: %s" % error,)) from error
+        raise JobError(path, ("cannot be read: %s" % why(error),)) from error
 
 
 def _parse(text: str, file_name: str = "") -> tuple[Job | None, list[str]]:

@@ -54,7 +54,7 @@ def _target(key: str, value: Any) -> JobTarget:
     if not isinstance(value, dict):
         raise InvalidRequestError('%s is %s; give an object such as {"identifier": "22222222"}.' % (key, shown(value)))
     options = options_of(JobTarget)
-    read, errors = read_all(options, value, key + ".")
+    read, errors = read_all(options, value, lambda name: "%s.%s" % (key, name))
     raise_all([*errors, *unknown(options, value, key + ": ")])
     return JobTarget(**read)
 

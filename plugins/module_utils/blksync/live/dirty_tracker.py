@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Callable, Iterator, Mapping
 
 from ..discovery.model import Disk, Partition
-from ..errors import LiveDoubtError, Reason
+from ..errors import LiveDoubtError, Reason, described
 from ..quiesce.stillness import POLL, SETTLE, Counter, Counts, written_although_quiesced
 from ..ranges import Range
 from ..system.threads import ThreadGroup
@@ -177,7 +177,7 @@ class DirtyTracker:
                 with self._lock:
                     self._drain()
         except _MISREAD as error:
-            self._doubt = Reason("trace_unreadable", "the trace cannot be read: %s" % error)
+            self._doubt = Reason("trace_unreadable", "the trace cannot be read: %s" % described(error))
 
     def _wake_up(self) -> None:
         os.write(self._wake, b".")
@@ -206,7 +206,7 @@ def _doubting(code: str, message: str) -> Iterator[None]:
     try:
         yield
     except _MISREAD as error:
-        raise LiveDoubtError(code, "%s: %s" % (message, error)) from error
+        raise LiveDoubtError(code, "%s: %s" % (message, described(error))) from error
 
 
 def _read(path: str) -> str:

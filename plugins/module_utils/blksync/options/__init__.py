@@ -10,7 +10,7 @@ documentation, the role and the playbook with it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Collection, Iterator, Mapping, Type, TypeVar
+from typing import Any, Callable, Collection, Iterator, Mapping, Type, TypeVar
 
 from ..errors import InvalidRequestError
 from .engines import FEATURES, HOLES, RANGES, supports
@@ -60,24 +60,30 @@ class Request:
 
     @classmethod
     def read(
-        cls: Type[AnyRequest], values: Mapping[str, Any], later: Collection[str] = (), **more: Any
+        cls: Type[AnyRequest],
+        values: Mapping[str, Any],
+        later: Collection[str] = (),
+        named: Callable[[str], str] = str,
+        **more: Any,
     ) -> tuple[AnyRequest, list[InvalidRequestError]]:
         """The request of these values, in any form that a door has, and everything that is wrong with them.
 
         The request is of use only if nothing is wrong. The options ``later`` are missing on purpose, and None in the
-        request; ``more`` are the fields that are no options.
+        request; ``named`` writes the name of an option as the user does; ``more`` are the fields that are no options.
         """
         options = {name: known for name, known in options_of(cls).items() if name not in later}
-        read, errors = read_all(options, values)
+        read, errors = read_all(options, values, named)
         blank = {name: None for name, known in options_of(cls).items() if known.required}
         make: Any = cls
         request: AnyRequest = make(**{**blank, **read}, **more)
         return request, [*errors, *request.conflicts()]
 
     @classmethod
-    def of(cls: Type[AnyRequest], values: Mapping[str, Any], check: bool = False) -> AnyRequest:
+    def of(
+        cls: Type[AnyRequest], values: Mapping[str, Any], check: bool = False, named: Callable[[str], str] = str
+    ) -> AnyRequest:
         """As ``read``, but raises InvalidRequestError for everything that is wrong."""
-        request, errors = cls.read(values, check=check)
+        request, errors = cls.read(values, named=named, check=check)
         raise_all(errors)
         return request
 
@@ -195,7 +201,7 @@ class ImageRequest(CopyRequest):
         """See Request."""
         yield from super().conflicts()
         if self.punch_zeros and not supports(self.engine, HOLES):
-            yield InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native for punch_zeros.")
+            yield InvalidRequestError("blocksync-fast cannot punch holes.", "Use the engine native to punch holes.")
 
 
 @dataclass(frozen=True)

@@ -99,20 +99,20 @@ def options_of(table: type) -> dict[str, Option]:
 
 
 def read_all(
-    options: Mapping[str, Option], values: Mapping[str, Any], prefix: str = ""
+    options: Mapping[str, Option], values: Mapping[str, Any], named: Callable[[str], str] = str
 ) -> tuple[dict[str, Any], list[InvalidRequestError]]:
     """The values that make sense as a request holds them, and an error for each of the others.
 
-    A value of no option is ignored (see ``unknown``). ``prefix`` stands before the names in messages.
+    A value of no option is ignored (see ``unknown``). ``named`` writes the name of an option as the user does.
     """
     read: dict[str, Any] = {}
     errors: list[InvalidRequestError] = []
     for name, known in options.items():
         try:
             if name in values:
-                read[name] = known.read(prefix + name, values[name])
+                read[name] = known.read(named(name), values[name])
             elif known.required:
-                raise InvalidRequestError("%s%s is missing." % (prefix, name))
+                raise InvalidRequestError("%s is missing." % named(name))
         except InvalidRequestError as error:
             errors.append(error)
     return read, errors
@@ -196,8 +196,8 @@ def _disks(name: str, value: Any) -> tuple[Any, ...]:
     return read_each(name, value if isinstance(value, (list, tuple)) else [value], _disk)
 
 
-def _partitions(_name: str, value: Any) -> Any:
-    return parse_partitions(value)
+def _partitions(name: str, value: Any) -> Any:
+    return parse_partitions(value, name)
 
 
 TEXT = Kind("str", _text)

@@ -12,17 +12,17 @@ from ..errors import InvalidRequestError
 
 EVERY = "all"  # each partition that the source has
 
-_NUMBERS = "Give the numbers of partitions, such as [1, 2], or the word all."
+_NUMBERS = "Give the numbers of partitions, such as 1,2, or the word all."
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,8})", re.ASCII)
 _IN_BRACKETS = re.compile(r"\[(.*)\]|\((.*)\)")
 
 
-def parse_partitions(value: object) -> tuple[int, ...] | str:
+def parse_partitions(value: object, name: str = "partitions") -> tuple[int, ...] | str:
     """``partitions`` as YAML, an INI inventory, JSON or a command line hands it over.
 
     That is the word "all", a number, a list of numbers, each of them perhaps as text, or a text of numbers with commas
     between (``1,2``, ``[1, 2]``). A module must take it as ``type: raw``: with ``type: list`` Ansible makes numbers of
-    true and 1.0 without a word. Raises InvalidRequestError for all else.
+    true and 1.0 without a word. ``name`` is for messages. Raises InvalidRequestError for all else.
     """
     if value == EVERY:
         return EVERY
@@ -34,21 +34,21 @@ def parse_partitions(value: object) -> tuple[int, ...] | str:
     found = [_partition_number(item) for item in items]
     wrong = [json.dumps(item, default=repr) for item, number in zip(items, found) if number is None]
     if wrong:
-        raise InvalidRequestError("partitions holds %s, which is no partition number." % ", ".join(wrong), _NUMBERS)
+        raise InvalidRequestError("%s holds %s, which is no partition number." % (name, ", ".join(wrong)), _NUMBERS)
     parsed = tuple(number for number in found if number is not None)
-    _check(parsed)
+    _check(parsed, name)
     return parsed
 
 
-def _check(numbers: tuple[int, ...]) -> None:
+def _check(numbers: tuple[int, ...], name: str) -> None:
     if not numbers:
-        raise InvalidRequestError("partitions is empty.", _NUMBERS)
+        raise InvalidRequestError("%s is empty." % name, _NUMBERS)
     wrong = [number for number in numbers if number < 1]
     if wrong:
-        raise InvalidRequestError("partitions holds %s; partition numbers start at 1." % ", ".join(map(str, wrong)))
+        raise InvalidRequestError("%s holds %s; partition numbers start at 1." % (name, ", ".join(map(str, wrong))))
     twice = sorted({number for number in numbers if numbers.count(number) > 1})
     if twice:
-        raise InvalidRequestError("partitions names %s more than once." % ", ".join(map(str, twice)))
+        raise InvalidRequestError("%s names %s more than once." % (name, ", ".join(map(str, twice))))
 
 
 def _partition_number(item: object) -> int | None:

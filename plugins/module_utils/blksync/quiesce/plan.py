@@ -276,7 +276,7 @@ def _in_use(partition: Partition, fs: _FileSystem) -> Refusal:
     return Refusal(
         "source_in_use",
         "%s is mounted for writing at %s." % (_where(partition, fs.backing.path), ", ".join(fs.mountpoints)),
-        "Unmount it, mount it read-only, or set quiesce to auto.",
+        "Unmount it, mount it read-only, or set the option quiesce to auto.",
     )
 
 

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, TypeVar
 
-from ..errors import QuiesceError
+from ..errors import QuiesceError, described
 from ..system.device import Device, allocate
 
 SECTOR = 512  # bytes: what the kernel counts in, whatever the device's own sectors are
@@ -251,7 +251,7 @@ def _reported(path: str, ask: Callable[[], _Answer]) -> _Answer:
         return ask()
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise QuiesceError(
-            "The kernel does not report what is written to %s: %s." % (path, error),
+            "The kernel does not report what is written to %s: %s." % (path, described(error)),
             "The disk may have been unplugged, or its partition table was changed; look at it and run again.",
         ) from error
 

@@ -78,9 +78,9 @@ def system_refusals(machine: Machine, source: Disk, chosen: Sequence[int]) -> It
         wanted = sorted({*chosen, *(part.number for part in missing)})
         yield Refusal(
             "system_left_out",
-            "The running system would not start from the backup. It has %s, which %s not in partitions."
+            "The running system would not start from the backup. It has %s, which %s left out."
             % (enumerated(lies), "is" if len(missing) == 1 else "are"),
-            "Add what is missing, partitions: %s, or say partitions: %s." % (wanted, EVERY),
+            "Set the option partitions to %s, or to %s." % (",".join(map(str, wanted)), EVERY),
         )
 
 

@@ -74,7 +74,7 @@ def live_refusals(partition: Partition, quiesce: QuiescePlan, request: SyncReque
             yield Refusal(
                 "live_impossible",
                 "%s cannot be copied while it is in use: %s." % (partition.path, reason.message),
-                "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
+                "Set the option quiesce_fallback to true to have it frozen for the whole copy instead.",
             )
 
 
@@ -87,7 +87,7 @@ def _select(
         warnings += parsed.warnings
         return select(machine, parsed)
     except (DiskNotFoundError, DiskAmbiguousError) as error:
-        refusals.append(Refusal("%s_%s" % (role, error.kind), "%s: %s" % (role, error.message), error.hint))
+        refusals.append(Refusal("%s_%s" % (role, error.kind), "%s: %s" % (role, error.start), error.hint, error.items))
         return None
 
 

@@ -46,8 +46,7 @@ def examine(
                 where,
                 *(("look", "them") if many else ("looks", "it")),
             ),
-            "Save from it what you need. To overwrite it then, run blksync sync JOB --discard-changes, or set "
-            "discard_changes to true.",
+            "Save from it what you need. Then set the option discard_changes to true to overwrite it.",
         )
     ]
 

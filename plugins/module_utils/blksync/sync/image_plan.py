@@ -210,7 +210,7 @@ def protected_refusals(machine: Machine, target: Endpoint, protected: Sequence[o
             if disk.devno in under:
                 yield Refusal(
                     "target_protected",
-                    "%s lies on %s, which is listed in protected." % (target.path, disk.describe()),
+                    "%s lies on %s, which is protected." % (target.path, disk.describe()),
                     "Name another target, or take the disk off that list.",
                 )
 

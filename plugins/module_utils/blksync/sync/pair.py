@@ -115,7 +115,7 @@ class PairCopy:
         if self.context.request.live_only:
             raise QuiesceError(
                 "%s cannot be copied while it is in use: %s." % (self.pair.source.path, doubt.message),
-                doubt.hint or "Set quiesce_fallback to true to have it frozen for the whole copy instead.",
+                doubt.hint or "Set the option quiesce_fallback to true to have it frozen for the whole copy instead.",
             ) from doubt
 
     def quiesce(self, held: Quiesced) -> None:

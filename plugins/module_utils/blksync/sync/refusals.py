@@ -44,8 +44,8 @@ def disk_refusals(machine: Machine, source: Disk, target: Disk, protected: Seque
     if any(disk.devno in (target.devno, *machine.disks_under(target.devno)) for disk in protected):
         yield Refusal(
             "target_protected",
-            "Target %s is listed in protected." % target.describe(),
-            "Name another target, or take the disk off that list.",
+            "The target %s is protected." % target.describe(),
+            "Name another target, or take the disk out of the option protected.",
         )
     yield from running_system(machine, target)
     yield from in_use("Target disk", target.path, target.mounts, target.swap, target)
@@ -120,14 +120,14 @@ def power_off_refusals(target: Disk, checked: Sequence[int] = ()) -> Iterator[Re
         yield Refusal(
             "power_off_not_possible",
             "Target disk %s cannot be powered off by software." % target.describe(),
-            "Leave power_off out for this disk.",
+            "Set the option power_off to false for this disk.",
         )
     elif target.switch.others:
         yield Refusal(
             "power_off_shared_device",
             "Target disk %s shares its USB device with %s, which would be powered off as well."
             % (target.describe(), ", ".join(target.switch.others)),
-            "Leave power_off out for this disk.",
+            "Set the option power_off to false for this disk.",
         )
     devices: list[Disk | Partition] = [] if checked else [target]
     devices += [partition for partition in target.partitions if partition.number not in checked]

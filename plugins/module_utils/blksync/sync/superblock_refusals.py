@@ -57,7 +57,7 @@ def damage_refusals(source: Observed) -> Iterator[Refusal]:
                 "The %s on %s has recorded errors: %s."
                 % (each.content.kind, each.path, "; ".join(each.content.damage)),
                 "Repair it first (%s); until then the backup may be the better one of the two. "
-                "Set allow_damaged_source to true to copy it as it is." % (each.content.repair % each.path),
+                "Set the option allow_damaged_source to true to copy it as it is." % (each.content.repair % each.path),
             )
 
 

@@ -56,7 +56,7 @@ def replace(path: str, content: str | bytes, mode: int | None = None) -> None:
         try:
             if mode is not None:
                 os.fchmod(fd, mode)
-            _write(fd, data)
+            _write(fd, data, path)
         finally:
             os.close(fd)
         os.replace(temporary, path)
@@ -96,7 +96,7 @@ def append_line(path: str, line: str) -> None:
         size = os.fstat(fd).st_size
         # A torn last line must not swallow this one.
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        _write(fd, ("%s%s\n" % ("\n" if torn else "", line)).encode("utf-8"))
+        _write(fd, ("%s%s\n" % ("\n" if torn else "", line)).encode("utf-8"), path)
     finally:
         os.close(fd)
     if not size:
@@ -113,10 +113,14 @@ def expect_own(fd: int, path: str) -> None:
         raise UntrustedError(path, "it is not a regular file of user %d alone" % os.geteuid())
 
 
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data) :]
-    os.fsync(fd)
+def _write(fd: int, data: bytes, path: str) -> None:
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
+    except OSError as error:
+        error.filename = path  # a full disk says no name
+        raise
 
 
 def sync_dir(path: str) -> None:

@@ -13,7 +13,7 @@ import subprocess
 from contextlib import suppress
 from typing import Callable, Sequence
 
-from ...errors import EngineError
+from ...errors import EngineError, why
 from ...system import programs
 from .output import Ended
 
@@ -44,7 +44,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
             preexec_fn=_die_with_parent(),  # noqa: PLW1509  # takes no lock that another thread could hold
         )
     except (OSError, subprocess.SubprocessError) as error:
-        raise EngineError("Cannot start %s: %s." % (argv[0], error)) from error
+        raise EngineError("Cannot start %s: %s." % (argv[0], why(error))) from error
     try:
         output = _follow(child, watch)
         return Ended(child.wait(), *output)
