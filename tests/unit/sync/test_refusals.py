@@ -272,3 +272,11 @@ def test_a_target_in_use_is_refused_on_every_pair(change: Callable[..., object])
         parts = [partition("sdb", 1, 9), partition("sdb", 2, 9)]
         parts[number - 1] = change(parts[number - 1])  # type: ignore[call-overload]
         assert disk_plan.make(main_and_backup(partitions=tuple(parts)), REQUEST).refusals
+
+
+def test_a_table_that_the_kernel_refuses_needs_more_than_partprobe() -> None:
+    (seen,) = disk_plan.make(main_and_backup(stale=(2,)), REQUEST).refusals
+    assert seen.hint == "Run partprobe /dev/sdb or blockdev --rereadpt /dev/sdb, or replug the disk."
+    unseen = disk_plan.make(main_and_backup(partitions=(), table="gpt", stale=(1, 2)), REQUEST).refusals[0]
+    assert unseen.hint.startswith(seen.hint)
+    assert "made for a larger disk, or for sectors that are not of 512 bytes" in unseen.hint

@@ -18,7 +18,7 @@ OK, ERROR, USAGE, TARGET_ABSENT, NOT_GOOD, NEEDS_ROOT = range(6)
 EXIT_CODES = """\
 exit codes:
   0  done, whether or not anything had to change
-  1  error, refusal or interruption; for verify: the disks differ
+  1  error, refusal, interruption, or an answer other than yes; for verify: the disks differ
   2  wrong usage, no such job, or an invalid job file
   3  the backup disk is absent (but sync exits 0 for a job whose when_absent is "skip")
   4  status: a job lacks the complete and fresh backups that it needs

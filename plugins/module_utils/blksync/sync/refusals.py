@@ -149,8 +149,24 @@ def stale_table_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Itera
             "partition_table_stale",
             "%s disk %s: the kernel does not have partition %s as the partition table says."
             % (role, disk.describe(), ", ".join(map(str, stale))),
-            "Run partprobe %s or blockdev --rereadpt %s, or replug the disk." % (disk.path, disk.path),
+            _reread(disk),
         )
+
+
+def _reread(disk: Disk) -> str:
+    """How to make the kernel take the table. If it shows no partition at all, it may have refused the table.
+
+    It does so for a GPT that was made for sectors of another size or for a larger disk (is_gpt_valid(),
+    block/partitions/efi.c).
+    """
+    again = "Run partprobe %s or blockdev --rereadpt %s, or replug the disk." % (disk.path, disk.path)
+    if disk.partitions:
+        return again
+    return (
+        "%s If that does not help, the kernel refuses the table: it may be made for a larger disk, or for sectors that "
+        "are not of %d bytes. Then sfdisk --verify %s says what is wrong; connect the disk as it was when it was "
+        "partitioned, or partition it anew." % (again, disk.logical_sector, disk.path)
+    )
 
 
 def overlap_refusals(role: str, disk: Disk, numbers: Sequence[int]) -> Iterator[Refusal]:

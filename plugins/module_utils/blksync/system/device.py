@@ -25,6 +25,7 @@ import threading
 import time
 
 from ..errors import DeviceBusyError, DeviceReadError, DeviceWriteError, DirectIOError
+from .mount_namespaces import mounts_elsewhere
 
 # _IO() carries a direction bit on these architectures (asm/ioctl.h), none elsewhere.
 _IO_NONE = 0x20000000 if platform.machine().startswith(("ppc", "mips", "sparc", "alpha")) else 0
@@ -231,6 +232,21 @@ def lock_disk(path: str) -> int:
             time.sleep(LOCK_POLL)
 
 
+def _busy_hint(path: str) -> str:
+    """What holds a device that could not be claimed, and how to release it."""
+    with contextlib.suppress(OSError):
+        found = mounts_elsewhere(device_number(os.stat(path)), path)
+        if found:
+            return "It is %s. Unmount it there (%s) and run again." % (
+                " and ".join(map(str, found)),
+                ", ".join("nsenter --mount --target %d umount %s" % (each.pid, each.mountpoint) for each in found),
+            )
+    return (
+        "Another program or a device stacked on it has claimed it (lsblk %s and fuser --verbose %s may show which); "
+        "release it and run again." % (path, path)
+    )
+
+
 def _open(path: str, flags: int, devno: str) -> Device:
     flags |= os.O_CLOEXEC
     direct = True
@@ -245,9 +261,7 @@ def _open(path: str, flags: int, devno: str) -> Device:
     except OSError as error:
         raise DeviceBusyError(
             "Cannot open %s: %s." % (path, os.strerror(error.errno or 0)),
-            "Something else uses it (blksync.backup.disk_info shows what); release it and run again."
-            if error.errno == errno.EBUSY
-            else "",
+            _busy_hint(path) if error.errno == errno.EBUSY else "",
         ) from error
     device = Device(path, fd, direct)
     if devno and device.devno != devno:
