@@ -16,7 +16,7 @@ help: ## Say what there is to make
 
 .PHONY: demo
 demo: install-collection ## Sync two disposable disks, several times, and show what is reported
-	@$(AS_ROOT) $(PYTHON_VENV) -B -m examples.demo
+	@$(AS_ROOT) env PYTHONPATH=plugins/module_utils $(PYTHON_VENV) -B -m examples.demo
 
 .PHONY: test
 test: setup ## Lint, unit, integration and fault tests: within ten minutes

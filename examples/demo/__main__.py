@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
+from tests.support import own_mounts
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, missing_for_loop_devices, run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ def main() -> int:
     if missing:
         print("The demo cannot run here: %s." % missing, file=sys.stderr)
         return 1
+    own_mounts.take()  # the records of the disposable disks go with them
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up then, too
     try:
         with ExitStack() as cleanup:
