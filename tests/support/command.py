@@ -75,12 +75,12 @@ class Command:
 class InTerminal:
     """A process whose standard streams are a terminal of its own; a context manager."""
 
-    def __init__(self, argv: list[str], columns: int = 120, environment: Mapping[str, str] = ENVIRONMENT) -> None:
+    def __init__(self, argv: list[str], columns: int = 120, environment: Mapping[str, str] | None = None) -> None:
         self.master, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.process = subprocess.Popen(
             argv,
-            env=environment,
+            env=ENVIRONMENT if environment is None else environment,
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-from array import array
-from typing import Callable, Mapping
+from typing import Callable, Mapping, Sequence
 
 from .getfsmap import free_extents
 
 # (descriptor of a directory, devno, bytes of the device, least bytes of an extent) to start, end, start, end ... in
 # bytes, ascending. Raises OSError, UnknownLayoutError.
-FreeExtents = Callable[[int, str, int, int], "array[int]"]
+FreeExtents = Callable[[int, str, int, int], Sequence[int]]
 
 READERS: Mapping[str, FreeExtents] = {
     "ext4": free_extents,
