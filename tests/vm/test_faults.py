@@ -68,7 +68,8 @@ class Bench:
     def command(self, engine: str) -> str:
         """Return the sync's shell command: the source, where it is mounted, is frozen while anything goes wrong."""
         options = ["--source", SOURCE_ID, "--target", TARGET_ID, "--partitions", "1", "--engine", engine, "--json"]
-        options += ["--quiesce", "freeze", "--yes"]
+        # Each test has fresh disks, with the identifiers of those before.
+        options += ["--quiesce", "freeze", "--yes", "--discard-changes"]
         return f"timeout 240 env {self.system.command('sync', *options)}"
 
     def sync(self, engine: str) -> Outcome:
