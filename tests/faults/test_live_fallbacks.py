@@ -174,14 +174,14 @@ def _is_open(fd: str) -> bool:
 CASES = {
     "no-tracefs": Case("tracefs is not mounted", without_tracefs, known=True),
     "refused": Case(
-        "the kernel does not let itself be traced: [Errno 30] Read-only file system: ", read_only_tracefs, known=True
+        "the kernel does not let itself be traced: /sys/kernel/tracing/instances/blksync.", read_only_tracefs, known=True
     ),
     "overflow": Case("the kernel's trace lost events", reader_held_back, write_more_than_the_buffer_holds),
     "filter": Case("something else changed the trace", act=narrow_the_filter),
     "switch": Case("something else changed the trace", act=stop_the_trace),
     "guard": Case("the kernel counted more writes than its trace reports", act=trace_one_process_only),
     "other-events": Case("the trace holds something that is not understood", act=trace_other_events_as_well),
-    "unreadable": Case("the trace cannot be read: [Errno 21] Is a directory", act=break_the_pipe),
+    "unreadable": Case("the trace cannot be read: Is a directory", act=break_the_pipe),
     "not-freezable": Case("ROOT (ext4) could not be frozen", no_freezing, known=True, writer=False),
     "no-convergence": Case(
         "the source is written to faster than it can be copied (after 1 passes ", not_worth_while, write_once
