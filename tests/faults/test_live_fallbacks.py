@@ -174,7 +174,9 @@ def _is_open(fd: str) -> bool:
 CASES = {
     "no-tracefs": Case("tracefs is not mounted", without_tracefs, known=True),
     "refused": Case(
-        "the kernel does not let itself be traced: /sys/kernel/tracing/instances/blksync.", read_only_tracefs, known=True
+        "the kernel does not let itself be traced: /sys/kernel/tracing/instances/blksync.",
+        read_only_tracefs,
+        known=True,
     ),
     "overflow": Case("the kernel's trace lost events", reader_held_back, write_more_than_the_buffer_holds),
     "filter": Case("something else changed the trace", act=narrow_the_filter),
