@@ -99,6 +99,14 @@ def test_job_file(tmp_path: Path) -> None:
     }
 
 
+def test_metrics_may_be_written_where_jobs_want_them(tmp_path: Path) -> None:
+    directories = ["/srv/my metrics", "/srv/100%", "/srv/my metrics", None]
+    jobs = [{"name": "plain"}, *({"name": "job", "textfile_dir": directory} for directory in directories)]
+    unit = render(tmp_path, "blksync-status.service.j2", backup_disk_state="present", backup_disk_jobs=jobs)
+    allowed = [line for line in unit.splitlines() if line.startswith("ReadWritePaths=")]
+    assert allowed == ['ReadWritePaths="-/srv/my metrics"', 'ReadWritePaths="-/srv/100%%"']
+
+
 def test_udev_rules(tmp_path: Path) -> None:
     targets = [
         "0x22",
