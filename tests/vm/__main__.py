@@ -8,7 +8,8 @@
     python -m tests.vm unplug|plug NAME DISK
     python -m tests.vm destroy NAME
 
-A machine is kept in the cache directory under its name, and runs until it is destroyed.
+A machine is kept in the cache directory under its name, and runs until it is destroyed. Its disks are main, backup
+and, not plugged in at first, second: another backup disk.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def create(directory: Path, scene: Scene, inventory: Path | None) -> None:
     """Start a machine in the scene and write its inventory."""
     destroy(directory)
     machine = scene.running(directory)
+    _keep_unplugged(machine, scene.second_backup_disk(directory))
     if inventory:
         write_inventory(inventory, machine, scene)
 
@@ -46,15 +48,22 @@ def destroy(directory: Path) -> None:
 
 def unplug(machine: Machine, name: str) -> None:
     """Pull a disk out and note what it was."""
-    disk = machine.unplug(name)
-    (machine.directory / f"{name}.unplugged").write_text(json.dumps({**asdict(disk), "image": str(disk.image)}))
+    _keep_unplugged(machine, machine.unplug(name))
 
 
 def plug(machine: Machine, name: str) -> None:
-    """Plug a disk in again; udev and what it starts are not waited for."""
-    note = machine.directory / f"{name}.unplugged"
+    """Plug a disk in; udev and what it starts are not waited for."""
+    note = _note(machine, name)
     machine.plug(UsbDisk.from_dict(json.loads(note.read_text())), wait=False)
     note.unlink()
+
+
+def _keep_unplugged(machine: Machine, disk: UsbDisk) -> None:
+    _note(machine, disk.name).write_text(json.dumps({**asdict(disk), "image": str(disk.image)}))
+
+
+def _note(machine: Machine, name: str) -> Path:
+    return machine.directory / f"{name}.unplugged"
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -83,6 +83,12 @@ class Scene:
         third.unlink()
         return UsbDisk("backup", image, "BACKUPDISK0002", port=2, boot=1)
 
+    def second_backup_disk(self, directory: Path) -> UsbDisk:
+        """Make a backup disk that takes turns with the first one; its partitions are empty."""
+        identifier = disk_identifier(3, self.label)
+        image = assemble(directory / "second.raw", self.label, identifier, BACKUP_MIB, backup_partitions())
+        return UsbDisk("second", image, "BACKUPDISK0004", port=4)
+
     def cold_machine(self, directory: Path, *disks: UsbDisk) -> Machine:
         """Start a machine of this kind from its disks and return at once (`wait_ssh` comes next)."""
         image = build_image(self.unlock)

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A workstation after the role ran: its timer copies a running system, plugging in does, and all can be removed.
 
+Two backup disks take turns: the first one is plugged in at the beginning, the second one later, and its copy is killed.
+
 The tests are one story and run in this order.
 """
 
@@ -29,8 +31,19 @@ from tests.vm.waiting import wait_for
 
 GALAXY = Path(__file__).resolve().parents[4] / "galaxy.yml"
 CORE = COLLECTIONS / "ansible_collections" / "blksync" / "backup" / "plugins" / "module_utils" / "blksync"
-MAIN, BACKUP = "11111111", "22222222"
+MAIN, BACKUP, SECOND = "11111111", "22222222", "33333333"
 SERVICE, TIMER, INHIBITOR = "blksync@travel.service", "blksync@travel.timer", "blksync-inhibit@travel.service"
+STATUS, STATUS_TIMER = "blksync-status.service", "blksync-status.timer"
+TEXTFILES = "/var/lib/node-exporter"
+TRAVEL = {
+    "name": "travel",
+    "source": MAIN,
+    "target": [BACKUP, {"identifier": SECOND, "serial": "BACKUPDISK0004"}],
+    "schedule": "weekly",
+    "on_plug": True,
+    "max_age": "10d",
+    "textfile_dir": TEXTFILES,
+}
 pytestmark = pytest.mark.timeout(1500)
 COPY_LIMIT = 900  # seconds for a copy under software emulation on a busy machine
 
@@ -46,10 +59,30 @@ def apply(check: bool = False, **variables: Any) -> PlaybookRun:
     return apply_role("backup_disk", check=check, **{"backup_disk_random_delay": "1s", **variables})
 
 
-def runs(host: Host, job: str = "travel") -> list[dict[str, Any]]:
-    """Return the history of a job."""
-    history = host.run(f"cat /var/lib/blksync/{job}.jsonl").stdout
-    return [json.loads(line) for line in history.splitlines()]
+def runs(host: Host) -> list[dict[str, Any]]:
+    """Return the runs of the job, newest first."""
+    found: list[dict[str, Any]] = json.loads(host.check_output("blksync history travel --json"))["runs"]
+    return found
+
+
+def standing(host: Host) -> dict[str, Any]:
+    """Return what `blksync status` says of the job."""
+    jobs = json.loads(host.run("blksync status --json").stdout)["jobs"]
+    found: dict[str, Any] = next(job for job in jobs if job["job"] == "travel")
+    return found
+
+
+def states(host: Host) -> list[tuple[str, str]]:
+    """Return the identifier and the state of each disk of the job, in the order of `blksync status`."""
+    return [(disk["identifier"], disk["state"]) for disk in standing(host)["disks"]]
+
+
+def metric(host: Host, name: str, disk: str = "") -> float:
+    """Let the service of the timer write the metrics, and return one."""
+    host.check_output(f"systemctl start {STATUS}")
+    labels = f'job="travel",disk="{disk}"' if disk else 'job="travel"'
+    lines = host.check_output(f"cat {TEXTFILES}/blksync_travel.prom").splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{{labels}}} "))
 
 
 def state(host: Host, unit: str, name: str = "ActiveState") -> str:
@@ -98,6 +131,13 @@ def test_timer_is_enabled_and_waits(host: Host) -> None:
     assert state(host, TIMER, "RandomizedDelayUSec") == "1s"
 
 
+def test_metrics_are_written_every_hour(host: Host) -> None:
+    assert host.service(STATUS_TIMER).is_enabled
+    assert host.service(STATUS_TIMER).is_running
+    assert state(host, STATUS_TIMER, "Persistent") == "yes"
+    assert "hourly" in host.check_output(f"systemctl cat {STATUS_TIMER}")
+
+
 def test_jobs_are_valid_and_roots(host: Host) -> None:
     assert host.run("blksync check-config").rc == 0
     for name in ("travel", "lost"):
@@ -106,11 +146,11 @@ def test_jobs_are_valid_and_roots(host: Host) -> None:
 
 
 def test_units_are_sound(host: Host) -> None:
-    found = host.run(f"systemd-analyze verify {SERVICE} {TIMER} {INHIBITOR}")
+    found = host.run(f"systemd-analyze verify {SERVICE} {TIMER} {INHIBITOR} {STATUS} {STATUS_TIMER}")
     assert (found.rc, found.stdout, found.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize(("unit", "most"), [(SERVICE, 5.0), (INHIBITOR, 2.0)])
+@pytest.mark.parametrize(("unit", "most"), [(SERVICE, 5.0), (INHIBITOR, 2.0), (STATUS, 2.0)])
 def test_exposure(host: Host, unit: str, most: float) -> None:
     report = host.check_output(f"systemd-analyze security --no-pager {unit}")
     verdict = report.splitlines()[-1]
@@ -197,15 +237,6 @@ def test_links_stay_with_the_main_disk_when_the_copy_is_opened(host: Host) -> No
         host.check_output("cryptsetup close copy")
 
 
-def test_status(host: Host) -> None:
-    found = host.run("blksync status")
-    print(found.stdout)
-    assert found.rc == 0
-    job = json.loads(host.check_output("blksync status --json"))["jobs"][1]
-    assert (job["job"], job["state"], job["max_age"]) == ("travel", "ok", 864000)
-    assert job["next_run"]
-
-
 def test_plugging_in_starts_the_job_once(host: Host, machine: Machine) -> None:
     vm.unplug(machine, "backup")
     wait_for("the disk is gone", lambda: not host.file(f"/dev/disk/by-partuuid/{BACKUP}-01").exists, 60)
@@ -220,6 +251,18 @@ def test_plugging_in_starts_the_job_once(host: Host, machine: Machine) -> None:
     assert len(runs(host)) == before + 1
 
 
+def test_status(host: Host) -> None:
+    """The success of the timer is dated in the future, because the clock was ahead; that of plugging in is not."""
+    found = host.run("blksync status")
+    print(found.stdout)
+    assert found.rc == 4, "nothing was ever copied to the disk of the job lost"
+    assert states(host) == [(SECOND, "never"), (BACKUP, "complete")]
+    job = standing(host)
+    assert (job["good"], job["max_age"], bool(job["next_run"])) == (True, 864000, True)
+    assert metric(host, "blksync_job_good") == 1
+    assert metric(host, "blksync_disk_last_success_timestamp_seconds", SECOND) == 0
+
+
 def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine: Machine) -> None:
     vm.unplug(machine, "backup")
     wait_for("the disk is gone", lambda: not host.file(f"/dev/disk/by-partuuid/{BACKUP}-01").exists, 60)
@@ -227,13 +270,52 @@ def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine:
     assert state(host, SERVICE, "Result") == "success"
 
 
+def test_a_killed_copy_leaves_one_of_two_disks_torn(host: Host, machine: Machine) -> None:
+    assert changed_tasks(apply(backup_disk_jobs=[TRAVEL]))
+    vm.plug(machine, "second")
+    link = machine.disk("second").by_id
+    wait_for("the job started", lambda: state(host, SERVICE) == "activating", 60)
+    written = f"$(awk '{{print $7}}' /sys/class/block/$(basename $(readlink {link}))/stat)"
+    machine.ssh.run(f"until [ {written} -gt 32768 ]; do sleep .1; done", timeout=COPY_LIMIT)  # sectors: 16 MiB
+    running = metric(host, "blksync_disk_running", SECOND)
+    machine.ssh.run(f"systemctl kill --signal=SIGKILL {SERVICE}")
+    wait_for("the service failed", lambda: state(host, SERVICE) == "failed", 60)
+    assert running == 1
+    host.check_output("touch /root/not-frozen")
+    vm.unplug(machine, "second")
+    wait_for("the disk is gone", lambda: not host.file(link).exists, 60)
+    assert states(host) == [(SECOND, "interrupted"), (BACKUP, "complete")]
+
+
+def test_one_good_disk_of_two_is_enough_for_require_any(host: Host) -> None:
+    found = host.run("blksync status")
+    print(found.stdout)
+    assert found.rc == 0
+    lines = found.stdout.splitlines()
+    assert lines[1].split()[:4] == ["travel", SECOND, "(BACKUPDISK0004)", "interrupted"]
+    assert "no backup now: plug the disk in and run blksync sync travel." in lines[2]
+    assert lines[3].split()[:4] == ["travel", BACKUP, "(BACKUPDISK0002)", "complete"]
+    assert metric(host, "blksync_job_good") == 1
+    assert [metric(host, "blksync_disk_complete", disk) for disk in (SECOND, BACKUP)] == [0, 1]
+    assert metric(host, "blksync_disk_running", SECOND) == 0
+
+
+def test_one_torn_disk_of_two_is_too_many_for_require_all(host: Host) -> None:
+    assert changed_tasks(apply(backup_disk_jobs=[{**TRAVEL, "require": "all"}]))
+    assert host.run("blksync status").rc == 4
+    assert not standing(host)["good"]
+    assert metric(host, "blksync_job_good") == 0
+    assert [metric(host, "blksync_disk_complete", disk) for disk in (SECOND, BACKUP)] == [0, 1]
+
+
 def test_what_is_off_the_list_is_removed_and_nothing_else(host: Host) -> None:
     travel = {"name": "travel", "source": MAIN, "target": BACKUP}
     home = {"name": "home", "source": MAIN, "target": BACKUP, "schedule": "monthly"}
     assert changed_tasks(apply(backup_disk_jobs=[travel, home]))
-    assert [path for path in traces(host) if "lost" in path] == []
+    assert [path for path in traces(host) if "lost" in path or "status" in path or path.endswith(".prom")] == []
     assert not host.file(f"/etc/systemd/system/{TIMER}").exists
     assert state(host, TIMER, "LoadState") == "not-found"
+    assert state(host, STATUS_TIMER, "LoadState") == "not-found"
     assert host.run("blksync check-config").stdout.count("is valid") == 2
     assert host.service("blksync@home.timer").is_running
     assert "SYSTEMD_WANTS" not in host.check_output("cat /etc/udev/rules.d/90-blksync.rules")
@@ -245,9 +327,10 @@ def test_absent_in_check_mode_removes_nothing(host: Host) -> None:
     assert traces(host) == before
 
 
-def test_absent_leaves_no_trace_but_the_history(host: Host) -> None:
+def test_absent_leaves_only_the_history_and_the_records(host: Host) -> None:
     assert changed_tasks(apply(backup_disk_state="absent"))
     assert traces(host) == {"/var/lib/blksync"}
-    assert host.file("/var/lib/blksync").listdir() == ["travel.jsonl"]
+    assert sorted(host.file("/var/lib/blksync").listdir()) == ["disks", "history.jsonl"]
+    assert len(host.file("/var/lib/blksync/disks").listdir()) == 2
     assert host.check_output("systemctl list-units --all --no-legend --plain 'blksync*'") == ""
     assert changed_tasks(apply(backup_disk_state="absent")) == []

@@ -69,9 +69,14 @@ def test_third_partition_is_untouched(host: Host, disks: dict[str, str]) -> None
     assert digest == hashlib.sha256(third_partition_data()).hexdigest()
 
 
+def test_history_has_the_runs_of_the_playbook_and_of_the_job(host: Host) -> None:
+    runs = json.loads(host.check_output("blksync history --json"))["runs"]
+    assert [(run["door"], run["job"]) for run in runs] == [("command", "travel"), ("module", ""), ("module", "")]
+    assert all(run["changed"] for run in runs)
+    assert [run["error_kind"] for run in runs] == [None] * 3
+
+
 def test_plugging_in_started_the_job_once(host: Host) -> None:
-    (run,) = host.check_output("cat /var/lib/blksync/travel.jsonl").splitlines()
-    assert json.loads(run)["changed"]
     journal = host.check_output("journalctl --boot --unit blksync@travel.service --output cat")
     assert journal.count("Starting blksync@travel.service") == 1
     assert "copied live: " in journal
@@ -81,7 +86,9 @@ def test_plugging_in_started_the_job_once(host: Host) -> None:
 
 def test_status_tells_of_the_run_after_plugging_in(host: Host) -> None:
     assert host.run("blksync status").rc == 0
-    assert (status(host)["state"], status(host)["stale"]) == ("ok", False)
+    assert status(host)["good"]
+    (disk,) = status(host)["disks"]
+    assert (disk["state"], disk["stale"], disk["plugged_in"]) == ("complete", False, True)
 
 
 def test_nothing_is_frozen(host: Host) -> None:
