@@ -330,7 +330,7 @@ def test_absent_in_check_mode_removes_nothing(host: Host) -> None:
 def test_absent_leaves_only_the_history_and_the_records(host: Host) -> None:
     assert changed_tasks(apply(backup_disk_state="absent"))
     assert traces(host) == {"/var/lib/blksync"}
-    assert sorted(host.file("/var/lib/blksync").listdir()) == ["disks", "history.jsonl"]
+    assert sorted(host.file("/var/lib/blksync").listdir()) == ["disks", "history.jsonl", "history.lock"]
     assert len(host.file("/var/lib/blksync/disks").listdir()) == 2
     assert host.check_output("systemctl list-units --all --no-legend --plain 'blksync*'") == ""
     assert changed_tasks(apply(backup_disk_state="absent")) == []
