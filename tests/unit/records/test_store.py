@@ -31,6 +31,14 @@ def test_disk_is_known_by_its_serial_though_its_wwn_is_not(tmp_path: Path) -> No
     assert found.state == COMPLETE
 
 
+def test_disk_is_found_again_whatever_bytes_its_serial_has(tmp_path: Path) -> None:
+    """Else what a killed run tore would be forgotten, and the work of others be overwritten."""
+    odd = DiskRecord(DiskKey("22222222", "S6\udcffX"), model="m\udcff", links=("/dev/disk/by-id/\udcff",), torn=(2,))
+    store.save(odd, str(tmp_path))
+    assert store.load(odd.key, str(tmp_path)) == odd
+    assert store.load_all(str(tmp_path)).records == (odd,)
+
+
 def test_all_are_listed_and_what_is_damaged_is_named(tmp_path: Path) -> None:
     for record in (SECOND, FIRST):
         store.save(record, str(tmp_path))

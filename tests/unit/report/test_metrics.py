@@ -70,9 +70,10 @@ def test_running_copy_is_not_complete() -> None:
 
 
 def test_two_disks_with_one_identifier_have_different_labels() -> None:
-    twins = [DiskStanding("travel", "22222222", "complete", serial=serial) for serial in ("A", "B")]
+    twins = [DiskStanding("travel", "22222222", "complete", serial=serial) for serial in ("A", "B\udcff")]
     found = samples(*twins)
-    assert {disk for _name, disk in found if disk} == {"22222222/A", "22222222/B"}
+    assert {disk for _name, disk in found if disk} == {"22222222/A", "22222222/B\\xff"}
+    assert metrics.render(JobStanding("travel", "any", None, None, tuple(twins))).encode("utf-8")
 
 
 def test_any_text_in_a_label_survives() -> None:

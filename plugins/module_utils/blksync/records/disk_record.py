@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Collection, Iterable, Mapping
 
 from ..discovery.model import Disk
-from ..text import cleaned
 from . import run as runs
 from .run import Run
 
@@ -192,7 +191,7 @@ def found_changed(record: DiskRecord) -> DiskRecord:
 
 
 def to_text(record: DiskRecord) -> str:
-    """The record as a file of JSON."""
+    """The record as a file of JSON, in ASCII: bytes of a serial number that are no UTF-8 come back as they were."""
     data = {entry.name: getattr(record, entry.name) for entry in fields(record)}
     data.update(
         format=FORMAT,
@@ -205,7 +204,7 @@ def to_text(record: DiskRecord) -> str:
         verified=_iso(record.verified),
         boot_tested=_iso(record.boot_tested),
     )
-    return json.dumps(cleaned(data), indent=1, sort_keys=True) + "\n"
+    return json.dumps(data, indent=1, sort_keys=True) + "\n"
 
 
 def from_text(text: str) -> DiskRecord:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Callable, Iterator, NamedTuple
 
 from ..records.disk_record import COMPLETE
+from ..text import cleaned
 from .standing import RUNNING, DiskStanding, JobStanding
 
 
@@ -95,4 +96,4 @@ def _labels(disk: DiskStanding, standing: JobStanding) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return cleaned(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
