@@ -96,4 +96,5 @@ def _labels(disk: DiskStanding, standing: JobStanding) -> str:
 
 
 def _escaped(text: str) -> str:
-    return cleaned(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    printable: str = cleaned(text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
