@@ -100,6 +100,14 @@ def test_verifying_is_in_the_history(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     ]
 
 
+@pytest.mark.parametrize("answer", [CancelledError("Ended by SIGINT."), "Ended by SIGTERM."])
+def test_a_signal_ends_all_comparisons(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: Answer) -> None:
+    asked = fake_syncs(monkeypatch, answer, "")
+    outcome = job_run.verify(JOB, JOB.targets, Progress(), str(tmp_path), lambda: Machine(()))
+    assert asked == ["22222222"]
+    assert any(isinstance(result.error, CancelledError) for result in outcome.results)
+
+
 def test_a_failed_run_shows_what_was_noticed_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     error = EngineError("no")
     error.report = sync_report({})

@@ -77,14 +77,20 @@ def compare(
 def verify(
     job: Job, targets: Sequence[JobTarget], progress: Progress, state_dir: str = "", observe: Observe = observe_machine
 ) -> JobOutcome:
-    """Compare each target with the source, whatever somebody else changed on it, and write down what was found."""
+    """Compare each target with the source, whatever somebody else changed on it, and write down what was found.
+
+    A signal ends it all.
+    """
     changed_or_not = replace(job, sync=replace(job.sync, discard_changes=True))
-    results = []
+    results: list[Result] = []
     for target in targets:
         books = Bookkeeping(Origin(DOOR, job.name), "verify", target.identifier, state_dir)
         seen = without_strangers(observe, job, target)
         result = sync_once(changed_or_not.request(target, check=True), progress, books, seen)
         results.append(replace(result, problems=books.compared(result.report, result.error)))
+        if result.interrupted:
+            results += _not_begun(targets[len(results) :], result)
+            break
     return JobOutcome(tuple(results))
 
 
