@@ -16,52 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from blksync.deltas import apply as delta_apply
 from blksync.deltas import create as delta_create
 from blksync.discovery.model import Machine
 from blksync.errors import BlksyncError, DeltaError, FileFormatError, RefusedError
 from blksync.options import DeltaRequest
-from blksync.system import atomic_file
-from blksync.system.device import Device
 from tests.support import program_files as program
 from tests.support.ansible import run_module
 from tests.support.blocksync_program import needs_blocksync_fast
+from tests.support.delta_chain import SIZE, Chain, flip
 from tests.support.disks import MIB, LoopDevice, run
 from tests.support.pairs import noise, with_changes
-
-SIZE = 2 * MIB + 4096 * 3 + 100
-
-
-class Chain:
-    """A source with its digest, and a copy of it elsewhere."""
-
-    def __init__(self, directory: Path, content: bytes) -> None:
-        self.source, self.copy = directory / "source.img", directory / "copy.img"
-        self.digest, self.delta = directory / "state.digest", directory / "next.delta"
-        self.source.write_bytes(content)
-
-    def create(self, **options: Any) -> dict[str, Any]:
-        request = DeltaRequest(str(self.source), str(self.delta), str(self.digest), **options)
-        return delta_create.run(request, lambda: Machine(())).as_dict()
-
-    def apply(self, delta: Path | None = None, **options: Any) -> dict[str, Any]:
-        request = DeltaRequest(str(self.copy), str(delta or self.delta), **{"create": True, **options})
-        return delta_apply.run(request, lambda: Machine(())).as_dict()
-
-    def take_away(self, number: int | None = None) -> Path:
-        """Move the delta and its manifest to a place of their own, or remove them."""
-        kept = self.delta.with_name(f"delta-{number}")
-        for suffix in ("", ".json"):
-            path = Path(f"{self.delta}{suffix}")
-            path.rename(f"{kept}{suffix}") if number is not None else path.unlink()
-        return kept
-
-    def step(self, number: int | None = None) -> Path:
-        self.create()
-        if number is None:
-            self.apply()
-            assert self.copy.read_bytes() == self.source.read_bytes()
-        return self.take_away(number)
 
 
 @pytest.fixture
@@ -163,12 +127,6 @@ def edit_frame(chain: Chain, **fields: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
-def flip(path: Path, offset: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 1
-    path.write_bytes(data)
-
-
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -205,106 +163,6 @@ def test_a_delta_that_is_not_what_was_made_writes_nothing(
         with pytest.raises(BlksyncError, match=words):
             chain.apply(check=check)
     assert chain.copy.read_bytes() == noise(SIZE)
-
-
-@pytest.mark.parametrize("moves", [0, 1, 2])
-def test_an_interrupted_creation_is_completed(chain: Chain, monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
-    """Killed before the manifest, the delta or the digest is in place: the digest never runs ahead of the delta."""
-    chain.step()
-    chain.source.write_bytes(with_changes(noise(SIZE), [0, MIB]))
-    steps: list[tuple[str, ...]] = []
-
-    def interrupted(real: Callable[..., None]) -> Callable[..., None]:
-        def step(*arguments: str) -> None:
-            if len(steps) == moves:
-                raise KeyboardInterrupt
-            steps.append(arguments)
-            real(*arguments)
-
-        return step
-
-    with monkeypatch.context() as patched:
-        for name in ("replace", "move"):
-            patched.setattr(atomic_file, name, interrupted(getattr(atomic_file, name)))
-        with pytest.raises(KeyboardInterrupt):
-            chain.create()
-    assert chain.create()["pending"] is (moves == 2)
-    chain.apply()
-    assert chain.copy.read_bytes() == chain.source.read_bytes()
-    chain.take_away()
-    assert not chain.create()["changed"]
-
-
-@pytest.mark.parametrize("writes", [0, 1, 3])
-@pytest.mark.parametrize("begins", [True, False])
-def test_an_interrupted_application_goes_on(
-    chain: Chain, monkeypatch: pytest.MonkeyPatch, writes: int, begins: bool
-) -> None:
-    if not begins:
-        chain.step()
-        chain.source.write_bytes(with_changes(noise(SIZE), [0, 4096, MIB, SIZE - 1]))
-    chain.create()
-    real = Device.write
-    done: list[int] = []
-
-    def interrupted(self: Device, buffer: memoryview, offset: int) -> None:
-        if len(done) == writes:
-            real(self, buffer[: len(buffer) // 2], offset)
-            raise KeyboardInterrupt
-        done.append(offset)
-        real(self, buffer, offset)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Device, "write", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            chain.apply()
-    assert chain.copy.exists() is not begins
-    assert chain.apply()["changed"]
-    assert chain.copy.read_bytes() == chain.source.read_bytes()
-    assert not chain.apply()["changed"]
-    assert not [path for path in chain.copy.parent.iterdir() if path.name.startswith(".")]
-
-
-def test_a_half_applied_image_takes_no_other_delta(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.step()
-    deltas = []
-    for number in (0, 1):
-        chain.source.write_bytes(with_changes(noise(SIZE), [0 + number, MIB + number]))
-        deltas.append(chain.step(number))
-
-    def interrupted(_self: Device) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Device, "flush", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            chain.apply(deltas[0])
-    flip(chain.copy, 0)
-    with pytest.raises(DeltaError):
-        chain.apply(deltas[1])
-    chain.apply(deltas[0])
-    chain.apply(deltas[1])
-    assert chain.copy.read_bytes() == chain.source.read_bytes()
-
-
-def test_a_source_that_is_written_to_meanwhile(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    chain.step()
-    chain.source.write_bytes(with_changes(noise(SIZE), [0]))
-    from blksync.engines.native.engine import NativeEngine
-
-    extract = NativeEngine.extract
-
-    def disturbed(self: NativeEngine, source: Device, *arguments: Any) -> Any:
-        outcome = extract(self, source, *arguments)
-        os.truncate(chain.source, SIZE)
-        return outcome
-
-    with monkeypatch.context() as patched:
-        patched.setattr(NativeEngine, "extract", disturbed)
-        with pytest.raises(BlksyncError, match="written to while"):
-            chain.create()
-    assert not chain.delta.exists()
-    chain.step()
 
 
 @pytest.mark.parametrize(
