@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run writes of a disk while another run may write of the same one."""
+"""When a run writes of a disk, and what, while another run may write of the same one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from blksync.discovery.model import Disk
-from blksync.errors import Refusal, RefusedError
-from blksync.records import store
+from blksync.errors import Refusal, RefusedError, RestoreError
+from blksync.records import history, store
 from blksync.records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, DiskRecord, key_of
 from blksync.records.run import Origin, Run
 from blksync.sync import foreign_changes
@@ -75,3 +75,22 @@ def test_foreign_change_is_written_down_unless_a_run_ended_since(
         store.save(replace(complete, last_success=Run(3.0, "disk_sync", "x", end=4.0)), str(tmp_path))
     assert not books.end((DISK,), Achieved(), RefusedError(refusals))
     assert state(tmp_path) == (COMPLETE if later else CHANGED_ELSEWHERE)
+
+
+def test_metrics_of_the_beginning_find_the_record_incomplete(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.extend(record.state for record in store.load_all(str(tmp_path)).records)
+
+    Bookkeeping(Origin("command", "travel"), "disk_sync", "22222222", str(tmp_path), look).begin([DISK])
+    assert seen == [INCOMPLETE]
+
+
+def test_nothing_is_written_while_something_is_not_put_back(tmp_path: Path) -> None:
+    books = Bookkeeping(Origin(), "disk_sync", "22222222", str(tmp_path))
+    books.begin([DISK])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json*")}
+    assert books.end([DISK], Achieved(), RestoreError("/ is frozen.")) == []
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json*")} == before
+    assert history.read(str(tmp_path)) == []
