@@ -155,7 +155,7 @@ def test_no_such_disk_lists_the_candidates(scene: Scene) -> None:
     for disk in (scene.first, scene.second):
         assert disk.path in result["msg"]
         assert disk.identifier in result["msg"]
-        assert "%d bytes" % disk.size in result["msg"]
+        assert "%.1f MiB" % (disk.size / MIB) in result["msg"]
 
 
 def test_a_partition_is_no_disk(scene: Scene) -> None:
