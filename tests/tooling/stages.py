@@ -58,6 +58,7 @@ CHECK_CODE = (
     Stage("import-linter", ("env", "PYTHONPATH=plugins/module_utils", "lint-imports", "--no-cache", "--no-logo")),
     tool("architecture", "tests.tooling.architecture", "--check"),
     Stage("yamllint", ("yamllint", "--strict", ".")),
+    Stage("reuse", ("reuse", "lint", "--lines")),
     tool("core-pythons", "tests.tooling.check_pythons"),
 )
 CHECK_COLLECTION = (
