@@ -41,6 +41,17 @@ options:
     type: str
     choices: [auto, full]
     default: auto
+  rate_limit:
+    description:
+      - The largest number of bytes a second that are read from the source, and that are written to the target. V(0) is
+        no limit. Other values must be at least V(1048576), which is 1 MiB a second.
+      - The target is read no faster than this too. It is read and written at the same time.
+      - M(blksync.backup.disk_sync) has no limit while file systems are frozen or unmounted for a live copy, because
+        programs wait. With O(quiesce=freeze) the limit holds, so the source stays frozen for longer.
+        M(blksync.backup.image_sync) always keeps to the limit.
+      - A limit is refused with O(engine=blocksync_fast), because the program cannot limit its rate.
+    type: int
+    default: 0
   allow_damaged_source:
     description:
       - V(true) copies a source even if its file system has recorded errors. V(false) refuses such a source, so that a

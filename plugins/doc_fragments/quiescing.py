@@ -25,7 +25,7 @@ options:
         task together. After this time everything is put back and the task fails, because the copy is then inconsistent.
         The largest value is 604800, a week.
       - A first copy writes everything. At 100 MB/s the default is enough for 360 GB. For a larger disk set a longer
-        time, or make the first copy while the source is not in use.
+        time, or make the first copy while the source is not in use. The same holds with a small O(rate_limit).
     type: int
     default: 3600
 """

@@ -88,6 +88,13 @@ options:
     type: int
     choices: [4096, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576]
     default: 4096
+  rate_limit:
+    description:
+      - The largest number of bytes a second that are read, and that are written. V(0) is no limit. Other values must be
+        at least V(1048576), which is 1 MiB a second.
+      - With O(state=created), a source that is frozen stays frozen until all of it has been read at this rate.
+    type: int
+    default: 0
   create:
     description:
       - With O(state=applied), create the image file O(image) if it is missing, from a delta that begins a chain.

@@ -83,6 +83,7 @@ OTHER_VALUES: dict[str, Any] = {
     "quiesce_fallback": False,
     "scope": "used",
     "verify": "full",
+    "rate_limit": 20_000_000,
     "allow_damaged_source": True,
     "block_size": 8192,
     "compare": False,

@@ -40,6 +40,7 @@ LARGEST: dict[str, Any] = {
     "quiesce_fallback": False,
     "scope": "used",
     "verify": "full",
+    "rate_limit": 20971520,
     "allow_damaged_source": True,
     "block_size": 65536,
     "compare": False,

@@ -18,6 +18,7 @@ from typing import Callable, Iterator, Sequence
 from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
 from ..engines.range_map import Layout, window_of
+from ..engines.rate_limit import UNLIMITED, RateLimit
 from ..engines.reader import ParallelReader, ReadRequest
 from ..errors import Refusal, StorageError, UntrustedError, VerificationError
 from ..formats import algorithms
@@ -75,6 +76,7 @@ class DeltaApplication(Guest):
         self._needed = False
         self._writing = False
         self._bytes_written = 0
+        self._limit = RateLimit(request.rate_limit)
         self.survey = Survey("", "")
 
     def make_plan(self, machine: Machine) -> Plan:
@@ -179,7 +181,7 @@ class DeltaApplication(Guest):
 
     def _look_through(self) -> None:
         """Find out whether it has to be applied. Raises DeltaError if it is not for this image."""
-        self.survey = survey(self._target, self._delta, self._algorithm, self._cancellation)
+        self.survey = survey(self._target, self._delta, self._algorithm, self._cancellation, self._limit)
         fresh = self._end.kind == MISSING
         self._needed = manifests.is_needed(self._manifest, self.survey, fresh, self._resumed())
 
@@ -201,6 +203,7 @@ class DeltaApplication(Guest):
         for offset, data, found in self._blocks(target):
             if found != data:
                 found[:] = data
+                self._limit.before_write(len(found), self._cancellation.check)
                 target.write(found, offset)
                 self._bytes_written += len(found)
 
@@ -218,11 +221,18 @@ class DeltaApplication(Guest):
         for block, data in self._delta.records():
             self._cancellation.check()
             found = buffer[: len(data)]
+            self._limit.before_read(len(found), self._cancellation.check)
             target.read(found, block * self._manifest.block_size)
             yield block * self._manifest.block_size, data, found
 
 
-def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellation: Cancellation) -> Survey:
+def survey(
+    target: Device,
+    delta: DeltaReader,
+    algorithm: Algorithm,
+    cancellation: Cancellation,
+    limit: RateLimit = UNLIMITED,
+) -> Survey:
     """Read an image through. Raises DeviceReadError, FileFormatError."""
     size, block = target.size, delta.header.block_size
     layout = Layout(whole(size), size, block, window_of(block))
@@ -231,7 +241,13 @@ def survey(target: Device, delta: DeltaReader, algorithm: Algorithm, cancellatio
     records = delta.records()
     record = next(records, None)
     jobs = (ReadRequest(position, layout.extents(position, length)) for position, length in layout.windows())
-    with ParallelReader((target,), jobs, layout.window, lambda data: algorithm.of_blocks(data, block)) as reader:
+    with ParallelReader(
+        (target,),
+        jobs,
+        layout.window,
+        lambda data: algorithm.of_blocks(data, block),
+        lambda length: limit.before_read(length, cancellation.check),
+    ) as reader:
         for window in reader:
             cancellation.check()
             checksums = bytearray(window.checksums)

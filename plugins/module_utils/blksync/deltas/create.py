@@ -20,6 +20,7 @@ from ..discovery.observe import observe as observe_machine
 from ..engines.base import CopyOptions, Outcome, block_size
 from ..engines.monitor import Monitor
 from ..engines.native.engine import NativeEngine
+from ..engines.rate_limit import RateLimit
 from ..errors import AlgorithmError, FileFormatError, StorageError
 from ..formats import algorithms
 from ..formats.algorithms import Algorithm
@@ -194,8 +195,9 @@ class DeltaCreation(Guest):
     def _pass_over(self, watch: Monitor, digest: DigestWriter | None = None, delta: DeltaWriter | None = None) -> None:
         """Read the source once, and hand on what is wanted."""
         checksums = DigestComparison(self._algorithm, self._block, self._known, digest)
-        method = CopyOptions(self._block, bool(self._known), checksums)
-        self._outcome = NativeEngine().extract(self._source, watch, method, delta)
+        limit = RateLimit(self._request.rate_limit)
+        options = CopyOptions(self._block, bool(self._known), checksums, limit=limit)
+        self._outcome = NativeEngine().extract(self._source, watch, options, delta)
 
 
 def _check_digest(known: DigestReader, source: Device) -> None:

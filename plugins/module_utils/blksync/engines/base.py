@@ -15,6 +15,7 @@ from ..options.engines import supports
 from ..ranges import Range
 from ..system.device import Device
 from .monitor import Monitor
+from .rate_limit import UNLIMITED, RateLimit
 from .write_log import WriteLog
 
 BLOCK = 4096  # bytes: what is compared and counted; a larger logical sector takes its place
@@ -32,7 +33,7 @@ class CopyOptions:
     ``compare`` False: nothing is compared and everything written. ``checksums`` are of the same blocks; if they are
     known the target is not read, but for blocks of which they say nothing. ``moving``: the source is written to
     meanwhile, and the changed blocks will be copied again. ``verify`` "auto" logs what is written, to verify it later,
-    "full" logs every byte of the ranges.
+    "full" logs every byte of the ranges. ``limit`` is that of reading and writing.
     """
 
     block: int = BLOCK
@@ -40,6 +41,7 @@ class CopyOptions:
     checksums: DigestComparison | None = None
     moving: bool = False
     verify: str = "auto"
+    limit: RateLimit = UNLIMITED
 
     @property
     def reads_target(self) -> bool:

@@ -44,7 +44,8 @@ class ParallelReader:
     """A context manager that yields windows in the order of ``jobs``, each read from every device.
 
     ``capacity`` is the length in bytes of the longest job. ``checksums`` makes those of a window of the first device,
-    in the thread that has read it.
+    in the thread that has read it. ``before`` is called with the length of a job before the devices read it, in the
+    iterating thread; it may wait.
     Every window is given back by ``release`` when its buffers may be overwritten (any thread may call it).
     An error of a device is raised in the iterating thread when its window's turn comes: everything before it
     has been yielded. No thread outlives the context.
@@ -56,10 +57,12 @@ class ParallelReader:
         jobs: Iterable[ReadRequest],
         capacity: int,
         checksums: Callable[[memoryview], bytes] | None = None,
+        before: Callable[[int], None] | None = None,
     ) -> None:
         self._devices = devices
         self._capacity = capacity
         self._checksums = checksums
+        self._before = before
         self._jobs = iter(jobs)
         self._next: ReadRequest | None = next(self._jobs, None)
         self._unused = SLOTS  # slots that are still to be allocated: a small pair needs few
@@ -109,6 +112,8 @@ class ParallelReader:
         if self._next is None:
             raise AssertionError("called with no job left")
         window = Window(self._next, slot)
+        if self._before:
+            self._before(window.length)
         self._next = next(self._jobs, None)
         ahead.append(window)
         for tasks in self._tasks:

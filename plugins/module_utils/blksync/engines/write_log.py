@@ -18,6 +18,7 @@ from ..ranges import Extent
 from ..system.device import Device
 from .monitor import Monitor
 from .range_map import Layout
+from .rate_limit import UNLIMITED, RateLimit
 from .reader import ParallelReader, ReadRequest
 
 DIGEST = 16  # bytes kept of a segment's hash
@@ -69,7 +70,7 @@ class WriteLog:
         """Everything has been recorded."""
         self._keep(self._hasher.finish())
 
-    def verify(self, target: Device, monitor: Monitor) -> int:
+    def verify(self, target: Device, monitor: Monitor, limit: RateLimit = UNLIMITED) -> int:
         """Re-read the target, which has been flushed, past the page cache. Returns the bytes read.
 
         Raises VerificationError with the first offset that is wrong, DeviceReadError.
@@ -77,7 +78,11 @@ class WriteLog:
         target.drop_cache()
         hasher = SegmentHasher(self._segment)
         count, reported = 0, 0
-        with ParallelReader((target,), self._jobs(), self._window) as reader:
+
+        def before(length: int) -> None:
+            limit.before_read(length, lambda: monitor.advanced(count, 0))
+
+        with ParallelReader((target,), self._jobs(), self._window, before=before) as reader:
             for window in reader:
                 self._check(hasher.update(window.position, window.buffers[0]))
                 count += window.length

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Collection, Iterator, Mapping, Type, TypeVar
 
 from ..errors import InvalidRequestError
-from .engines import FEATURES, HOLES, RANGES, supports
+from .engines import FEATURES, HOLES, LIMIT, RANGES, supports
 from .kinds import (
     DISK,
     DISKS,
@@ -21,6 +21,7 @@ from .kinds import (
     NUMBER,
     PARTITIONS,
     PATH,
+    RATE,
     TEXT,
     option,
     options_of,
@@ -123,6 +124,9 @@ class CopyRequest(Request):
         help="unit in which differences are written: a power of 2 up to %d" % BLOCK_SIZES[-1],
     )
     compare: bool = option(FLAG, True, help="write every block without reading the target first")
+    rate_limit: int = option(
+        RATE, 0, metavar="BYTES", help="most bytes a second that are read, and that are written; 0 for no limit"
+    )
     protected: tuple[object, ...] = option(DISKS, (), metavar="DISK", help="a disk never to write; may be repeated")
     check: bool = False
 
@@ -141,6 +145,10 @@ class CopyRequest(Request):
         if self.scope == USED and not supports(self.engine, RANGES):
             yield InvalidRequestError(
                 "blocksync-fast copies whole partitions only.", "Use the engine native for scope used."
+            )
+        if self.rate_limit and not supports(self.engine, LIMIT):
+            yield InvalidRequestError(
+                "blocksync-fast cannot limit its rate.", "Use the engine native to limit the rate."
             )
 
 
@@ -208,7 +216,8 @@ class ImageRequest(CopyRequest):
 class DeltaRequest(Request):
     """One delta to be made or applied. ``image`` is what is read or written; all paths are absolute.
 
-    ``digest``, ``algorithm``, ``block_size`` and quiescing are for making, ``create`` and ``protected`` for applying.
+    ``digest``, ``algorithm``, ``block_size`` and quiescing are for making, ``create`` and ``protected`` for applying,
+    ``rate_limit`` is for both.
     """
 
     image: str = field(metadata=required(PATH))
@@ -218,6 +227,7 @@ class DeltaRequest(Request):
     block_size: int = same_as(ImageRequest, "block_size")
     quiesce: str = same_as(ImageRequest, "quiesce")
     quiesce_timeout: int = same_as(ImageRequest, "quiesce_timeout")
+    rate_limit: int = same_as(ImageRequest, "rate_limit")
     create: bool = same_as(ImageRequest, "create")
     protected: tuple[object, ...] = same_as(ImageRequest, "protected")
     check: bool = False

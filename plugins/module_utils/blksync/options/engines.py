@@ -9,8 +9,9 @@ from typing import FrozenSet, Mapping
 
 RANGES = "ranges"  # copies parts of a pair; an engine without takes the whole pair only
 HOLES = "holes"  # makes holes of zeros in an image file
+LIMIT = "limit"  # reads and writes at most so many bytes a second
 
-_NATIVE = frozenset((RANGES, HOLES))
+_NATIVE = frozenset((RANGES, HOLES, LIMIT))
 FEATURES: Mapping[str, FrozenSet[str]] = {"auto": _NATIVE, "native": _NATIVE, "blocksync_fast": frozenset(())}
 
 

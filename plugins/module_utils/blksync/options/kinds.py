@@ -24,6 +24,7 @@ REQUIRED = object()  # in place of a default
 _OPTION = "option"  # the key in a field's metadata
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 _SHOWN = 60  # characters of a wrong value
+LEAST_RATE = 1 << 20  # bytes a second: the native engine reads and writes windows of that size
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,15 @@ def _number(name: str, value: object) -> int:
     return value
 
 
+def _rate(name: str, value: object) -> int:
+    rate = _number(name, value)
+    if rate and rate < LEAST_RATE:
+        raise InvalidRequestError(
+            "%s is %d bytes a second; give at least %d (1 MiB a second), or 0 for no limit." % (name, rate, LEAST_RATE)
+        )
+    return rate
+
+
 def _number_from_text(text: str) -> Any:
     return int(text) if _NUMBER.fullmatch(text.strip()) else text
 
@@ -202,6 +212,7 @@ def _partitions(name: str, value: Any) -> Any:
 
 TEXT = Kind("str", _text)
 NUMBER = Kind("int", _number, _number_from_text)
+RATE = Kind("int", _rate, _number_from_text)  # bytes a second, 0 for no limit
 FLAG = Kind("bool", _flag)
 PATH = Kind("path", check_path)
 DISK = Kind("raw", _disk)  # YAML makes numbers of unquoted identifiers: 01234567 is octal

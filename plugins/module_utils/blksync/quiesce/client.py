@@ -49,6 +49,11 @@ class Quiesced:
             raise
 
     @property
+    def waiting(self) -> bool:
+        """Whether a file system is frozen or unmounted, so that programs may wait."""
+        return not self.released and any(plan.steps for plan in self._plans)
+
+    @property
     def report(self) -> list[StepReport]:
         """What was done to all file systems, as report_of() has it."""
         return [report for plan in self._plans for report in self.report_of(plan)]

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Callable, Sequence
 
 from ..digests.compare import DigestComparison
-from ..engines.base import Engine, block_size
+from ..engines.base import CopyOptions, Engine, block_size
+from ..engines.rate_limit import UNLIMITED, RateLimit
 from ..options import CopyRequest
+from ..quiesce.client import Quiesced
 from ..system.device import Device
 from ..system.signals import Cancellation
 from .monitor import PassMonitor, Progress, nothing
@@ -24,7 +26,7 @@ class PairContext:
 
     ``nodes`` are the whole disks that the source and the target lie on, open for reading: their nodes have page caches
     of their own. ``checksums`` are those of a digest, for the first pass. ``prepare`` is called before anything is
-    quiesced or written.
+    quiesced or written. ``limit`` is one for all pairs of a run.
     """
 
     request: CopyRequest
@@ -38,6 +40,7 @@ class PairContext:
     nodes: Sequence[Device] = ()
     checksums: DigestComparison | None = None
     prepare: Callable[[], None] = nothing
+    limit: RateLimit = UNLIMITED
 
     @property
     def block(self) -> int:
@@ -47,3 +50,22 @@ class PairContext:
     def monitor(self, phase: str, **calls: Callable[[], None]) -> PassMonitor:
         """The monitor of one pass."""
         return PassMonitor(self.entry, self.progress, self.cancellation, phase, **calls)
+
+    def options(self, first: bool = True, moving: bool = False, held: Quiesced | None = None) -> CopyOptions:
+        """How one pass copies. A later pass compares both sides in any case. ``held`` is what is quiesced during it."""
+        request = self.request
+        return CopyOptions(
+            request.block_size,
+            request.compare or not first,
+            self.checksums if first else None,
+            moving,
+            request.verify,
+            self.limit_while(held),
+        )
+
+    def limit_while(self, held: Quiesced | None) -> RateLimit:
+        """The limit while ``held`` is quiesced: none if the copy was to be live, as it would make programs wait longer.
+
+        With ``quiesce: freeze`` the user wants the whole copy made while they wait.
+        """
+        return UNLIMITED if self.request.live and held and held.waiting else self.limit

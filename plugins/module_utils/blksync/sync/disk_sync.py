@@ -14,6 +14,7 @@ from ..discovery.model import Disk, Machine, Partition
 from ..discovery.observe import observe as observe_machine
 from ..engines.base import Engine
 from ..engines.choice import choose
+from ..engines.rate_limit import RateLimit
 from ..errors import BlksyncError, DeclinedError, DeviceBusyError, Refusal
 from ..options import ALL, SyncRequest
 from ..quiesce.client import Quiescer
@@ -77,6 +78,7 @@ class DiskSync(Guest):
         self._foreign: tuple[Refusal, ...] = ()  # what a yes of the user settles
         self.request = request
         self.progress = progress
+        self._limit = RateLimit(request.rate_limit)
         self._devices: list[tuple[Device, Device]] = []  # source and target of every pair
         self._nodes: list[Device] = []
         self._signatures: dict[str, str] = {}
@@ -200,7 +202,16 @@ class DiskSync(Guest):
         entry = PairReport(pair, verify=self.request.verify)
         self.sync_report.pairs.append(entry)
         return PairContext(
-            self.request, pair, self._engine, source, target, entry, self.progress, cancellation, self._nodes[:1]
+            request=self.request,
+            pair=pair,
+            engine=self._engine,
+            source=source,
+            target=target,
+            entry=entry,
+            progress=self.progress,
+            cancellation=cancellation,
+            nodes=self._nodes[:1],
+            limit=self._limit,
         )
 
 

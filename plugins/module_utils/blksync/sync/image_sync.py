@@ -15,6 +15,7 @@ from ..discovery.model import Disk, Machine
 from ..discovery.observe import observe as observe_machine
 from ..engines.base import Engine, Outcome, block_size
 from ..engines.choice import choose
+from ..engines.rate_limit import RateLimit
 from ..options import ImageRequest
 from ..quiesce.client import Quiescer
 from ..system import device
@@ -195,6 +196,7 @@ class ImageSync(Guest):
             nodes=self._nodes,
             checksums=self._digest.checksums,
             prepare=self._digest.begin,
+            limit=RateLimit(self.request.rate_limit),
         )
 
     def _finish(self, outcome: Outcome) -> None:

@@ -9,7 +9,7 @@ import contextlib
 import time
 from typing import Callable, Iterator, Sequence
 
-from ..engines.base import CopyOptions, Outcome
+from ..engines.base import Outcome
 from ..engines.native.engine import NativeEngine
 from ..errors import BlksyncError, LiveDoubtError, QuiesceError
 from ..live import eligibility
@@ -41,10 +41,9 @@ def predict(context: PairContext) -> Outcome:
     with PairCopy(context) as copy:
         still.check()
         still.begin()
-        options = CopyOptions(context.request.block_size, context.request.compare, context.checksums)
         with read_errors.explained(entry, context.source.path):
             outcome = context.engine.compare(
-                context.source, context.target, copy.ranges(), context.monitor(COPY), options
+                context.source, context.target, copy.ranges(), context.monitor(COPY), context.options()
             )
         change = still.end()
     if change.written or change.discarded:
@@ -251,10 +250,8 @@ class PairCopy:
             self._read += sum(span.length for span in ranges)
             done()
 
-        request = context.request
         monitor = context.monitor(COPY if first else AGAIN, check=check, done=source_read)
-        checksums = context.checksums if first else None
-        options = CopyOptions(request.block_size, request.compare or not first, checksums, moving, request.verify)
+        options = context.options(first, moving, self._held)
         engine = context.engine if first or context.engine.supports(RANGES) else NativeEngine()
         with self._timed(), read_errors.explained(self.entry, context.source.path):
             self._unverified = engine.copy(context.source, context.target, ranges, monitor, options)
@@ -265,9 +262,11 @@ class PairCopy:
         outcome, self._unverified = self._unverified, None
         if outcome and outcome.write_log:
             with self._timed(), read_errors.explained(self.entry, self.context.source.path):
-                target = self.context.target
-                target.drop_cache()
-                self.entry.bytes_verified += outcome.write_log.verify(target, self.context.monitor(VERIFY))
+                context = self.context
+                context.target.drop_cache()
+                self.entry.bytes_verified += outcome.write_log.verify(
+                    context.target, context.monitor(VERIFY), context.limit_while(self._held)
+                )
 
     def end(self) -> None:
         """The source is in use again, and all of the pair was copied. Raises VerificationError, DeviceReadError."""

@@ -26,20 +26,21 @@ class CopyPass:
     ) -> None:
         self._devices = (source, target) if target and options.reads_target else (source,)
         self._target = target
+        self._compared = 0  # bytes
         self._looked_at = 0  # bytes of the target that the digest says nothing of
         self._layout, self._monitor = layout, monitor
-        self._options, self._checksums = options, options.checksums
+        self._options, self._checksums, self._limit = options, options.checksums, options.limit
+        self._outcome = Outcome(layout.block, -(-layout.length // layout.block))
 
     def run(self, writer: Sink | None = None, log: WriteLog | None = None, everything: bool = False) -> Outcome:
         """Compare; hand what differs to the writer; record it, or ``everything``, in the log."""
-        block = self._layout.block
-        outcome = Outcome(block, -(-self._layout.length // block))
-        compared = reported = 0
+        block, outcome = self._layout.block, self._outcome
+        reported = 0
         for device in self._devices:
             if not device.direct:
                 device.drop_cache()
         checksums = self._checksums.of if self._checksums else None
-        with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums) as reader:
+        with ParallelReader(self._devices, self._jobs(), self._layout.window, checksums, self._before_read) as reader:
             for window in reader:
                 changed = self._changed(window)
                 if log and (changed or everything):
@@ -47,24 +48,31 @@ class CopyPass:
                         window.position, window.buffers[0], [Extent(0, window.length)] if everything else changed
                     )
                 if writer and changed:
+                    self._limit.before_write(sum(length for _start, length in changed), self._advanced)
                     writer.submit(reader, window, changed)
                 else:
                     reader.release(window)
                 if writer:
                     writer.check()
-                compared += window.length
+                self._compared += window.length
                 outcome.blocks_changed += sum(-(-length // block) for _start, length in changed)
                 outcome.bytes_written += sum(length for _start, length in changed)
-                if compared - reported >= REPORT:
-                    reported = compared
-                    self._monitor.advanced(compared, outcome.bytes_written)
+                if self._compared - reported >= REPORT:
+                    reported = self._compared
+                    self._advanced()
             self._monitor.source_done()
             if writer:
                 writer.finish()
         self._conclude(log)
-        outcome.bytes_read = len(self._devices) * compared + self._looked_at
-        self._monitor.advanced(compared, outcome.bytes_written)
+        outcome.bytes_read = len(self._devices) * self._compared + self._looked_at
+        self._advanced()
         return outcome
+
+    def _before_read(self, count: int) -> None:
+        self._limit.before_read(count, self._advanced)
+
+    def _advanced(self) -> None:
+        self._monitor.advanced(self._compared, self._outcome.bytes_written)
 
     def _conclude(self, log: WriteLog | None) -> None:
         """All has been read and written."""
