@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
 from typing import Iterator
 
 from ..errors import BlksyncError
@@ -89,18 +88,9 @@ class System:
         if not program:
             return None
         try:
-            done = subprocess.run(
-                (program, *argv[1:]),
-                env=programs.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=PROGRAM_PATIENCE,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired):
+            return os.fsdecode(programs.run((program, *argv[1:]), PROGRAM_PATIENCE).stdout)
+        except OSError:
             return None
-        return os.fsdecode(done.stdout)
 
     def read(self, path: str, devno: str, offset: int, length: int) -> bytes | None:
         """``length`` bytes of a block device at ``offset`` (both whole logical sectors), or None."""

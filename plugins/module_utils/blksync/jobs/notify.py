@@ -13,7 +13,6 @@ import logging
 import os
 import pwd
 import stat
-import subprocess
 from typing import Sequence
 
 from ..system import programs
@@ -40,18 +39,8 @@ def notify_users(summary: str, body: str, critical: bool = False, directories: s
     for uid in users_with_bus(directories):
         try:
             command = command_for(pwd.getpwuid(uid), os.path.join(directories, str(uid)), summary, body, critical)
-            done = subprocess.run(
-                command,
-                executable=programs.find(command[0]),
-                env=programs.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                timeout=PATIENCE,
-                cwd="/",
-                check=False,
-            )
-        except (KeyError, OSError, subprocess.TimeoutExpired) as error:
+            done = programs.run([programs.find(command[0]), *command[1:]], PATIENCE)
+        except (KeyError, OSError) as error:
             _log.debug("no notification to user %d: %s", uid, error)
             continue
         if done.returncode:

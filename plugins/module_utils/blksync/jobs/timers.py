@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 from ..system import programs
@@ -23,10 +22,8 @@ def next_runs() -> dict[str, float]:
     if not systemctl:
         return {}
     try:
-        answer = subprocess.run(
-            (systemctl, *LIST_TIMERS), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        answer = programs.run((systemctl, *LIST_TIMERS), PATIENCE)
+    except OSError:
         return {}
     return parse(answer.stdout.decode("utf-8", "replace"))
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 
 from ..system import programs
@@ -25,13 +24,13 @@ def move_to_scope(pid: int) -> str:
     if not os.path.isdir(BOOTED) or not busctl:
         return ""
     before = _cgroup(pid)
-    null = subprocess.DEVNULL
     try:
-        subprocess.run(
-            (busctl, *scope_request(pid)), stdin=null, stdout=null, stderr=null, timeout=PATIENCE, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        done = programs.run((busctl, *scope_request(pid)), PATIENCE)
+    except OSError as error:
         return "The guardian stays in the caller's control group: %s." % error
+    if done.returncode:
+        words = done.stderr.decode("utf-8", "replace").strip() or "busctl failed (%d)" % done.returncode
+        return "The guardian stays in the caller's control group: %s." % words
     deadline = time.monotonic() + PATIENCE
     while _cgroup(pid) == before:  # the answer comes before the deed
         if time.monotonic() > deadline:

@@ -10,7 +10,6 @@ was there before. blkid(8): exit status 0 found, 2 nothing found, 8 ambivalent (
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 
 from ..errors import VerificationError
@@ -59,17 +58,8 @@ def probe(device: Device) -> Identity | None:
     if not blkid:
         return None
     try:
-        done = subprocess.run(
-            (blkid, "-p", "-o", "export", "/proc/self/fd/%d" % device.fd),
-            env=programs.environment(),
-            pass_fds=(device.fd,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = programs.run((blkid, "-p", "-o", "export", "/proc/self/fd/%d" % device.fd), PATIENCE, (device.fd,))
+    except OSError:
         return None
     return parse(done.returncode, os.fsdecode(done.stdout))
 

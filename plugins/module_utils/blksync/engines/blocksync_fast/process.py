@@ -33,16 +33,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
     Raises EngineError if the program cannot be started.
     """
     try:
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,  # descriptors 0 to 2 always exist: else the target could become one of them
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=descriptors,
-            cwd="/",
-            env=programs.environment(),
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509  # takes no lock that another thread could hold
-        )
+        child = programs.start(argv, descriptors, _die_with_parent())
     except (OSError, subprocess.SubprocessError) as error:
         raise EngineError("Cannot start %s: %s." % (argv[0], why(error))) from error
     try:
@@ -52,9 +43,7 @@ def run_watched(argv: Sequence[str], descriptors: Sequence[int], watch: Callable
         if child.poll() is None:
             child.kill()
             child.wait()
-        for pipe in (child.stdout, child.stderr):
-            if pipe:
-                pipe.close()
+        programs.close_outputs(child)
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from typing import Sequence
 
 from ...errors import EngineError, EngineMissingError
@@ -98,17 +97,8 @@ def _copy_in_memory(path: str) -> None:
 def ask(path: str, argv: Sequence[str], descriptors: Sequence[int] = ()) -> Ended:
     """Run the program at ``path`` for a short answer, with ``descriptors`` inherited. Raises EngineError."""
     try:
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=descriptors,
-            cwd="/",
-            timeout=_PATIENCE,
-            env=programs.environment(),
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
+        done = programs.run(argv, _PATIENCE, descriptors)
+    except TimeoutError as error:
         raise cannot_start(path, "it did not end within %d seconds" % _PATIENCE) from error
     except OSError as error:
         reason = os.strerror(error.errno or 0)

@@ -11,9 +11,8 @@ kills journald after three minutes. So journald keeps its log in /run during the
 from __future__ import annotations
 
 import os
-import subprocess
 
-from ...errors import RestoreError
+from ...errors import RestoreError, why
 from ...system import programs
 from .base import Action
 
@@ -47,11 +46,10 @@ def _journalctl(option: str) -> str:
     program = programs.find("journalctl")
     if not program:
         return "there is no journalctl"
-    null = subprocess.DEVNULL
-    process = subprocess.Popen((program, option), stdin=null, stdout=null, stderr=null)
     try:
-        status = process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()  # and not waited for: what hangs on a frozen file system does not die
+        status = programs.run((program, option), PATIENCE).returncode
+    except TimeoutError:
         return "journalctl %s did not end" % option
+    except OSError as error:
+        return "journalctl cannot be started: %s" % why(error)
     return "" if status == 0 else "journalctl %s failed (%d)" % (option, status)
