@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a role of the collection on the machine of a Molecule scenario, or on this one."""
+"""Run a role of the collection on the machine of a Molecule scenario. Elsewhere, role_host.py has a host for it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def ephemeral_dir() -> Path:
     return Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"])
 
 
-def apply_role(role: str, tell: str = "", *, check: bool = False, local: bool = False, **variables: Any) -> PlaybookRun:
+def apply_role(role: str, tell: str = "", *, check: bool = False, **variables: Any) -> PlaybookRun:
     """Run a role with variables; a variable that it sets can be told in the result of the task "Tell"."""
     play = {
         "name": f"Apply the role {role}",
-        "hosts": "localhost" if local else "workstation",
+        "hosts": "workstation",
         "gather_facts": False,
         "roles": [f"{NAMESPACE}.{role}"],
         "post_tasks": [{"name": "Tell", "ansible.builtin.debug": {"msg": "{{ %s }}" % tell}}] if tell else [],
@@ -32,7 +32,7 @@ def apply_role(role: str, tell: str = "", *, check: bool = False, local: bool = 
     with tempfile.TemporaryDirectory(dir=BUILD, prefix="role-") as directory:
         playbook = Path(directory, "play.yml")
         playbook.write_text(json.dumps([play]))
-        inventory = None if local else ephemeral_dir() / "inventory.yml"
+        inventory = ephemeral_dir() / "inventory.yml"
         environment = {"ANSIBLE_PIPELINING": "true"}
         return run_playbook(playbook, variables, check=check, inventory=inventory, environment=environment)
 

@@ -74,6 +74,7 @@ CHECK_COLLECTION = (
 # integration share disks that take long to make; those of faults make their own or leave them as they were.
 UNIT = ("tests/unit", "--numprocesses=2")
 INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")
+ROLES = ("tests/roles", "--numprocesses=2", "--dist=worksteal")
 FAULTS = ("tests/faults", "--numprocesses=2", "--dist=worksteal")
 DEEP = ("--depth=full", "--deep-only")
 LONG = ("--depth=long", "--deep-only")
@@ -86,7 +87,13 @@ VM = (
     ),
 )
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
-TEST = (*LINT, tests("unit", *UNIT), tests("integration", *INTEGRATION), tests("faults", *FAULTS))
+TEST = (
+    *LINT,
+    tests("unit", *UNIT),
+    tests("integration", *INTEGRATION),
+    tests("roles", *ROLES),
+    tests("faults", *FAULTS),
+)
 
 Suite = tuple[Stage | tuple[Stage, ...], ...]
 """Stages in the order in which they run; those of an inner tuple run side by side."""
@@ -101,6 +108,7 @@ SUITES: dict[str, Suite] = {
         *TEST,
         tests("unit-deep", *UNIT, *DEEP),
         tests("integration-deep", *INTEGRATION, *DEEP),
+        tests("roles-deep", *ROLES, *DEEP),
         tests("faults-deep", *FAULTS, *DEEP),
         *VM,
     ),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role backup_disk refuses and writes; what comes of it is seen in extensions/molecule/backup_disk."""
+"""What the role backup_disk refuses, writes and removes; a real systemd runs it in extensions/molecule/backup_disk."""
 
 from __future__ import annotations
 
@@ -12,18 +12,62 @@ from typing import Any
 import pytest
 
 from tests.support.ansible import run_playbook
-from tests.support.roles import apply_role
+from tests.support.role_host import Host
+from tests.support.roles import changed_tasks
 
+pytestmark = pytest.mark.needs("root", "systemd-analyze")
+
+TRAVEL = {
+    "name": "travel",
+    "source": "11111111",
+    "target": "22222222",
+    "schedule": "weekly",
+    "on_plug": True,
+    "on_success": ["bell.service"],
+}
 ROLE = Path(__file__).resolve().parents[2] / "roles" / "backup_disk"
 
 
-def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
+def test_everything_that_a_job_needs_is_there_and_in_force(host: Host) -> None:
+    foreseen = host.apply("backup_disk", check=True, backup_disk_jobs=[TRAVEL])
+    assert changed_tasks(foreseen)
+    assert host.tree() == []
+    assert host.changing_calls == []
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[TRAVEL]))
+    assert json.loads(host.read("/etc/blksync/travel.json"))["targets"] == [{"identifier": "22222222"}]
+    timer = host.unit("blksync@travel.timer")
+    assert (timer["ActiveState"], timer["UnitFileState"]) == ("active", "enabled")
+    assert "OnCalendar=weekly" in host.loaded_text("blksync@travel.timer")
+    assert "OnSuccess=bell.service" in host.loaded_text("blksync@travel.service")
+    assert [text for text in host.udev_rules().values() if "22222222" in text]
+
+
+def test_a_second_run_changes_nothing(host: Host) -> None:
+    host.apply("backup_disk", backup_disk_jobs=[TRAVEL])
+    before = host.tree()
+    host.forget_calls()
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[TRAVEL])) == []
+    assert host.tree() == before
+    assert host.changing_calls == []
+
+
+def test_removing_leaves_nothing(host: Host) -> None:
+    host.apply("backup_disk", backup_disk_jobs=[TRAVEL])
+    host.set_unit_state("blksync@travel.service", "active")
+    assert changed_tasks(host.apply("backup_disk", backup_disk_state="absent"))
+    assert host.tree() == []
+    assert host.unit("blksync@travel.service")["LoadState"] == "not-found"
+    assert [text for text in host.udev_rules().values() if "22222222" in text] == []
+    assert changed_tasks(host.apply("backup_disk", backup_disk_state="absent")) == []
+
+
+def test_everything_that_is_wrong_is_told_and_nothing_is_touched(host: Host) -> None:
     wrong = [
         {"name": "travel", "source": 11111111, "target": "22222222", "schedule": "sometimes"},
         {"name": "travel", "source": "11111111", "target": "/dev/sdb", "max_age": "long", "on_success": ["bell"]},
         {"name": "Big Disk", "source": "nonsense", "target": [], "partitions": [0]},
     ]
-    run = apply_role("backup_disk", local=True, backup_disk_jobs=wrong, backup_disk_random_delay="a while")
+    run = host.apply("backup_disk", backup_disk_jobs=wrong, backup_disk_random_delay="a while")
     assert run.returncode != 0
     shown = "\n".join(run.result("Stop if anything is wrong")["msg"])
     for complaint in (
@@ -36,18 +80,18 @@ def test_everything_that_is_wrong_is_told_and_nothing_is_touched() -> None:
         "'nonsense' is no disk identifier",
         "targets is empty",
         "partitions holds 0",
+        'A schedule is "sometimes"',
+        'backup_disk_random_delay is "a while"',
     ):
         assert complaint in shown
-    if "systemd-analyze" not in shown:  # where that is missing it says so
-        assert 'A schedule is "sometimes"' in shown
-        assert 'backup_disk_random_delay is "a while"' in shown
+    assert host.tree() == []
     assert run.tasks[-1].task == "Stop if anything is wrong"
 
 
 @pytest.mark.parametrize("key", ["schedul", pytest.param("sources", marks=pytest.mark.full)])
-def test_unknown_key_of_a_job_is_refused(key: str) -> None:
+def test_unknown_key_of_a_job_is_refused(host: Host, key: str) -> None:
     job = {"name": "travel", "source": "11111111", "target": "22222222", key: "x"}
-    run = apply_role("backup_disk", local=True, backup_disk_jobs=[job])
+    run = host.apply("backup_disk", backup_disk_jobs=[job])
     assert run.returncode != 0
     assert key in run.output
     assert "Unsupported parameters" in " ".join(run.output.split()) or "Supported parameters" in run.output
