@@ -14,7 +14,7 @@ from typing import Iterator, Sequence
 
 from ..errors import BlksyncError, DeviceBusyError, QuiesceError
 from ..paths import RUN_DIR
-from ..system import libc
+from ..system import io_priority, libc
 from ..system.device import Device, open_source
 from ..system.mountinfo import read_mounts
 from . import guardian, systemd_scope
@@ -25,6 +25,8 @@ from .plan import QuiescePlan, disturbance
 from .recovery import StateFile
 from .runner import Failure, restore_error
 from .step import JOURNAL, UNMOUNT, Step, StepRecord, StepReport
+
+_IDLE = "The I/O class of the copy stays idle while file systems are frozen, so they may stay frozen for longer: %s."
 
 
 class Quiesced:
@@ -175,6 +177,7 @@ class Quiescer:
         RestoreError, with the commands to run, where something could not be put back.
         """
         self._state = state = Quiesced(self)
+        priority = io_priority.get()
         try:
             for plan in plans:
                 state.add(plan)
@@ -182,7 +185,11 @@ class Quiescer:
         except BaseException as error:
             state.abandon(error)
             raise
-        state.release()
+        else:
+            state.release()
+        finally:
+            if priority is not None:
+                io_priority.put(priority)
 
     def check(self) -> None:
         """Raise QuiesceError if a source is no longer quiesced. Cheap."""
@@ -195,8 +202,9 @@ class Quiescer:
             return
         if not self._link:
             raise QuiesceError("Nothing was prepared for %s." % plan.device)
+        idle = io_priority.leave_idle()  # programs are about to wait
         problem = self._link.ask(Quiesce(plan.steps, self.timeout), self.timeout + ANSWER_PATIENCE)
-        said = [problem, *(record.note for record in self.records)]
+        said = [problem, idle and _IDLE % idle, *(record.note for record in self.records)]
         self.notes += [each for each in dict.fromkeys(said) if each and each not in self.notes]
 
     def restore(self) -> tuple[list[StepRecord], list[Failure], str]:

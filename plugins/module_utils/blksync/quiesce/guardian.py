@@ -23,7 +23,7 @@ from typing import Sequence
 from ..discovery.observe import beneath_path
 from ..errors import BlksyncError, QuiesceError
 from ..paths import RUN_DIR
-from ..system import libc
+from ..system import io_priority, libc
 from ..system.processes import identify
 from ..system.tracefs import is_tracing, remove_instances
 from . import messages
@@ -277,8 +277,9 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
 
 
 def _lock() -> str:
-    """Stay in memory, also when memory is short."""
+    """Stay in memory, also when memory is short, and leave the I/O class idle."""
     libc.set_process_name("blksync-guard")
+    io_priority.leave_idle()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write(OOM_NEVER)
     problem = libc.lock_memory()
