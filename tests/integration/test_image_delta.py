@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from blksync.deltas import create as delta_create
 from blksync.discovery.model import Machine
+from blksync.engines.rate_limit import RateLimit
 from blksync.errors import BlksyncError, DeltaError, FileFormatError, RefusedError
 from blksync.options import DeltaRequest
 from tests.support import program_files as program
@@ -31,6 +33,23 @@ from tests.support.pairs import noise, with_changes
 @pytest.fixture
 def chain(tmp_path: Path) -> Chain:
     return Chain(tmp_path, noise(SIZE))
+
+
+def test_a_limit_holds_for_making_and_applying(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: Counter[str] = Counter()
+    for name in ("before_read", "before_write"):
+
+        def counted(_limit: RateLimit, count: int, check: Callable[[], None], name: str = name) -> None:
+            check()
+            waited[name] += count
+
+        monkeypatch.setattr(RateLimit, name, counted)
+    chain.create(rate_limit=MIB)
+    assert waited == {"before_read": SIZE, "before_write": SIZE}
+    waited.clear()
+    chain.apply(rate_limit=MIB)
+    # The image is read through, then each block is read, written and read back.
+    assert waited == {"before_read": 3 * SIZE, "before_write": SIZE}
 
 
 def test_a_chain(chain: Chain, tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ SDA1, SDB1, SDC1 = (device(f"/dev/sd{name}1", f"{major}:1") for name, major in (
         (file("/data/a.img"), SDA1, {}),
         (file("/data/a.img"), file("/data/b.img", inode=2), {}),
         (device("/dev/sda2", "8:2"), missing("/data/a.img"), {"create": True}),  # frozen meanwhile
+        (device("/dev/sda2", "8:2"), SDB1, {"rate_limit": MIB, "quiesce_timeout": 64}),
+        (SDA1, SDB1, {"rate_limit": MIB, "quiesce_timeout": 1}),  # nothing is frozen
+        (device("/dev/sda2", "8:2"), SDB1, {"rate_limit": MIB, "quiesce_timeout": 63, "scope": "used"}),
         (device("/dev/dm-0", "253:0"), missing("/data/a.img"), {"create": True}),
         (device("/dev/sda", "8:0", 1000 * MIB), missing("/data/a.img"), {"create": True}),
     ],
@@ -102,6 +105,7 @@ def test_fine(source: Endpoint, target: Endpoint, options: dict[str, Any]) -> No
         (SDA1, file("/data/a.img"), {"protected": ("22222222",)}, ["target_protected"]),
         (SDA1, missing("/data/a.img"), {"protected": ("22222222",), "create": True}, ["target_protected"]),
         (device("/dev/sda2", "8:2"), SDB1, {"quiesce": "none"}, ["source_in_use"]),
+        (device("/dev/sda2", "8:2"), SDB1, {"rate_limit": MIB, "quiesce_timeout": 63}, ["rate_limit_too_low"]),
         (device("/dev/sda2", "8:2"), file("/data/a.img"), {"digest_dir": "/var/digests"}, ["digest_dir_quiesced"]),
         (SDA1, SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),
         (file("/data/a.img"), SDB1, {"digest_dir": "/data/digests"}, ["digest_needs_image_file"]),

@@ -218,6 +218,29 @@ def test_reasons_against_powering_off(case: str) -> None:
     assert not any("power_off" in refusal.code for refusal in disk_plan.make(situation, REQUEST).refusals)
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        ({"quiesce": "freeze", "quiesce_timeout": 127}, True),
+        ({"quiesce": "freeze", "quiesce_timeout": 128}, False),
+        ({"quiesce": "freeze", "quiesce_timeout": 127, "rate_limit": 0}, False),
+        ({"quiesce": "freeze", "quiesce_timeout": 127, "scope": "used"}, False),
+        ({"quiesce": "live", "quiesce_timeout": 127}, False),
+        ({"quiesce": "auto", "quiesce_timeout": 127}, False),
+    ],
+)
+def test_a_freeze_that_must_take_too_long(options: dict[str, Any], refused: bool) -> None:
+    """Two partitions of 64 MiB are mounted and are read at 1 MiB a second; the third is not mounted."""
+    mounted = [
+        partition("sda", number, 8, mounts=(mount(f"8:{number}", f"/{number}", mount_id=number),)) for number in (1, 2)
+    ]
+    source = disk("sda", 8, "11111111", *mounted, partition("sda", 3, 8))
+    target = disk("sdb", 9, "22222222", *(partition("sdb", number, 9) for number in (1, 2, 3)))
+    request = SyncRequest("11111111", "22222222", partitions=(1, 2, 3), **{"rate_limit": MIB, **options})
+    refusals = disk_plan.make(machine(source, target), request).refusals
+    assert [refusal.code for refusal in refusals] == ["rate_limit_too_low"] * refused
+
+
 def test_same_disk() -> None:
     found = disk_plan.make(main_and_backup(), replace(REQUEST, target="11111111"))
     assert "same_disk" in [refusal.code for refusal in found.refusals]

@@ -35,6 +35,7 @@ from ..quiesce.step import StepReport
 from ..sync import digest_place, endpoint, image_plan, image_sync, session
 from ..sync.endpoint import BLOCK, Endpoint
 from ..sync.plan import Pair, Plan
+from ..sync.refusals import rate_refusals
 from ..sync.session import Guest, Observe
 from ..system import atomic_file, device
 from ..system.device import Device
@@ -87,7 +88,9 @@ class DeltaCreation(Guest):
         for path in (request.delta, request.digest):
             directory = os.path.dirname(os.path.realpath(path))
             refusals += digest_place.refusals(machine, directory, shape, quiesce)
-        return Plan(disk, disk, (Pair(0, shape, shape, quiesce),), tuple(dict.fromkeys(refusals)), quiesce.warnings)
+        pair = Pair(0, shape, shape, quiesce)
+        refusals += rate_refusals([pair], request.rate_limit, request.quiesce_timeout)
+        return Plan(disk, disk, (pair,), tuple(dict.fromkeys(refusals)), quiesce.warnings)
 
     def begin(self, plan: Plan, machine: Machine) -> None:
         """See Guest."""

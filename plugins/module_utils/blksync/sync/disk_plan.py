@@ -11,7 +11,7 @@ from ..discovery.identifiers import matches, parse_identifier, select
 from ..discovery.model import Disk, Machine, Partition
 from ..errors import DiskAmbiguousError, DiskNotFoundError, Refusal
 from ..live import eligibility
-from ..options import SyncRequest
+from ..options import ALL, SyncRequest
 from ..options.partitions import EVERY
 from ..quiesce.plan import QuiescePlan, steps_for
 from . import coverage
@@ -22,6 +22,7 @@ from .refusals import (
     overlap_refusals,
     pair_refusals,
     power_off_refusals,
+    rate_refusals,
     stale_table_refusals,
     type_refusals,
 )
@@ -61,6 +62,8 @@ def make(machine: Machine, request: SyncRequest) -> Plan:
                     warnings += _type_warnings(target, ours, theirs)
                 pairs.append(Pair(number, ours, theirs, quiesce))
         refusals += coverage.system_refusals(machine, source, numbers)
+        if not request.live and request.scope == ALL:
+            refusals += rate_refusals(pairs, request.rate_limit, request.quiesce_timeout)
     if target and request.power_off:
         refusals += power_off_refusals(target, numbers)
     return Plan(source, target, tuple(pairs), tuple(refusals), tuple(warnings))

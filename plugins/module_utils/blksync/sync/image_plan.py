@@ -13,12 +13,12 @@ from ..discovery import identifiers
 from ..discovery.model import Disk, Holder, Machine, Partition
 from ..discovery.places import beneath, mount_of
 from ..errors import Refusal
-from ..options import ImageRequest
+from ..options import ALL, ImageRequest
 from ..quiesce.plan import QuiescePlan, steps_for
 from . import digest_place, endpoint
 from .endpoint import Endpoint
 from .plan import Pair, Plan
-from .refusals import in_use, running_system
+from .refusals import in_use, rate_refusals, running_system
 
 STABLE_NAMES = ("/dev/disk/", "/dev/mapper/")
 
@@ -40,6 +40,8 @@ def make(machine: Machine, source: Endpoint, target: Endpoint, request: ImageReq
         *protected_refusals(machine, target, request.protected),
         *_digest_refusals(machine, request.digest_dir, pair, target),
     ]
+    if request.scope == ALL:
+        refusals += rate_refusals([pair], request.rate_limit, request.quiesce_timeout)
     warnings = tuple(words for end in (source, target) for words in bare_name(end))
     return Plan(source_disk, target_disk, (pair,), tuple(refusals), (*warnings, *quiesce.warnings))
 

@@ -14,6 +14,7 @@ from ..discovery.model import Disk, Machine, Partition
 from ..errors import Refusal
 from ..system.mountinfo import Mount
 from . import partition_types, sfdisk_lines
+from .plan import Pair
 
 # Where a running Linux keeps itself: a disk that carries one of these is in use by the system, not a backup.
 SYSTEM_MOUNTPOINTS = frozenset(("/", "/boot", "/boot/efi", "/boot/firmware", "/efi", "/usr", "/var", "/etc", "/nix"))
@@ -107,6 +108,19 @@ def type_refusals(target: Disk, ours: Partition, theirs: Partition) -> Iterator[
             "type_unknown",
             "The partition type of %s is unknown." % unknown,
             "Install blkid (util-linux), or list the partitions by number.",
+        )
+
+
+def rate_refusals(pairs: Sequence[Pair], rate: int, timeout: int) -> Iterator[Refusal]:
+    """Sources that stay quiesced until all of them have been read at ``rate`` bytes a second (0: no limit), which takes
+    more than ``timeout`` seconds."""
+    seconds = sum(pair.size for pair in pairs if pair.quiesce.steps) // rate if rate else 0
+    if seconds > timeout:
+        yield Refusal(
+            "rate_limit_too_low",
+            "At %d bytes a second, file systems would be frozen or unmounted for at least %d seconds; at most %d are "
+            "allowed." % (rate, seconds, timeout),
+            "Increase the option rate_limit or the option quiesce_timeout.",
         )
 
 
