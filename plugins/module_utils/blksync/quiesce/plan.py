@@ -12,6 +12,8 @@ from ..discovery.model import Disk, Holder, Machine, Partition
 from ..discovery.places import JOURNAL_DIR, beneath
 from ..errors import Refusal
 from ..system.mountinfo import Mount
+from .mount_options import Propagation
+from .mount_order import contains, order_of, related
 from .step import FREEZE, JOURNAL, UNMOUNT, Step
 
 # File systems of the kernel without freeze_fs: FIFREEZE says "Operation not supported".
@@ -159,17 +161,7 @@ def _file_systems(machine: Machine, devices: list[_BackingDevice]) -> Iterator[_
             seen.add(devno)
             mounts = {mount.mount_id: mount for mount in device.mounts if mount.devno == devno}
             mounts.update((mount.mount_id, mount) for mount in machine.mounts if mount.devno == devno)
-            # Parents first, then the whole before its directories, which are bound from it.
-            order = sorted(mounts.values(), key=lambda m: (_ancestors(mounts, m), len(m.root), m.mount_id))
-            yield _FileSystem(device, tuple(order))
-
-
-def _ancestors(mounts: dict[int, Mount], mount: Mount) -> int:
-    """On how many of these it lies."""
-    count, parent = 0, mounts.get(mount.parent_id)
-    while parent is not None and count < len(mounts):
-        count, parent = count + 1, mounts.get(parent.parent_id)
-    return count
+            yield _FileSystem(device, tuple(sorted(mounts.values(), key=order_of(machine, mounts))))
 
 
 def _step(kind: str, machine: Machine, fs: _FileSystem) -> Step:
@@ -191,11 +183,13 @@ def _obstacle(machine: Machine, fs: _FileSystem) -> str:
     on_top = [mount.mountpoint for mount in machine.mounts if mount.parent_id in ours and mount.mount_id not in ours]
     if on_top:
         return "other file systems are mounted on it (%s)" % ", ".join(sorted(set(on_top)))
-    shared = {field[len("shared:") :] for mount in fs.mounts for field in mount.propagation if "shared:" in field}
-    for mount in fs.mounts:
-        for field in mount.propagation:
-            if field.startswith("master:") and field[len("master:") :] not in shared:
-                return "%s is a slave of a mount in another namespace" % mount.mountpoint
+    shared = {Propagation.of(mount).shared for mount in fs.mounts}
+    for index, mount in enumerate(fs.mounts):
+        master = Propagation.of(mount).master
+        if master and master not in shared:
+            return "%s is a slave of a mount in another namespace" % mount.mountpoint
+        if master and not any(contains(one, mount) and related(one, mount) for one in fs.mounts[:index]):
+            return "%s is a slave of a mount of another directory" % mount.mountpoint
         if "idmapped" in mount.options.split(","):
             return "%s is an ID-mapped mount" % mount.mountpoint
     return ""

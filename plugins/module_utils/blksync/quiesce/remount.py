@@ -19,6 +19,7 @@ from ..errors import DeviceGoneError, RestoreError
 from ..system import libc
 from ..system.mountinfo import Mount, read_mounts
 from .mount_options import Propagation, command, data, mount_flags, superblock_flags
+from .mount_order import contains, related
 from .step import Step
 
 PATIENCE = 20.0  # seconds: a dying process still holds its claim on the device for a moment
@@ -138,7 +139,7 @@ def _mount_one(step: Step, wanted: Mount, index: int) -> bool:
             "Cannot mount %s at %s again: %s." % (node, wanted.mountpoint, os.strerror(error.errno or 0)),
             "Run: %s" % command(wanted, node),
         ) from error
-    return source is not None and not _related(source, wanted)
+    return source is not None and not related(source, wanted)
 
 
 def _mount_device(step: Step, wanted: Mount, node: str, mountpoint: str) -> None:
@@ -182,19 +183,12 @@ def _bind(source: str, wanted: Mount) -> None:
 
 def _bind_source(step: Step, wanted: Mount, index: int) -> Mount | None:
     """An earlier mount that contains ``wanted`` and is its peer or master, or else is in the same place."""
-    containing = [
-        other for other in step.mounts[:index] if other.root == "/" or (wanted.root + "/").startswith(other.root + "/")
-    ]
+    containing = [other for other in step.mounts[:index] if contains(other, wanted)]
     for other in containing:
-        if _related(other, wanted):
+        if related(other, wanted):
             return other
     # mount(2) refuses the same device twice in one place.
     return next((other for other in containing if _same_place(other, wanted)), None)
-
-
-def _related(source: Mount, wanted: Mount) -> bool:
-    group, ours = Propagation.of(source).shared, Propagation.of(wanted)
-    return bool(group) and group in (ours.shared, ours.master)
 
 
 def _propagate(wanted: Mount, leave: bool) -> None:
