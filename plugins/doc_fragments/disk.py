@@ -25,6 +25,7 @@ notes:
     M(blksync.backup.disk_info) lists them all.
   - An identifier that matches no disk, or several, is an error that lists the candidates.
   - "A PTUUID is text and must be quoted in YAML: without quotes C(01234567) is the octal number 342391, and
-    C(0x11111111) is a number as well. A number is refused."
+    C(0x11111111) is a number as well. A number is refused. INI inventories and C(jinja2_native) take quotes away:
+    C(ptuuid:11111111) is text everywhere."
   - A bare kernel name (C(/dev/sda)) works with a warning, because after a restart it may belong to another disk.
 """

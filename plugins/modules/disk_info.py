@@ -41,7 +41,7 @@ options:
         Otherwise the task fails and lists the candidates.
       - The identifiers are those of O(blksync.backup.disk_sync#module:source), such as V("11111111") for a PTUUID,
         a GPT GUID, V(/dev/disk/by-id/...), V(/dev/disk/by-path/...), V(serial:...) or V(wwn:...). A number is refused,
-        so quote a PTUUID. V(/dev/sda) works with a warning.
+        so quote a PTUUID or write V(ptuuid:11111111). V(/dev/sda) works with a warning.
       - Without this option all disks are listed.
     type: raw
 seealso:

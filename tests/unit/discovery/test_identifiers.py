@@ -44,6 +44,9 @@ MACHINE = Machine((MAIN, BACKUP, MODERN))
         ("0ABCDEF1", BACKUP),
         ("0X0ABCDEF1", BACKUP),
         ("0xabcdef1", BACKUP),
+        ("ptuuid:0xabcdef1", BACKUP),
+        ("PTUUID: 0abcdef1", BACKUP),
+        ("ptuuid:%s" % GUID, MODERN),
         (GUID, MODERN),
         (GUID.upper(), MODERN),
         ("/dev/disk/by-id/usb-T7-0:0", MAIN),
@@ -175,7 +178,13 @@ def test_a_number_has_to_be_quoted(number: float, written: list[str]) -> None:
         parse_identifier(number, "source")
     assert repr(number) in caught.value.message
     assert all("source: " + text in caught.value.hint for text in written)
+    assert all("ptuuid:" + text.strip('"') in caught.value.hint for text in written)
     assert written or "PTUUID" in caught.value.hint
+
+
+def test_what_is_text_everywhere_means_what_it_says() -> None:
+    """An INI inventory and jinja2_native make a number of quoted digits, but not of these."""
+    assert parse_identifier("ptuuid:01234567").value == parse_identifier("01234567").value
 
 
 @pytest.mark.parametrize("value", [True, False, None, [], {}, b"11111111", datetime.date(2026, 1, 1)])

@@ -17,13 +17,14 @@ from ..errors import DiskAmbiguousError, DiskNotFoundError, InvalidRequestError
 from .model import Disk, Machine
 
 FORMS = (
-    "Name a disk by its PTUUID (11111111, 0x11111111 or a GPT GUID), /dev/disk/by-id/..., /dev/disk/by-path/..., "
-    "serial:... or wwn:... To list them, run: lsblk --nodeps --output NAME,PTUUID,SERIAL,WWN,MODEL,SIZE"
+    "Name a disk by its PTUUID (11111111, 0x11111111, a GPT GUID, or one of these after ptuuid:), /dev/disk/by-id/..., "
+    "/dev/disk/by-path/..., serial:... or wwn:... "
+    "To list them, run: lsblk --nodeps --output NAME,PTUUID,SERIAL,WWN,MODEL,SIZE"
 )
 
 _MBR_IDENTIFIER = re.compile(r"(?:0x([0-9a-f]{1,8})|([0-9a-f]{8}))", re.IGNORECASE)
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_PREFIXED = re.compile(r"(serial|wwn):\s*(.+)", re.IGNORECASE)
+_PREFIXED = re.compile(r"(ptuuid|serial|wwn):\s*(.+)", re.IGNORECASE)
 _KERNEL_NAME = re.compile(r"/dev/(?:(?:sd|hd|vd|xvd)[a-z]+|(?:nvme\d+n|mmcblk|loop|nbd|md|dm-)\d+)")
 _NOT_OF_A_DISK = re.compile(r"/dev/disk/by-(uuid|label|partuuid|partlabel|diskseq)/")
 _WWN_PREFIX = re.compile(r"(?:0x|naa\.)", re.IGNORECASE)
@@ -63,16 +64,17 @@ def parse_identifier(value: object, option: str = "disk") -> Identifier:
     if not isinstance(value, str):
         raise InvalidRequestError(*_no_text(value, option))
     text = value.strip()
-    mbr = _MBR_IDENTIFIER.fullmatch(text)
+    prefixed = _PREFIXED.fullmatch(text)
+    prefix, rest = (prefixed.group(1).lower(), prefixed.group(2)) if prefixed else ("", text)
+    if prefix == "serial":
+        return Identifier("serial", rest, text)
+    if prefix == "wwn":
+        return Identifier("WWN", _plain_wwn(rest), text)
+    mbr = _MBR_IDENTIFIER.fullmatch(rest)
     if mbr:
         return Identifier("PTUUID", (mbr.group(1) or mbr.group(2)).lower().zfill(8), text)
-    if _GUID.fullmatch(text):
-        return Identifier("PTUUID", text.lower(), text)
-    prefixed = _PREFIXED.fullmatch(text)
-    if prefixed and prefixed.group(1).lower() == "serial":
-        return Identifier("serial", prefixed.group(2), text)
-    if prefixed:
-        return Identifier("WWN", _plain_wwn(prefixed.group(2)), text)
+    if _GUID.fullmatch(rest):
+        return Identifier("PTUUID", rest.lower(), text)
     if text.startswith("/dev/"):
         path = posixpath.normpath(text)
         if _NOT_OF_A_DISK.match(path):
@@ -156,8 +158,13 @@ def _no_text(value: object, option: str) -> tuple[str, str]:
         return "%s: expected text, got %s." % (option, type(value).__name__), FORMS
     message = "%s is the number %r; an identifier is text, so quote it." % (option, value)
     written = _as_written(value) if isinstance(value, int) else []
+    if not written:
+        return message, FORMS
     quoted = " or ".join('%s: "%s"' % (option, text) for text in written)
-    return message, "As it was written: %s." % quoted if quoted else FORMS
+    return message, (
+        "As it was written: %s. If quotes do not help, as in an INI inventory or with jinja2_native, write %s."
+        % (quoted, " or ".join("ptuuid:%s" % text for text in written))
+    )
 
 
 def _as_written(number: int) -> list[str]:
