@@ -10,7 +10,7 @@ from typing import Any, Callable, Type, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .blksync.errors import BlksyncError, RefusedError
+from .blksync.errors import BlksyncError, InvalidRequestError, RefusedError
 from .blksync.options import Request
 from .blksync.options.kinds import Option, options_of
 from .blksync.system.privilege import require_root
@@ -45,8 +45,8 @@ def run_core(
 ) -> None:
     """End the module with the result of ``operation(module)``, its ``warnings`` given to Ansible as such.
 
-    A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, and with how far it came; what
-    had been noticed by then is a warning, too.
+    A BlksyncError fails it with ``msg``, ``kind``, ``hint``, for a refusal ``refusals``, for options that make no sense
+    ``problems``, and with how far it came; what had been noticed by then is a warning, too.
     All text is made printable here: Ansible cannot parse a result with bytes that are no UTF-8, and would report a
     finished copy as failed.
     """
@@ -60,6 +60,8 @@ def run_core(
             module.warn(printable(warning))
         if isinstance(error, RefusedError):
             failure["refusals"] = [refusal.as_dict() for refusal in error.refusals]
+        if isinstance(error, InvalidRequestError):
+            failure["problems"] = error.problems
         module.fail_json(msg=str(error), **cleaned(failure))
     for warning in result.pop("warnings", ()):
         module.warn(printable(warning))

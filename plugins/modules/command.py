@@ -85,6 +85,11 @@ hint:
   description: What to do about the error.
   returned: failure
   type: str
+problems:
+  description: If RV(kind=invalid_request), all that is wrong with the options, a sentence or two for each mistake.
+  returned: failure
+  type: list
+  elements: str
 """
 
 from typing import Any

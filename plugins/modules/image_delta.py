@@ -216,6 +216,11 @@ kind:
       one that was cut off or changed.
   returned: failure
   type: str
+problems:
+  description: If RV(kind=invalid_request), all that is wrong with the options, a sentence or two for each mistake.
+  returned: failure
+  type: list
+  elements: str
 """
 
 from typing import Any

@@ -207,6 +207,11 @@ kind:
   description: The class of the error, a stable word for programs, for example V(refused), V(read_error), V(storage).
   returned: failure
   type: str
+problems:
+  description: If RV(kind=invalid_request), all that is wrong with the options, a sentence or two for each mistake.
+  returned: failure
+  type: list
+  elements: str
 """
 
 from typing import Any

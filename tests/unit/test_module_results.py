@@ -18,7 +18,7 @@ from tests.support.reports import sync_report
 from tests.tooling.paths import ROOT
 
 MODULE = ROOT / "plugins" / "modules" / "disk_sync.py"
-AFTER_FAILURE = {"refusals", "hint", "kind"}
+AFTER_FAILURE = {"refusals", "problems", "hint", "kind"}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list, "dict": dict}
 
 

@@ -28,11 +28,15 @@ from blksync.jobs.config import Job
 from blksync.jobs.values import JobTarget
 from blksync.options import DeltaRequest, ImageRequest, SyncRequest
 from blksync.options.kinds import DISKS, FLAG, Option, options_of
+from blksync.scheduling.host import JobsRequest
+from blksync.scheduling.jobs import ScheduledJob
+from blksync.scheduling.jobs import keys as scheduling_keys
 from tests.tooling.paths import ROOT
 
 COLLECTION = "ansible_collections.blksync.backup"
 REQUESTS: dict[str, type] = {
     "command": InstallRequest,
+    "jobs": JobsRequest,
     "disk_sync": SyncRequest,
     "image_sync": ImageRequest,
     "image_delta": DeltaRequest,
@@ -279,11 +283,14 @@ def test_a_job_of_the_role_takes_what_a_job_file_has() -> None:
             assert "default" not in keys[name], name  # what the role does not write, the command decides
 
 
-def test_the_roles_template_names_what_stays_out_of_the_job_file() -> None:
-    """All else that a job of the role has is written."""
-    template = (ROOT / "roles/backup_disk/templates/job.json.j2").read_text()
-    (names,) = re.findall(r"not_in_file = \[(.*)\]", template)
-    assert set(re.findall(r"'(\w+)'", names)) == {"target", "max_age", *ONLY_OF_THE_ROLE}
+def test_the_role_takes_what_the_module_jobs_takes() -> None:
+    assert set(role_keys()) == set(scheduling_keys())
+    for name, option in options_of(ScheduledJob).items():
+        assert role_keys()[name]["type"] == option.kind.ansible, name
+    variables = load("roles/backup_disk/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    for name, option in options_of(JobsRequest).items():
+        if f"backup_disk_{name}" in variables and name != "jobs":
+            assert variables[f"backup_disk_{name}"]["default"] == option.default, name
 
 
 def test_the_playbook_has_a_variable_for_every_option() -> None:

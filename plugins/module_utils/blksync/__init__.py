@@ -10,6 +10,7 @@ Its packages are layers; each imports only from those below it:
 ========================  ============================================================================
 ``cli``                   the ``blksync`` command, one file a subcommand
 ``report``                how each backup disk stands: the data of status and metrics
+``scheduling``            the files that make jobs run by themselves: timers, settings, udev rules
 ``jobs``                  job files, their runs, timers and notifications
 ``deltas``                creates and applies deltas of an image
 ``sync``                  the story of a sync: plan, refuse, lock, quiesce, copy, verify, report

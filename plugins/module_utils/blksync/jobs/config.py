@@ -16,7 +16,7 @@ from ..options import SyncRequest
 from ..options.kinds import FLAG, NUMBER, PATH, TEXT, option, options_of, read_all, required
 from ..paths import JOB_DIR
 from ..system import atomic_file
-from .values import JOB_NAME, JOB_TARGETS, NAME, REQUIRE, WHEN_ABSENT, JobTarget, own_backup, unknown
+from .values import JOB_NAME, JOB_TARGETS, NAME, REQUIRE, WHEN_ABSENT, JobTarget, kernel_names, own_backup, unknown
 
 SUFFIX = ".json"
 FORMAT = 1
@@ -142,7 +142,7 @@ def _parse(text: str, file_name: str = "") -> tuple[Job | None, list[str]]:
     version = content.pop("version", None)
     if version != FORMAT or isinstance(version, bool):
         problems.append("version is %s; this blksync reads version %d" % (json.dumps(version), FORMAT))
-    job, errors = _job(content)
+    job, errors = read_content(content)
     problems += [problem for error in errors for problem in error.problems]
     name = content.get("name")
     if file_name and isinstance(name, str) and name != file_name:
@@ -150,11 +150,12 @@ def _parse(text: str, file_name: str = "") -> tuple[Job | None, list[str]]:
     return (None, problems) if problems else (job, [])
 
 
-def _job(content: Mapping[str, Any]) -> tuple[Job | None, list[InvalidRequestError]]:
+def read_content(content: Mapping[str, Any]) -> tuple[Job | None, list[InvalidRequestError]]:
     """The job of a file's content, without its version, or None and everything that is wrong."""
     own, errors = read_all(options_of(Job), content)
     sync, more = SyncRequest.read(content, later=("target",))
-    errors += [*more, *own_backup(content.get("source"), content.get("targets")), *unknown(keys(), content)]
+    errors += [*more, *own_backup(content.get("source"), content.get("targets")), *kernel_names(content)]
+    errors += unknown(keys(), content)
     if errors:
         return None, errors
     return Job(replace(sync, target=own["targets"][0].identifier), **own), []

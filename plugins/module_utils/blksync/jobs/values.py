@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Collection, Iterator, Mapping
 
-from ..discovery.identifiers import parse_identifier
+from ..discovery.identifiers import Identifier, parse_identifier
 from ..errors import InvalidRequestError
 from ..options.kinds import DISK, TEXT, Kind, option, options_of, raise_all, read_all, read_each, required, shown
 
@@ -44,6 +44,20 @@ def own_backup(source: Any, targets: Any) -> Iterator[InvalidRequestError]:
             )
 
 
+def kernel_names(content: Mapping[str, Any]) -> Iterator[InvalidRequestError]:
+    """An error for each disk of a job file that is named as the kernel does: at a later run this is another disk."""
+    targets, protected = content.get("targets"), content.get("protected")
+    named = [("source", content.get("source"))]
+    for index, target in enumerate(targets if isinstance(targets, list) else ()):
+        named.append(("targets[%d]" % index, target.get("identifier") if isinstance(target, dict) else None))
+    for index, disk in enumerate(protected if isinstance(protected, list) else [protected]):
+        named.append(("protected[%d]" % index, disk))
+    for key, value in named:
+        identifier = _parsed(value)
+        for warning in identifier.warnings if identifier else ():
+            yield InvalidRequestError("%s: %s" % (key, warning))
+
+
 def _name(key: str, value: Any) -> str:
     if not isinstance(value, str) or not NAME.match(value):
         raise InvalidRequestError("%s is %s; use a-z, 0-9, _ and - only, at most 64." % (key, shown(value)))
@@ -70,11 +84,15 @@ def _targets(key: str, value: Any) -> tuple[JobTarget, ...]:
 
 def _disk(identifier: Any) -> tuple[str, str] | None:
     """What two identifiers of the same disk have in common, however they are written; None for what is none."""
+    parsed = _parsed(identifier)
+    return (parsed.kind, parsed.value) if parsed else None
+
+
+def _parsed(identifier: Any) -> Identifier | None:
     try:
-        parsed = parse_identifier(identifier)
+        return parse_identifier(identifier)
     except InvalidRequestError:
         return None
-    return parsed.kind, parsed.value
 
 
 JOB_NAME = Kind("str", _name)
