@@ -1,49 +1,82 @@
 # Copyright (c) 2026, blksync.backup contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the role backup_disk refuses, writes and removes; a real systemd runs it in extensions/molecule/backup_disk."""
+"""What the role backup_disk refuses, writes, brings into force and removes, with fakes of systemd and udev.
+
+How each value is read and each file looks is tested in tests/unit/scheduling; a real systemd runs the role in
+extensions/molecule/backup_disk.
+"""
 
 from __future__ import annotations
 
+import configparser
 import json
-from pathlib import Path
+import subprocess
 from typing import Any
 
 import pytest
 
-from tests.support.ansible import run_playbook
 from tests.support.role_host import Host
 from tests.support.roles import changed_tasks
 
 pytestmark = pytest.mark.needs("root", "systemd-analyze")
 
-TRAVEL = {
+TRAVEL: dict[str, Any] = {
     "name": "travel",
     "source": "11111111",
     "target": "22222222",
     "schedule": "weekly",
     "on_plug": True,
     "on_success": ["bell.service"],
+    "textfile_dir": "/srv/metrics",
 }
-ROLE = Path(__file__).resolve().parents[2] / "roles" / "backup_disk"
+HOME: dict[str, Any] = {"name": "home", "source": "11111111", "target": "33333333", "schedule": "monthly"}
+OF_A_JOB = (
+    "/etc/blksync/{0}.json",
+    "/etc/systemd/system/blksync@{0}.service.d/50-backup-disk.conf",
+    "/etc/systemd/system/blksync@{0}.timer",
+    "/etc/udev/rules.d/91-blksync-{0}.rules",
+)
 
 
-def test_everything_that_a_job_needs_is_there_and_in_force(host: Host) -> None:
-    foreseen = host.apply("backup_disk", check=True, backup_disk_jobs=[TRAVEL])
+def jobs_of(host: Host) -> set[str]:
+    """The names of the jobs of which every file is there."""
+    names = {"travel", "home"}
+    return {name for name in names if all(host.exists(path.format(name)) for path in OF_A_JOB)}
+
+
+def is_gone(host: Host, name: str) -> bool:
+    """Whether nothing is left of a job."""
+    return not [path for path in host.tree() if name in path and not path.startswith("removed ")]
+
+
+def test_a_check_shows_every_file_of_a_fresh_host(host: Host) -> None:
+    foreseen = host.apply("backup_disk", check=True, diff=True, backup_disk_jobs=[TRAVEL])
     assert changed_tasks(foreseen)
     assert host.tree() == []
     assert host.changing_calls == []
+    for path in (path.format("travel") for path in OF_A_JOB):
+        assert f"+++ after: {path}" in foreseen.output, path
+    for line in (
+        "OnCalendar=weekly",
+        '            "identifier": "22222222"',
+        "ExecStart=/usr/local/bin/blksync sync %i",
+        "ExecStart=/usr/local/bin/blksync status --textfile",
+        "OnCalendar=hourly",
+    ):
+        assert f"+{line}\n" in foreseen.output, line
+
+
+def test_everything_that_a_job_needs_is_in_force(host: Host) -> None:
     assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[TRAVEL]))
     assert json.loads(host.read("/etc/blksync/travel.json"))["targets"] == [{"identifier": "22222222"}]
-    timer = host.unit("blksync@travel.timer")
-    assert (timer["ActiveState"], timer["UnitFileState"]) == ("active", "enabled")
+    for name in ("blksync@travel.timer", "blksync-status.timer"):
+        timer = host.unit(name)
+        assert (timer["ActiveState"], timer["UnitFileState"]) == ("active", "enabled")
     assert "OnCalendar=weekly" in host.loaded_text("blksync@travel.timer")
     assert "OnSuccess=bell.service" in host.loaded_text("blksync@travel.service")
     assert [text for text in host.udev_rules().values() if "22222222" in text]
 
-
-def test_a_second_run_changes_nothing(host: Host) -> None:
-    host.apply("backup_disk", backup_disk_jobs=[TRAVEL])
     before = host.tree()
     host.forget_calls()
     assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[TRAVEL])) == []
@@ -51,148 +84,188 @@ def test_a_second_run_changes_nothing(host: Host) -> None:
     assert host.changing_calls == []
 
 
-def test_removing_leaves_nothing(host: Host) -> None:
-    host.apply("backup_disk", backup_disk_jobs=[TRAVEL])
+def test_removing_leaves_nothing_and_reads_nothing(host: Host) -> None:
+    host.apply("backup_disk", backup_disk_jobs=[TRAVEL, HOME])
     host.set_unit_state("blksync@travel.service", "active")
+    host.write("/etc/blksync/travel.json", "")
+    host.write("/etc/blksync/home.json", "{")
+    host.write("/srv/metrics/blksync_travel.prom", "x 1\n")
     assert changed_tasks(host.apply("backup_disk", backup_disk_state="absent"))
-    assert host.tree() == []
+    assert [path for path in host.tree() if not path.startswith("/srv")] == []
+    assert not host.exists("/srv/metrics/blksync_travel.prom")
     assert host.unit("blksync@travel.service")["LoadState"] == "not-found"
     assert [text for text in host.udev_rules().values() if "22222222" in text] == []
     assert changed_tasks(host.apply("backup_disk", backup_disk_state="absent")) == []
 
 
-def test_everything_that_is_wrong_is_told_and_nothing_is_touched(host: Host) -> None:
+def test_everything_wrong_is_reported_and_nothing_is_touched(host: Host) -> None:
     wrong = [
         {"name": "travel", "source": 11111111, "target": "22222222", "schedule": "sometimes"},
         {"name": "travel", "source": "11111111", "target": "/dev/sdb", "max_age": "long", "on_success": ["bell"]},
         {"name": "Big Disk", "source": "nonsense", "target": [], "partitions": [0]},
     ]
-    run = host.apply("backup_disk", backup_disk_jobs=wrong, backup_disk_random_delay="a while")
+    run = host.apply(
+        "backup_disk", backup_disk_jobs=wrong, backup_disk_random_delay="a while", backup_disk_python="/usr/bin/false"
+    )
     assert run.returncode != 0
     shown = "\n".join(run.result("Stop if anything is wrong")["msg"])
     for complaint in (
         "Two jobs have the name travel",
         "Job travel: source is the number 11111111; an identifier is text, so quote it",
-        "/dev/sdb is a name that the kernel may give to another disk",
-        "max_age is long",
-        "bell is no name of a unit",
+        "/dev/sdb is a name that the kernel gives to another disk",
+        'max_age is "long"',
+        '"bell", which is no name of a unit',
         "Job Big Disk: name is",
         "'nonsense' is no disk identifier",
         "targets is empty",
         "partitions holds 0",
-        'A schedule is "sometimes"',
-        'backup_disk_random_delay is "a while"',
+        "Job travel: schedule is 'sometimes'",
+        "random_delay is 'a while'",
+        "/usr/bin/false is not a Python 3.8 or later",
     ):
-        assert complaint in shown
+        assert complaint in shown, complaint
     assert host.tree() == []
+    assert host.changing_calls == []
     assert run.tasks[-1].task == "Stop if anything is wrong"
 
 
 @pytest.mark.parametrize("key", ["schedul", pytest.param("sources", marks=pytest.mark.full)])
 def test_unknown_key_of_a_job_is_refused(host: Host, key: str) -> None:
-    job = {"name": "travel", "source": "11111111", "target": "22222222", key: "x"}
-    run = host.apply("backup_disk", backup_disk_jobs=[job])
+    run = host.apply("backup_disk", backup_disk_jobs=[{**HOME, key: "x"}])
     assert run.returncode != 0
     assert key in run.output
-    assert "Unsupported parameters" in " ".join(run.output.split()) or "Supported parameters" in run.output
+    assert "Supported parameters" in " ".join(run.output.split())
+    assert host.tree() == []
 
 
-def render(tmp_path: Path, template: str, **variables: Any) -> str:
-    """Return what a template of the role comes to."""
-    text = "{{ lookup('ansible.builtin.template', '%s') }}" % (ROLE / "templates" / template)
-    play = {
-        "name": "Render a template",
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars_files": [str(ROLE / "vars" / "main.yml")],
-        "tasks": [{"name": "Render", "ansible.builtin.debug": {"msg": text}}],
+def test_values_that_ansible_checks_but_leaves_as_they_are(host: Host) -> None:
+    plain = {**HOME, "quiesce_timeout": 600, "on_success": ["a.service", "b.service"]}
+    odd = {
+        **HOME,
+        "quiesce_timeout": "600",
+        "on_success": "a.service,b.service",
+        "on_plug": "false",
+        "notify": "{{ omit }}",
+        "textfile_dir": None,
+        "max_age": None,
+        "partitions": None,
     }
-    playbook = tmp_path / "play.yml"
-    playbook.write_text(json.dumps([play]))
-    run = run_playbook(playbook, variables)
-    assert run.returncode == 0, run.output
-    message = run.result("Render")["msg"]
-    return message if isinstance(message, str) else json.dumps(message)
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[plain]))
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[odd], backup_disk_exclusive="false")) == []
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[{**plain, "schedule": ""}]))
+    assert not host.exists("/etc/systemd/system/blksync@home.timer")
 
 
-def test_job_file(tmp_path: Path) -> None:
-    job = {
-        "name": "travel",
-        "source": "11111111",
-        "target": ["22222222", {"identifier": "33333333", "serial": "S3"}],
-        "partitions": [1],
-        "max_age": "10d",
-        "schedule": "weekly",
-        "on_plug": True,
-        "notify": True,
-        "quiesce": "live",
-        "quiesce_fallback": False,
-        "scope": "used",
+MANAGED = 'Managed by "Ansible":\\\n\n  [Service]\nExecStart=/bin/false \\\n'
+
+
+def test_ansible_managed_with_many_lines_is_a_comment(host: Host) -> None:
+    host.write("group_vars/all.yml", json.dumps({"ansible_managed": MANAGED}))
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[TRAVEL]))
+    subprocess.run(["/usr/local/bin/blksync", "--version"], check=True)
+    for path in host.tree("/etc/systemd/system/", "/etc/udev/rules.d/"):
+        if path.endswith("/") or "wants" in path:
+            continue
+        lines = [line for line in host.read(path).splitlines() if line and not line.startswith("#")]
+        assert not [line for line in lines if "/bin/false" in line], path
+        assert any("Managed by" in line for line in host.read(path).splitlines()), path
+        if "/system/" in path:
+            configparser.RawConfigParser(strict=False).read_string("\n".join(lines))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "systemctl daemon-reload",
+        "udevadm control",
+        pytest.param("udevadm trigger", marks=pytest.mark.full),
+        pytest.param("systemctl enable", marks=pytest.mark.full),
+        pytest.param("systemctl start", marks=pytest.mark.full),
+    ],
+)
+def test_a_run_that_failed_in_the_middle_is_completed(host: Host, call: str) -> None:
+    host.apply("backup_disk", backup_disk_jobs=[HOME])
+    daily = {**TRAVEL, "textfile_dir": None}
+    changed = {**HOME, "schedule": "daily", "target": "44444444"}
+    host.set_udev_database(udev_database(host))
+    host.fail_at(call)
+    assert host.apply("backup_disk", backup_disk_jobs=[changed, daily]).returncode != 0
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[changed, daily]))
+    assert "OnCalendar=daily" in host.loaded_text("blksync@home.timer")
+    assert [text for text in host.udev_rules().values() if "44444444" in text]
+    for name in ("home", "travel"):
+        timer = host.unit(f"blksync@{name}.timer")
+        assert (timer["ActiveState"], timer["UnitFileState"]) == ("active", "enabled")
+
+
+def udev_database(host: Host) -> str:
+    """A disk that has been through the rules as they are now."""
+    rules = host.read("/etc/udev/rules.d/90-blksync.rules")
+    digest = rules.partition('ENV{BLKSYNC_RULES}="')[2].partition('"')[0]
+    return f"P: /devices/sda\nE: DEVNAME=/dev/sda\nE: SUBSYSTEM=block\nE: BLKSYNC_RULES={digest}\n"
+
+
+def test_disks_that_missed_the_rules_are_named(host: Host) -> None:
+    host.set_udev_database("P: /devices/sda\nE: DEVNAME=/dev/sda\nE: SUBSYSTEM=block\n")
+    first = host.apply("backup_disk", backup_disk_jobs=[HOME])
+    assert "/dev/sda: udev has not applied the rules yet" in str(
+        first.result("Name the devices that have not been through the udev rules")["msg"]
+    )
+    host.forget_calls()
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[HOME])), "udev is asked once more"
+    host.set_udev_database(udev_database(host))
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[HOME])) == []
+
+
+def test_the_role_used_twice_keeps_both_jobs(host: Host) -> None:
+    include = {
+        "name": "Apply the role once for each job",
+        "ansible.builtin.include_role": {"name": "blksync.backup.backup_disk"},
+        "loop": [TRAVEL, HOME],
+        "vars": {"backup_disk_jobs": ["{{ item }}"]},
     }
-    assert json.loads(render(tmp_path, "job.json.j2", __backup_disk_job=job)) == {
-        "version": 1,
-        "name": "travel",
-        "source": "11111111",
-        "targets": [{"identifier": "22222222"}, {"identifier": "33333333", "serial": "S3"}],
-        "partitions": [1],
-        "max_age": 864000,
-        "notify": True,
-        "quiesce": "live",
-        "quiesce_fallback": False,
-        "scope": "used",
-    }
+    play = {"name": "Use the role twice", "hosts": "workstation", "gather_facts": False, "tasks": [include]}
+    assert changed_tasks(host.run([play]))
+    assert jobs_of(host) == {"travel", "home"}
+    assert host.unit("blksync-status.timer")["ActiveState"] == "active"
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[HOME], backup_disk_exclusive="yes"))
+    assert jobs_of(host) == {"home"}
+    assert is_gone(host, "travel")
+    assert host.unit("blksync@travel.timer")["LoadState"] == "not-found"
+    assert host.unit("blksync-status.timer")["ActiveState"] == "inactive"
 
 
-def test_metrics_may_be_written_where_jobs_want_them(tmp_path: Path) -> None:
-    directories = ["/srv/my metrics", "/srv/100%", "/srv/my metrics", None]
-    jobs = [{"name": "plain"}, *({"name": "job", "textfile_dir": directory} for directory in directories)]
-    unit = render(tmp_path, "blksync-status.service.j2", backup_disk_state="present", backup_disk_jobs=jobs)
-    allowed = [line for line in unit.splitlines() if line.startswith("ReadWritePaths=")]
-    assert allowed == ['ReadWritePaths="-/srv/my metrics"', 'ReadWritePaths="-/srv/100%%"']
+def test_parts_of_the_role(host: Host) -> None:
+    checked = host.apply("backup_disk", tasks_from="preflight", backup_disk_jobs=[TRAVEL])
+    assert changed_tasks(checked) == []
+    assert host.tree() == []
+    assert changed_tasks(host.apply("backup_disk", tasks_from="install"))
+    assert host.exists("/usr/local/bin/blksync")
+    assert changed_tasks(host.apply("backup_disk", tasks_from="jobs", backup_disk_jobs=[TRAVEL]))
+    assert jobs_of(host) == {"travel"}
+    tag = ["--tags", "backup_disk_jobs"]
+    tagged = host.apply("backup_disk", options=tag, backup_disk_jobs=[HOME])
+    assert changed_tasks(tagged)
+    assert "Install the command blksync" not in [task.task for task in tagged.tasks]
+    assert jobs_of(host) == {"travel", "home"}
 
 
-def test_udev_rules(tmp_path: Path) -> None:
-    targets = [
-        "0x22",
-        {"identifier": "6F9619FF-8B86-D011-B42D-00C04FC964FF", "serial": "S2"},
-        "serial:S3",
-        "wwn:0x5002AB",
-        "/dev/disk/by-id/usb-X-0:0",
-    ]
-    jobs = [
-        {"name": "travel", "source": "11111111", "target": targets, "on_plug": True},
-        {"name": "quiet", "source": "11111111", "target": "33333333", "partitions": [2]},
-        {"name": "whole", "source": "11111111", "target": "44444444", "partitions": "all"},
-        {"name": "text", "source": "11111111", "target": "55555555", "partitions": "1, 3"},
-    ]
-    lines = render(tmp_path, "blksync.rules.j2", backup_disk_jobs=jobs).splitlines()
-    mark = 'ENV{.BLKSYNC_COPY}="1"'
-    for keys in (
-        'ENV{ID_PART_TABLE_UUID}=="00000022"',
-        'ENV{ID_PART_TABLE_UUID}=="6f9619ff-8b86-d011-b42d-00c04fc964ff", ENV{ID_SERIAL_SHORT}=="S2"',
-        'ENV{ID_SERIAL_SHORT}=="S3"',
-        'ENV{ID_WWN}=="5002ab|0x5002ab|naa.5002ab"',
-        'SYMLINK=="disk/by-id/usb-X-0:0|disk/by-id/usb-X-0:0-part*"',
-        'ENV{ID_PART_TABLE_UUID}=="33333333"',
-    ):
-        assert f"{keys}, {mark}" in lines
-    starts = [line for line in lines if "SYSTEMD_WANTS" in line]
-    assert len(starts) == 1
-    assert starts[0].startswith('ACTION=="add", ')
-    assert starts[0].endswith('ENV{SYSTEMD_WANTS}+="blksync@travel.service"')
-    assert [line.partition('ENV{PARTN}=="')[2].partition('"')[0] for line in lines if "PARTN" in line] == [
-        "1|2",
-        "2",
-        "?*",
-        "1|3",
-    ]
-    opened = [line for line in lines if line.startswith("ENV{.BLKSYNC_BELOW}==")]
-    assert [line.partition('=="')[2].partition('"')[0] for line in opened] == [
-        "*00000022*",
-        "*6f9619ff-8b86-d011-b42d-00c04fc964ff*S2*",
-        "*S3*",
-        "*5002ab*",
-        "*33333333*",
-        "*44444444*",
-        "*55555555*",
-    ]
+@pytest.mark.full
+@pytest.mark.parametrize(("identifier", "accepted"), [("11111111", False), ("ptuuid:11111111", True)])
+def test_an_ini_inventory_needs_the_form_that_is_text(host: Host, identifier: str, accepted: bool) -> None:
+    host.write("hosts.ini", host.read(str(host.playbooks / "hosts.ini")).rstrip() + f" main_disk={identifier}\n")
+    job = {**HOME, "source": "{{ hostvars['workstation'].main_disk }}"}
+    run = host.run(
+        [
+            {
+                "name": "Apply the role",
+                "hosts": "workstation",
+                "gather_facts": False,
+                "vars": {"backup_disk_jobs": [job]},
+                "roles": ["blksync.backup.backup_disk"],
+            }
+        ]
+    )
+    assert (run.returncode == 0) is accepted
+    if not accepted:
+        assert "write ptuuid:11111111" in "\n".join(run.result("Stop if anything is wrong")["msg"])

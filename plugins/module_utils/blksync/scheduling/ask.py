@@ -11,7 +11,7 @@ from __future__ import annotations
 import subprocess
 from typing import Iterator, Sequence
 
-from ..errors import BlksyncError, InvalidRequestError
+from ..errors import BlksyncError, InvalidRequestError, why
 from ..system import programs
 from . import udev_rules
 
@@ -51,25 +51,20 @@ def _misunderstood(kind: str, text: str) -> str:
     if not program:
         return ""
     answer = _result([program, kind, "--", text])
-    return "" if answer.returncode == 0 else (answer.stderr.strip().splitlines() or ["no reason given"])[0]
+    return "" if answer.returncode == 0 else (_text(answer.stderr).strip().splitlines() or ["no reason given"])[0]
 
 
 def _run(name: str, *arguments: str) -> str:
     program = programs.find(name)
-    return _result([program, *arguments]).stdout if program else ""
+    return _text(_result([program, *arguments]).stdout) if program else ""
 
 
-def _result(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def _result(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=programs.environment(),
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=PATIENCE,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BlksyncError("%s does not answer: %s." % (command[0], error)) from error
+        return programs.run(command, PATIENCE)
+    except OSError as error:
+        raise BlksyncError("%s does not answer: %s." % (command[0], why(error))) from error
+
+
+def _text(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape")

@@ -122,7 +122,6 @@ def _run(request: JobsRequest, jobs: Sequence[ScheduledJob], places: Places) -> 
         obsolete.append(places.common_rules())
     changes = [*_removals(obsolete, places, names), *_file_changes(files), *_link_changes(links)]
     if not request.check:
-        _make_directory(places.jobs)
         _carry_out(changes, places)
     kept = sorted({*before, *listed} - set(removed))
     behind = ask.devices_behind(udev_rules.digest(rules) if rules else "")
