@@ -131,6 +131,15 @@ def test_timer_is_enabled_and_waits(host: Host) -> None:
     assert state(host, TIMER, "RandomizedDelayUSec") == "1s"
 
 
+@pytest.mark.parametrize(("schedule", "next_run"), [("*-01-01 00:00:00", "-01-01 00:00:0"), ("weekly", " 00:00:0")])
+def test_a_new_schedule_is_in_force(host: Host, schedule: str, next_run: str) -> None:
+    job = {**TRAVEL, "on_success": ["told-of-success.service"], "schedule": schedule}
+    assert changed_tasks(apply(backup_disk_jobs=[job]))
+    assert f"OnCalendar={'*-01-01' if 'weekly' not in schedule else 'Mon'}" in state(host, TIMER, "TimersCalendar")
+    assert next_run in state(host, TIMER, "NextElapseUSecRealtime")
+    assert changed_tasks(apply(backup_disk_jobs=[job])) == []
+
+
 def test_metrics_are_written_every_hour(host: Host) -> None:
     assert host.service(STATUS_TIMER).is_enabled
     assert host.service(STATUS_TIMER).is_running
@@ -271,7 +280,8 @@ def test_an_absent_disk_is_no_failure_at_the_scheduled_time(host: Host, machine:
 
 
 def test_a_killed_copy_leaves_one_of_two_disks_torn(host: Host, machine: Machine) -> None:
-    assert changed_tasks(apply(backup_disk_jobs=[TRAVEL]))
+    assert changed_tasks(apply(backup_disk_jobs=[TRAVEL], backup_disk_exclusive=True))
+    assert not host.file("/etc/blksync/lost.json").exists
     vm.plug(machine, "second")
     link = machine.disk("second").by_id
     wait_for("the job started", lambda: state(host, SERVICE) == "activating", 60)
@@ -311,14 +321,19 @@ def test_one_torn_disk_of_two_is_too_many_for_require_all(host: Host) -> None:
 def test_what_is_off_the_list_is_removed_and_nothing_else(host: Host) -> None:
     travel = {"name": "travel", "source": MAIN, "target": BACKUP}
     home = {"name": "home", "source": MAIN, "target": BACKUP, "schedule": "monthly"}
-    assert changed_tasks(apply(backup_disk_jobs=[travel, home]))
-    assert [path for path in traces(host) if "lost" in path or "status" in path or path.endswith(".prom")] == []
+    assert changed_tasks(apply(backup_disk_jobs=[home]))
+    assert host.run("blksync check-config").stdout.count("is valid") == 2
+    assert changed_tasks(apply(backup_disk_jobs=[travel], backup_disk_exclusive=True))
+    assert not host.file("/etc/blksync/home.json").exists
+    assert state(host, "blksync@home.timer", "LoadState") == "not-found"
+    assert changed_tasks(apply(backup_disk_jobs=[home]))
+    assert [path for path in traces(host) if "job-travel" in path or path.endswith(".prom")] == []
     assert not host.file(f"/etc/systemd/system/{TIMER}").exists
     assert state(host, TIMER, "LoadState") == "not-found"
-    assert state(host, STATUS_TIMER, "LoadState") == "not-found"
+    assert (state(host, STATUS_TIMER), state(host, STATUS_TIMER, "UnitFileState")) == ("inactive", "disabled")
     assert host.run("blksync check-config").stdout.count("is valid") == 2
     assert host.service("blksync@home.timer").is_running
-    assert "SYSTEMD_WANTS" not in host.check_output("cat /etc/udev/rules.d/90-blksync.rules")
+    assert "SYSTEMD_WANTS" not in host.check_output("cat /etc/udev/rules.d/9*-blksync*.rules")
 
 
 def test_absent_in_check_mode_removes_nothing(host: Host) -> None:
