@@ -105,9 +105,10 @@ from ansible_collections.blksync.backup.plugins.module_utils.blksync import cli
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.deltas import apply, create
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.install import command, sources
 from ansible_collections.blksync.backup.plugins.module_utils.blksync.report import metrics
+from ansible_collections.blksync.backup.plugins.module_utils.blksync.scheduling import host
 
 # Ansible sends to the host what a module imports, and this module installs what was sent: these import all the rest.
-SENT = (cli, apply, create, metrics)
+SENT = (cli, apply, create, metrics, host)
 
 
 def installed(module: AnsibleModule) -> dict[str, Any]:
