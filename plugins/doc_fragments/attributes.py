@@ -16,3 +16,14 @@ attributes:
   idempotent:
     description: A second run with the same options changes nothing and reports unchanged.
 """
+
+    # For each module that meta/runtime.yml lists in the action group.
+    ACTIONGROUP_ALL = r"""
+options: {}
+attributes:
+  action_group:
+    description: Use C(group/blksync.backup.all) in C(module_defaults) to set defaults for this module.
+    support: full
+    membership:
+      - blksync.backup.all
+"""

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The only bridge between Ansible and the core: a request is made of the parameters, a result goes to exit_json, an
-error of the core to fail_json."""
+error of the core to fail_json.
+
+Private to this collection: other collections must not import it.
+"""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ requirements:
   - Python 3.8 or later and Linux on the managed host. Without root some identifiers and file systems are unknown.
 extends_documentation_fragment:
   - blksync.backup.attributes
+  - blksync.backup.attributes.actiongroup_all
 attributes:
   check_mode:
     support: full

@@ -23,6 +23,7 @@ requirements:
   - The C(blocksync-fast) program only for O(engine=blocksync_fast).
 extends_documentation_fragment:
   - blksync.backup.attributes
+  - blksync.backup.attributes.actiongroup_all
   - blksync.backup.disk
   - blksync.backup.comparison
   - blksync.backup.quiescing

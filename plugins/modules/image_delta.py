@@ -21,6 +21,7 @@ requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
 extends_documentation_fragment:
   - blksync.backup.attributes
+  - blksync.backup.attributes.actiongroup_all
   - blksync.backup.quiescing
 attributes:
   check_mode:

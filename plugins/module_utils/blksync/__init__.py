@@ -4,6 +4,7 @@
 """The core of blksync.backup: it observes the machine, plans, refuses, copies and verifies.
 
 It uses only the standard library and no Ansible. The Ansible modules and the ``blksync`` command run this code.
+It is private to this collection: names and results may change at any time. Use the modules or the command.
 
 Its packages are layers; each imports only from those below it:
 
