@@ -58,7 +58,7 @@ setup-vm: .venv/.ready-vm ## Install what the tests in virtual machines need
 	@touch $@
 
 .PHONY: docs
-docs: setup ## Build the documentation as HTML into build/docs and check its links
+docs: setup ## Build the documentation as a site in build/docs and check its links
 	@$(RUN_STAGES) docs
 
 .PHONY: build
