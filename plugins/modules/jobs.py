@@ -21,6 +21,7 @@ requirements:
   - Python 3.8 or later, Linux and root on the managed host.
 extends_documentation_fragment:
   - blksync.backup.attributes
+  - blksync.backup.attributes.actiongroup_all
 attributes:
   check_mode:
     support: full
