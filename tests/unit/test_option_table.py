@@ -302,6 +302,17 @@ def test_the_playbook_has_a_variable_for_every_option() -> None:
         name: "{{ blksync_%s }}" % name if option.required else "{{ blksync_%s | default(omit) }}" % name
         for name, option in SYNC.items()
     }
+    (spec,) = (
+        task["ansible.builtin.validate_argument_spec"]["argument_spec"]
+        for task in tasks
+        if "ansible.builtin.validate_argument_spec" in task
+    )
+    checked = {name: option for name, option in SYNC.items() if option.kind.ansible != "raw"}
+    assert {name: spec.pop(f"blksync_{name}") for name in checked} == {
+        name: {"type": option.kind.ansible, **({"choices": list(option.choices)} if option.choices else {})}
+        for name, option in checked.items()
+    }
+    assert set(spec) == {"blksync_confirm", "blksync_async"}
     comment = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
     differences("playbook", set(re.findall(r"\bblksync_(\w+)", comment)), set(SYNC))
 
