@@ -156,8 +156,10 @@ def documented(name: str) -> dict[str, Any]:
     content = yaml.safe_load(module.DOCUMENTATION)
     options: dict[str, Any] = {}
     for fragment in content["extends_documentation_fragment"]:
-        plugin = importlib.import_module(f"{COLLECTION}.plugins.doc_fragments.{fragment.rpartition('.')[2]}")
-        options.update(yaml.safe_load(plugin.ModuleDocFragment.DOCUMENTATION)["options"])
+        name_of_file, _dot, part = fragment[len("blksync.backup.") :].partition(".")
+        plugin = importlib.import_module(f"{COLLECTION}.plugins.doc_fragments.{name_of_file}")
+        text = getattr(plugin.ModuleDocFragment, part.upper() or "DOCUMENTATION")
+        options.update(yaml.safe_load(text)["options"])
     options.update(content["options"])
     return options
 
