@@ -15,7 +15,7 @@ from blksync.discovery.model import Disk, Machine
 from blksync.jobs.config import Job, parse
 from blksync.records.disk_record import CHANGED_ELSEWHERE, COMPLETE, INCOMPLETE, STATES, UNKNOWN, DiskKey, DiskRecord
 from blksync.records.run import Run
-from blksync.report.standing import DiskStanding, Known, assess, others
+from blksync.report.standing import DiskStanding, Known, all_good, assess, others
 
 NOW = 1_700_000_000.0
 DAY = 86400.0
@@ -176,6 +176,18 @@ def test_disk_is_found_by_any_identifier_after_it_was_unplugged(identifier: str)
 def test_disks_of_no_job_are_listed_apart() -> None:
     (disk,) = others([job(**ONE)], known(complete(A), complete(B)))
     assert (disk.ptuuid, disk.job, disk.state) == ("33333333", "", COMPLETE)
+
+
+def test_without_jobs_one_good_disk_is_enough() -> None:
+    good, torn = others([], known(complete(A))), others([], known(killed(complete(A))))
+    assert [all_good([], disks) for disks in ((), good, torn, (*torn, *good))] == [True, True, False, True]
+
+
+def test_disks_of_no_job_do_not_count_beside_jobs() -> None:
+    facts = known(complete(A), killed(complete(B)))
+    wanted = job(**ONE)
+    assert all_good([assess(wanted, facts)], others([wanted], facts))
+    assert not all_good([assess(wanted, known())], others([], known(complete(B))))
 
 
 def test_next_step_knows_whether_the_disk_is_plugged_in() -> None:

@@ -21,7 +21,7 @@ exit codes:
   1  error, refusal, interruption, or an answer other than yes; for verify: the disks differ
   2  wrong usage, no such job, or an invalid job file
   3  the backup disk is absent (but sync exits 0 for a job whose when_absent is "skip")
-  4  status: a job lacks the complete and fresh backups that it needs
+  4  status: a job lacks the complete and fresh backups that it needs; without jobs: no disk is one
   5  needs root
 """
 EXAMPLES = """\

@@ -25,7 +25,7 @@ from .format import align, human_duration, local_time
 def run(options: argparse.Namespace) -> int:
     """Print how every disk of every job stands.
 
-    NOT_GOOD if a job lacks the backups that it needs, USAGE if a job's file is invalid.
+    NOT_GOOD if a backup is lacking (see ``standing.all_good``), USAGE if a job's file is invalid.
     """
     jobs, invalid = _load_all(options.config_dir)
     if options.textfile:
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         messages.say_json(
             {
-                "good": not invalid and all(each.good for each in standings),
+                "good": not invalid and standing.all_good(standings, others),
                 "jobs": [each.as_dict() for each in standings],
                 "other_disks": [disk.as_dict() for disk in others],
                 "invalid": [{"file": error.where, "problems": list(error.problems)} for error in invalid],
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         messages.warn(problem)
     if invalid:
         return USAGE
-    return OK if all(each.good for each in standings) else NOT_GOOD
+    return OK if standing.all_good(standings, others) else NOT_GOOD
 
 
 def table(standings: Sequence[JobStanding], others: Sequence[DiskStanding] = ()) -> list[str]:

@@ -135,6 +135,13 @@ def others(jobs: Sequence[Job], known: Known) -> tuple[DiskStanding, ...]:
     )
 
 
+def all_good(jobs: Sequence[JobStanding], other_disks: Sequence[DiskStanding]) -> bool:
+    """Whether each job has the backups that it needs. Without jobs, one good disk of those copied to is enough."""
+    if jobs:
+        return all(job.good for job in jobs)
+    return not other_disks or any(disk.good for disk in other_disks)
+
+
 def matching(records: Collection[DiskRecord], target: JobTarget) -> list[DiskRecord]:
     """The records of the disks that a job's target could mean, the one that was tried last at the end."""
     seen = Machine(tuple(record.as_disk() for record in records))
