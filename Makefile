@@ -30,6 +30,10 @@ test-quick: setup ## The fast part of lint, and the unit tests: within two minut
 test-full: setup setup-vm ## All of test, then everything in depth and in virtual machines: within an hour
 	@$(RUN_STAGES) full
 
+.PHONY: test-cores
+test-cores: setup ## Sanity, ansible-doc and a sample of the tests with each supported ansible-core: within five minutes
+	@$(RUN_STAGES) cores
+
 .PHONY: test-vm
 test-vm: setup setup-vm install-collection ## Only the tests in virtual machines, Molecule included
 	@$(RUN_STAGES) vm

@@ -19,6 +19,7 @@ description:
   - Files that were altered are repaired, and files that do not belong to the command are removed from O(library_dir).
 requirements:
   - Python 3.8 or later, Linux and root on the managed host.
+  - Python 3.9 or later on the managed host, if the controller has ansible-core 2.20 or later.
 extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.attributes.actiongroup_all

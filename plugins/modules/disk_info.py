@@ -19,6 +19,7 @@ description:
     once for each path.
 requirements:
   - Python 3.8 or later and Linux on the managed host. Without root some identifiers and file systems are unknown.
+  - Python 3.9 or later on the managed host, if the controller has ansible-core 2.20 or later.
 extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.attributes.actiongroup_all

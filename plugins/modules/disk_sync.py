@@ -20,6 +20,7 @@ description:
     have been read back and compared.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root.
+  - Python 3.9 or later on the managed host, if the controller has ansible-core 2.20 or later.
   - The C(blocksync-fast) program only for O(engine=blocksync_fast).
 extends_documentation_fragment:
   - blksync.backup.attributes

@@ -19,6 +19,7 @@ description:
     C(DELTA.json), has the length and the hash of the delta, and the names of the contents before and after it.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
+  - Python 3.9 or later on the managed host, if the controller has ansible-core 2.20 or later.
 extends_documentation_fragment:
   - blksync.backup.attributes
   - blksync.backup.attributes.actiongroup_all

@@ -16,6 +16,7 @@ description:
   - Holes of an image stay holes. In a new image blocks of zeros become holes.
 requirements:
   - Python 3.8 or later and Linux on the managed host, and root for devices.
+  - Python 3.9 or later on the managed host, if the controller has ansible-core 2.20 or later.
   - The C(blocksync-fast) program only for O(engine=blocksync_fast).
 extends_documentation_fragment:
   - blksync.backup.attributes

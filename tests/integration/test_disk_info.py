@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.ansible import run_playbook
+from tests.support.ansible import oldest_python, run_playbook
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, run
 from tests.tooling.paths import ROOT
-from tests.tooling.pythons import MANAGED_HOST_VERSIONS, find_pythons
+from tests.tooling.pythons import find_pythons
 
 pytestmark = pytest.mark.needs("root", "loop-devices", "sfdisk", "partx")
 SIZES = (4 * MIB // SECTOR, 8 * MIB // SECTOR)
@@ -175,8 +175,8 @@ def test_two_disks_of_one_identifier_are_ambiguous(scene: Scene, tmp_path: Path)
 
 
 def test_oldest_python_of_a_managed_host(scene: Scene, tmp_path: Path) -> None:
-    interpreter = find_pythons().get(MANAGED_HOST_VERSIONS[0])
+    interpreter = find_pythons().get(oldest_python())
     if not interpreter:
-        pytest.skip("needs python" + MANAGED_HOST_VERSIONS[0])
+        pytest.skip("needs python" + oldest_python())
     result = ask(tmp_path, {"ask": [scene.second.identifier]}, interpreter=interpreter)["ask"]
     assert result["disks"] == [disk for disk in scene.answers["two"]["disks"] if disk["path"] == scene.second.path]

@@ -17,13 +17,14 @@ import pytest
 from tests.support.ansible import ansible_environment, run_playbook
 from tests.support.command import InTerminal
 from tests.support.disks import MIB, SECTOR, PartitionedDisk
-from tests.tooling.paths import VENV_BIN
+from tests.tooling.paths import ANSIBLE_BIN
 
 SYNC, BOOT_TEST = "blksync.backup.sync_backup_disk", "blksync.backup.boot_test_backup_disk"
 NAMED = "Check that both disks are named"  # the first task on the hosts
 SIZES = (4 * MIB // SECTOR, 4 * MIB // SECTOR)
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-DISKS = {"desk1": ("0ddba111", "0ddba112"), "desk2": ("0ddba221", "0ddba222")}
+OURS = "%06x" % (os.getpid() % 2**24)  # no other test process has disks of these identifiers
+DISKS = {"desk1": (f"d1{OURS}", f"d2{OURS}"), "desk2": (f"d3{OURS}", f"d4{OURS}")}
 CLEARED = "\x1b[K"
 PATIENCE = 5  # seconds
 
@@ -85,7 +86,7 @@ def test_a_pattern_may_name_any_host(inventory: Path, pattern: str) -> None:
 def test_each_host_is_asked_about_its_own_disks(inventory: Path, disks: dict[str, PartitionedDisk]) -> None:
     for name, disk in disks.items():
         Path(disk.partition(1)).write_bytes(name.encode())
-    argv = [str(VENV_BIN / "ansible-playbook"), "--inventory", str(inventory), SYNC]
+    argv = [str(ANSIBLE_BIN / "ansible-playbook"), "--inventory", str(inventory), SYNC]
     with InTerminal(
         argv, environment={**os.environ, **ansible_environment(), "RESULTS_FILE": os.devnull, "TERM": "xterm"}
     ) as terminal:

@@ -23,7 +23,7 @@ from tests.support.ansible import ansible_environment
 from tests.support.blocks import content, fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
 from tests.tooling import collection
-from tests.tooling.paths import COLLECTIONS, ROOT, VENV_BIN
+from tests.tooling.paths import ANSIBLE_BIN, COLLECTIONS, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPOSITORY = "https://github.com/blksync/backup.git"
@@ -82,7 +82,7 @@ class Home:
         settings["GIT_CONFIG_KEY_0"] = f"url.file://{repository}.insteadOf"
         # No settings of Ansible but its own.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        self.environment = {**inherited, **settings, "HOME": str(path), "PATH": f"{VENV_BIN}:{os.environ['PATH']}"}
+        self.environment = {**inherited, **settings, "HOME": str(path), "PATH": f"{ANSIBLE_BIN}:{os.environ['PATH']}"}
 
     def run(self, script: str) -> str:
         """Run a script here and return its output; AssertionError with the output if it fails."""

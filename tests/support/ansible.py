@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.tooling import collection
-from tests.tooling.paths import BUILD, COLLECTIONS, VENV_BIN
+from tests.tooling.paths import ANSIBLE_BIN, BUILD, COLLECTIONS
 
 NAMESPACE = "blksync.backup"
 CALLBACKS = Path(__file__).parent / "callbacks"
@@ -102,7 +102,7 @@ def run_playbook(
     elif without_inventory:
         where, forced = [], {}
         environment = {"ANSIBLE_INVENTORY": "/nonexistent", **(environment or {})}
-    command = [str(VENV_BIN / "ansible-playbook"), *where]
+    command = [str(ANSIBLE_BIN / "ansible-playbook"), *where]
     command += ["--extra-vars", json.dumps({**forced, **(extra_vars or {})})]
     command += ["--check"] * check + ["--diff"] * diff + [*options, str(playbook)]
     with tempfile.TemporaryDirectory(dir=_build_dir(), prefix="results-") as directory:
@@ -133,6 +133,15 @@ def ansible_environment() -> dict[str, str]:
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_RETRY_FILES_ENABLED": "false",
     }
+
+
+@functools.lru_cache(maxsize=1)
+def oldest_python() -> str:
+    """The oldest Python ("3.8") on which this ansible-core runs modules, by its own word."""
+    program = "from ansible.module_utils import basic; print('%d.%d' % basic._PY_MIN)"
+    return subprocess.run(
+        [ANSIBLE_BIN / "python", "-c", program], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.strip()
 
 
 @functools.lru_cache(maxsize=1)

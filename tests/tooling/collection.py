@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.tooling.paths import BUILD, COLLECTIONS, ROOT, SOURCE_TREE, VENV_BIN
+from tests.tooling.paths import ANSIBLE_BIN, BUILD, COLLECTIONS, ROOT, SOURCE_TREE
 
 STAMP = ".files.sha256"
 OUTPUT = Path("tests/output")
@@ -98,7 +98,7 @@ def _digest_files() -> str:
 
 
 def _galaxy(action: str, *arguments: str | Path) -> None:
-    command = [str(VENV_BIN / "ansible-galaxy"), "collection", action, *(str(argument) for argument in arguments)]
+    command = [str(ANSIBLE_BIN / "ansible-galaxy"), "collection", action, *(str(argument) for argument in arguments)]
     # What is installed anywhere already, even the same version, is of no interest here.
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(BUILD / "nothing-here")}
     run = subprocess.run(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,13 +13,13 @@ BUILD = ROOT / "build"
 RESULTS = BUILD / "results"
 """JUnit XML, one file a stage."""
 
-COLLECTIONS = BUILD / "collections"
+VENV_BIN = ROOT / ".venv" / "bin"
+ANSIBLE_VARIABLE = "BLKSYNC_ANSIBLE_BIN"
+ANSIBLE_BIN = Path(os.environ.get(ANSIBLE_VARIABLE, VENV_BIN))
+"""The directory with Ansible's commands: that of .venv, or of the core that tests/tooling/core_tests.py tries."""
+
+COLLECTIONS = BUILD / "collections" if ANSIBLE_BIN == VENV_BIN else ANSIBLE_BIN.parent / "collections"
 """Where the built collection is installed: ANSIBLE_COLLECTIONS_PATH of the tests and the demo."""
 
 SOURCE_TREE = BUILD / "ansible_collections" / "blksync" / "backup"
 """A copy of the sources under the path by which mypy knows a collection."""
-
-SANITY_TREE = BUILD / "sanity" / "ansible_collections" / "blksync" / "backup"
-"""The same for ansible-test alone, which takes its time and must not see the files change."""
-
-VENV_BIN = ROOT / ".venv" / "bin"

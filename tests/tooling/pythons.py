@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 MANAGED_HOST_VERSIONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13")
@@ -25,10 +26,10 @@ def _pyenv_dirs() -> list[str]:
     return [str(directory) for directory in sorted(Path(root).glob("versions/*/bin"))] if root else []
 
 
-def find_pythons() -> dict[str, str]:
-    """Return the interpreters that start, as version ("3.8") to path."""
+def find_pythons(versions: Iterable[str] = MANAGED_HOST_VERSIONS) -> dict[str, str]:
+    """Return the interpreters of these versions that start, as version ("3.8") to path, in the order of versions."""
     path = search_path()
-    found = {version: shutil.which(f"python{version}", path=path) for version in MANAGED_HOST_VERSIONS}
+    found = {version: shutil.which(f"python{version}", path=path) for version in versions}
     return {version: python for version, python in found.items() if python and _starts(python)}
 
 

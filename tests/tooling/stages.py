@@ -11,6 +11,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from tests.tooling.cores import CORES as ALL_CORES
+
 PYTHON = sys.executable
 CORE = "plugins/module_utils/blksync"
 PLUGINS = "ansible_collections.blksync.backup.plugins"
@@ -86,6 +88,14 @@ VM = (
         tool("molecule", "tests.tooling.molecule_scenarios"),
     ),
 )
+
+
+def cores(*depth: str) -> tuple[Stage | tuple[Stage, ...], ...]:
+    """The stages that try the collection with each ansible-core, and then show what came of it as a table."""
+    each = [tool(f"core-{core.version}", "tests.tooling.core_tests", core.version, *depth) for core in ALL_CORES]
+    return (tuple(each), tool("cores", "tests.tooling.core_table"))
+
+
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
 TEST = (
     *LINT,
@@ -110,13 +120,16 @@ SUITES: dict[str, Suite] = {
         tests("integration-deep", *INTEGRATION, *DEEP),
         tests("roles-deep", *ROLES, *DEEP),
         tests("faults-deep", *FAULTS, *DEEP),
+        *cores(),
         *VM,
     ),
+    "cores": cores(),
     "docs": (BUILD, tool("docs", "tests.tooling.docs")),
     "depth": (
         BUILD,
         tests("unit-long", *UNIT, *LONG),
         tests("integration-long", *INTEGRATION, *LONG),
         tests("faults-long", *FAULTS, *LONG),
+        *cores("deep"),
     ),
 }
