@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from blksync.scheduling import ask
+from blksync.system import programs
 
 needs_systemd_analyze = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
 
@@ -33,7 +34,7 @@ def test_a_delay_that_systemd_does_not_understand() -> None:
 
 
 def test_programs_that_are_missing_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ask.programs, "find", lambda _name: "")
+    monkeypatch.setattr(programs, "find", lambda _name: "")
     assert list(ask.time_errors([("travel", "sometimes")], "a while")) == []
     assert not ask.systemd_is_behind(["blksync@travel.service"])
     assert ask.devices_behind("new") == ()

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from blksync.errors import InvalidRequestError
-from blksync.scheduling import ask, host
+from blksync.scheduling import host
 from blksync.scheduling.files import Places
 from blksync.scheduling.host import JobsRequest, Outcome
+from blksync.system import programs
 
 TRAVEL: dict[str, Any] = {"name": "travel", "source": "11111111", "target": "22222222"}
 HOME: dict[str, Any] = {"name": "home", "source": "11111111", "target": "33333333"}
@@ -24,7 +25,7 @@ HOME: dict[str, Any] = {"name": "home", "source": "11111111", "target": "3333333
 @pytest.fixture(autouse=True)
 def no_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program of this machine is asked, and files belong to who tests."""
-    monkeypatch.setattr(ask.programs, "find", lambda _name: "")
+    monkeypatch.setattr(programs, "find", lambda _name: "")
     monkeypatch.setattr(host, "OWNER", os.geteuid())
     monkeypatch.setattr(host, "GROUP", os.getegid())
 
