@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Try the program named as the argument on small files; print as JSON how it behaves.
 
-loses_last_run: it misses the last run of changed blocks when that ends at the second-to-last block (blocksync-fast
-1.0.7 does, with exit code 0 and as often as it is run). Exit status 1, with the reason, when it cannot be used at all.
+misses_changed_blocks: it does not write the last segment of changed blocks if that ends at the second-to-last block.
+blocksync-fast 1.0.7 has this defect, ends with exit code 0, and repeating does not help. Exit status 1, with the
+reason, if the program cannot be used at all.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def main(program):
         if not copies(program, directory, changed=2):
             sys.exit("%s did not copy a changed block" % program)
         lost = not copies(program, directory, changed=BLOCKS - 2)
-    print(json.dumps({"loses_last_run": lost}))
+    print(json.dumps({"misses_changed_blocks": lost}))
 
 
 if __name__ == "__main__":

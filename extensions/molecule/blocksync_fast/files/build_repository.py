@@ -30,7 +30,7 @@ def write_program(path: Path, version: str) -> None:
     """Write the stand-in of a version."""
     name, defect = VERSIONS[version]
     text = STANDIN.read_text().replace("@SHEBANG@", "#!/usr/bin/env python3")
-    path.write_text(text.replace("@VERSION@", name).replace("@LOSES_LAST_RUN@", str(defect)))
+    path.write_text(text.replace("@VERSION@", name).replace("@MISSES_CHANGED_BLOCKS@", str(defect)))
     path.chmod(0o755)
 
 

@@ -43,7 +43,7 @@ def test_package_file_with_a_wrong_checksum_changes_nothing(host: Host) -> None:
     run = apply(blocksync_fast_source=f"http://127.0.0.1:8000/{NEWER}", blocksync_fast_sha256=64 * "0")
     assert run.returncode != 0
     assert host.package(PACKAGE).version == "1.0.7-1"
-    assert not host.file(f"/var/cache/blocksync-fast/{NEWER}").exists
+    assert not host.file("/var/cache/blocksync-fast/blocksync-fast.deb").exists
 
 
 def test_package_file_from_an_url(host: Host) -> None:
@@ -53,7 +53,7 @@ def test_package_file_from_an_url(host: Host) -> None:
         "installed": True,
         "path": "/usr/bin/blocksync-fast",
         "version": "1.08",
-        "loses_last_run": False,
+        "misses_changed_blocks": False,
     }
     assert host.package(PACKAGE).version == "1.0.8-1"
 
