@@ -52,7 +52,7 @@ class Host:
         self.playbooks = directory / "playbooks"
         self._memory = directory / "memory"
         self._state = self._memory / "state"
-        self._programs = self._memory / "bin"
+        self.programs = self._memory / "bin"
         self._lower: dict[str, int] = {}
         self._at_first: set[str] = set()
         self.playbooks.mkdir()
@@ -65,7 +65,7 @@ class Host:
         with contextlib.ExitStack() as stack:
             _mount(stack, "tmpfs", str(self._memory), "mode=755")
             self._state.mkdir()
-            self._programs.mkdir()
+            self.programs.mkdir()
             for directory in OVERLAYS:
                 self._lower[directory] = os.open(directory, os.O_PATH | os.O_DIRECTORY)
                 stack.callback(os.close, self._lower[directory])
@@ -97,7 +97,7 @@ class Host:
             module = f"tests.support.fake_{name}"
             command = shlex.join([sys.executable, "-S", "-m", module, str(self._state)])
             self.write(
-                str(self._programs / name),
+                str(self.programs / name),
                 f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(ROOT))} exec {command} "$@"\n',
                 0o755,
             )
@@ -162,7 +162,7 @@ class Host:
 
     @property
     def _path(self) -> str:
-        return f"{self._programs}:{os.environ['PATH']}"
+        return f"{self.programs}:{os.environ['PATH']}"
 
     # Files.
 
