@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from tests.tooling import sanity
-from tests.tooling.cores import CONTROLLER_VERSIONS, Core, by_version, choose, sanity_options
+from tests.tooling.cores import CONTROLLER_VERSIONS, CORES, Core, by_version, choose, is_new, sanity_options
 from tests.tooling.paths import ANSIBLE_VARIABLE, BUILD, RESULTS, ROOT, VENV_BIN
 from tests.tooling.pythons import find_pythons
 from tests.tooling.results import FAILED, PASSED, SKIPPED, Case, read_junit, write_junit
@@ -41,6 +41,8 @@ SAMPLE = (
     f"{INTEGRATION}/test_readme.py",
 )
 """Each module's and each role's way through Ansible; what they do without it has been tested already."""
+README = f"{INTEGRATION}/test_readme.py"
+"""What the README says is run with the oldest core and with the new ones."""
 
 PRINT_FACTS = """
 import json
@@ -89,7 +91,7 @@ def try_core(core: Core, version: str, python: str) -> list[Case]:
         fact,
         *check_sanity(core, version, directory),
         *check_documentation(directory, environment),
-        *run_sample(directory, environment),
+        *run_sample(sample(core), directory, environment),
     ]
     return [replace(case, name=f"{release} on Python {version}: {case.name}") for case in cases]
 
@@ -137,12 +139,17 @@ def ask_documentation(directory: Path, kind: str, names: list[str]) -> Case:
     return Case(f"ansible-doc: {kind}", FAILED, run.stderr.strip() or f"shows {shown}")
 
 
-def run_sample(directory: Path, environment: dict[str, str]) -> list[Case]:
-    """Run the sample of tests with this core's commands."""
+def sample(core: Core) -> tuple[str, ...]:
+    """Return what pytest runs with a core."""
+    return (*SAMPLE, README) if core == CORES[0] or is_new(core.version) else SAMPLE
+
+
+def run_sample(tests: Sequence[str], directory: Path, environment: dict[str, str]) -> list[Case]:
+    """Run tests with this core's commands."""
     report = directory / "sample.xml"
     report.unlink(missing_ok=True)
     options = ["-q", "--numprocesses=2", "--dist=loadfile", f"--junitxml={report}"]
-    status = call([str(VENV_BIN / "python"), "-m", "pytest", *options, *SAMPLE], env=environment)
+    status = call([str(VENV_BIN / "python"), "-m", "pytest", *options, *tests], env=environment)
     cases = [replace(case, name=f"tests: {case.name}") for case in read_junit(report)] if report.exists() else []
     return with_status(cases, "tests: pytest", status)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.tooling.core_table import table, tried_new
-from tests.tooling.core_tests import SAMPLE, with_status
+from tests.tooling.core_tests import README, SAMPLE, sample, with_status
 from tests.tooling.cores import CORES, NEWER_THAN, Core, as_numbers, by_version, choose, is_new, sanity_options
 from tests.tooling.paths import ROOT
 from tests.tooling.pythons import MANAGED_HOST_VERSIONS
@@ -73,10 +73,14 @@ def test_the_table_agrees_with_what_users_read() -> None:
 
 
 def test_the_sample_exists() -> None:
-    for name in SAMPLE:
+    for name in (*SAMPLE, README):
         path, _colons, test = name.partition("::")
         assert (ROOT / path).exists()
         assert not test or f"def {test}(" in (ROOT / path).read_text()
+
+
+def test_the_readme_is_run_with_the_oldest_and_the_new_cores() -> None:
+    assert [core.version for core in CORES if README in sample(core)] == ["2.18", "2.21", "2.22"]
 
 
 def test_a_row_for_each_core_and_python() -> None:
