@@ -38,7 +38,6 @@ SAMPLE = (
     f"{INTEGRATION}/test_disk_sync.py::test_check_first_second_and_changed_run",
     f"{INTEGRATION}/test_disk_sync.py::test_all_reasons_are_reported_together",
     f"{INTEGRATION}/test_playbook_hosts.py",
-    f"{INTEGRATION}/test_readme.py",
 )
 """Each module's and each role's way through Ansible; what they do without it has been tested already."""
 README = f"{INTEGRATION}/test_readme.py"
