@@ -42,6 +42,10 @@ test-vm: setup setup-vm install-collection ## Only the tests in virtual machines
 test-depth: setup ## The tests that have a longer form, in their longest: for hours
 	@$(RUN_STAGES) depth
 
+.PHONY: coverage
+coverage: setup ## Measure which lines of the core the unit and integration tests run, in build/coverage/html
+	@$(RUN_STAGES) coverage
+
 .PHONY: lint
 lint: setup ## Only the checks of code, documentation and metadata
 	@$(RUN_STAGES) lint

@@ -78,6 +78,7 @@ UNIT = ("tests/unit", "--numprocesses=2")
 INTEGRATION = ("tests/integration", "--numprocesses=2", "--dist=loadfile")
 ROLES = ("tests/roles", "--numprocesses=2", "--dist=worksteal")
 FAULTS = ("tests/faults", "--numprocesses=2", "--dist=worksteal")
+COVERAGE = ("--cov", "--cov-report=term", "--cov-report=html")
 DEEP = ("--depth=full", "--deep-only")
 LONG = ("--depth=long", "--deep-only")
 
@@ -113,6 +114,7 @@ SUITES: dict[str, Suite] = {
     "quick": (BUILD, CHECK_CODE, tests("unit", *UNIT)),
     "unit": (tests("unit", *UNIT),),
     "test": TEST,
+    "coverage": (BUILD, tests("coverage", "tests/unit", *INTEGRATION, *COVERAGE)),
     "vm": VM,
     "full": (
         *TEST,
