@@ -44,6 +44,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
         self._write("unreachable", result)
 
     def _write(self, status: str, result: Any) -> None:
-        line = {"task": result.task_name, "status": status, "result": result._result}
+        name = result.task_name.rpartition(" : ")[2]  # since ansible-core 2.21 the role is before it
+        line = {"task": name, "status": status, "result": result._result}
         with open(os.environ["RESULTS_FILE"], "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=str) + "\n")
