@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.tooling.core_table import table, tried_new
-from tests.tooling.core_tests import README, SAMPLE, sample, with_status
+from tests.tooling.core_tests import OWN_COLLECTION, README, SAMPLE, complaints_about_us, sample, with_status
 from tests.tooling.cores import CORES, NEWER_THAN, Core, as_numbers, by_version, choose, is_new, sanity_options
 from tests.tooling.paths import ROOT
 from tests.tooling.pythons import MANAGED_HOST_VERSIONS
@@ -104,6 +104,13 @@ def test_a_new_core_must_be_tried() -> None:
     assert not tried_new(old)
     assert not tried_new([*old, Case(new, SKIPPED)])
     assert tried_new([*old, Case(new, FAILED)])
+
+
+def test_a_warning_of_ansible_doc_about_itself_is_none_about_us() -> None:
+    own = f"[WARNING]: Collection at '/x{OWN_COLLECTION}' does not have a MANIFEST.json file.\n\n"
+    ours = "[WARNING]: blksync.backup.disk_info was not processed"
+    assert complaints_about_us(own) == ""
+    assert complaints_about_us(own + ours) == ours
 
 
 def test_a_bad_exit_status_is_a_failed_case() -> None:
