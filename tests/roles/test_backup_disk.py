@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.blocksync_program import standin
 from tests.support.role_host import Host
 from tests.support.roles import changed_tasks
 
@@ -269,3 +270,20 @@ def test_an_ini_inventory_needs_the_form_that_is_text(host: Host, identifier: st
     assert (run.returncode == 0) is accepted
     if not accepted:
         assert "write ptuuid:11111111" in "\n".join(run.result("Stop if anything is wrong")["msg"])
+
+
+def test_one_variable_brings_the_program_and_makes_it_the_engine(host: Host) -> None:
+    program = host.write("standin", standin())
+    variables: dict[str, Any] = {
+        "backup_disk_blocksync_fast": "true",
+        "blocksync_fast_source": str(program),
+        "backup_disk_jobs": [HOME, {**TRAVEL, "engine": "native"}],
+    }
+    assert changed_tasks(host.apply("backup_disk", **variables))
+    engines = {name: json.loads(host.read(f"/etc/blksync/{name}.json"))["engine"] for name in ("home", "travel")}
+    assert engines == {"home": "blocksync_fast", "travel": "native"}
+    assert host.exists("/usr/local/bin/blocksync-fast")
+    assert host.unit("blksync@home.timer")["ActiveState"] == "active"
+    assert changed_tasks(host.apply("backup_disk", **variables)) == []
+    assert changed_tasks(host.apply("backup_disk", backup_disk_jobs=[HOME]))
+    assert "engine" not in json.loads(host.read("/etc/blksync/home.json"))

@@ -18,26 +18,20 @@ from typing import Any
 import pytest
 
 from tests.support.ansible import PlaybookRun
+from tests.support.blocksync_program import standin
 from tests.support.role_host import Host
 from tests.support.roles import changed_tasks
 
 pytestmark = pytest.mark.needs("root")
 
 FILES = Path(__file__).parents[2] / "extensions/molecule/blocksync_fast/files"
-STANDIN = FILES / "standin-blocksync-fast"
 INSTALLED = Path("/usr/local/bin/blocksync-fast")
 CACHE = Path("/var/cache/blocksync-fast")
 
 
 def program(host: Host, version: str = "1.07", misses_blocks: bool = True) -> Path:
     """A program for the role to install."""
-    text = (
-        STANDIN.read_text()
-        .replace("@SHEBANG@", "#!/usr/bin/env python3")
-        .replace("@VERSION@", version)
-        .replace("@MISSES_CHANGED_BLOCKS@", str(misses_blocks))
-    )
-    return host.write(f"standin-{version}", text)
+    return host.write(f"standin-{version}", standin(version, misses_blocks))
 
 
 def apply(host: Host, check: bool = False, options: Sequence[str] = (), **variables: Any) -> PlaybookRun:
@@ -145,7 +139,9 @@ def test_a_number_is_a_version_with_any_jinja(host: Host, version: object, nativ
 
 def test_null_is_the_default(host: Host) -> None:
     """ansible-core 2.18 has null refused by the argument spec, later ones let the role decide."""
-    unset = {f"blocksync_fast_{name}": None for name in ("package", "source", "sha256", "binary_path", "version")}
+    unset: dict[str, Any] = {
+        f"blocksync_fast_{name}": None for name in ("package", "source", "sha256", "binary_path", "version")
+    }
     host.write(str(INSTALLED), program(host).read_text(), 0o755)
     run = apply(host, **unset)
     if run.returncode:
@@ -157,7 +153,7 @@ def test_null_is_the_default(host: Host) -> None:
 def test_what_is_omitted_has_its_default(host: Host) -> None:
     omitted = "{{ nowhere | default(omit) }}"
     texts = ("package", "sha256", "binary_path", "version")
-    wanted = {f"blocksync_fast_{name}": omitted for name in texts}
+    wanted: dict[str, Any] = {f"blocksync_fast_{name}": omitted for name in texts}
     assert changed_tasks(apply(host, **wanted, blocksync_fast_source=str(program(host))))
     assert host.exists(str(INSTALLED))
 
@@ -182,7 +178,7 @@ def test_a_run_that_failed_at_the_repository_can_be_repeated(host: Host) -> None
     repository = Path("/var/lib/repository")  # which the user _apt can read
     subprocess.run([sys.executable, str(FILES / "build_repository.py"), str(repository)], check=True)
     host.write("group_vars/all.yml", 'ansible_managed: "Written\\nby Ansible"\n')
-    wanted = {
+    wanted: dict[str, Any] = {
         "blocksync_fast_package": "standin-blocksync-fast",
         "blocksync_fast_version": "1.0.7",
         "blocksync_fast_apt_repository": {
@@ -226,7 +222,10 @@ def test_check_mode_shows_every_file_on_a_fresh_host(host: Host) -> None:
 
 def test_removing_needs_none_of_the_other_variables(host: Host) -> None:
     apply(host, blocksync_fast_source=str(program(host)))
-    wrong = {"blocksync_fast_source": "https://example.invalid/x", "blocksync_fast_version": "none at all"}
+    wrong: dict[str, Any] = {
+        "blocksync_fast_source": "https://example.invalid/x",
+        "blocksync_fast_version": "none at all",
+    }
     twice = {
         "name": "Remove it twice",
         "ansible.builtin.include_role": {"name": "blksync.backup.blocksync_fast"},
@@ -241,7 +240,7 @@ def test_removing_needs_none_of_the_other_variables(host: Host) -> None:
 
 
 def test_looking_and_trying_changes_nothing(host: Host) -> None:
-    wanted = {"blocksync_fast_source": str(program(host))}
+    wanted: dict[str, Any] = {"blocksync_fast_source": str(program(host))}
     before = host.apply("blocksync_fast", tasks_from="check", tell="blocksync_fast_info")
     assert info(before)["installed"] is False
     assert changed_tasks(apply(host, options=["--tags", "blocksync_fast_check"], **wanted)) == []

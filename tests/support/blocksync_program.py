@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tooling.paths import ROOT
+
 # A body that does what it shall, in so far as it copies.
 COPY = 'dd if="$src" of="$dst" conv=notrunc status=none\n'
 # And says so of the three blocks that it is tried with.
@@ -32,6 +34,19 @@ class FakeProgram:
             "src=${1#--src=} dst=${2#--dst=}\n%s\n" % (version, body)
         )
         self.path.chmod(0o755)
+
+
+STANDIN = ROOT / "extensions" / "molecule" / "blocksync_fast" / "files" / "standin-blocksync-fast"
+
+
+def standin(version: str = "1.07", misses_blocks: bool = True) -> str:
+    """The text of a program for the role blocksync_fast to install, which copies as the real one does."""
+    return (
+        STANDIN.read_text()
+        .replace("@SHEBANG@", "#!/usr/bin/env python3")
+        .replace("@VERSION@", version)
+        .replace("@MISSES_CHANGED_BLOCKS@", str(misses_blocks))
+    )
 
 
 def wait_until_gone(pid: int, seconds: float = 30) -> bool:

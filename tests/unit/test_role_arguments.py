@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,24 @@ def test_variables_in_tasks_and_templates_have_their_source(role: Path) -> None:
     for path, text in texts.items():
         used = set(re.findall(rf"(?<![\w/.-])((?:__)?{role.name}_\w+)", text))
         assert used <= defined, path
+
+
+def entries(content: Any) -> Iterator[dict[str, Any]]:
+    """Each task of a task file, those of its blocks included."""
+    for task in content or ():
+        yield task
+        for block in ("block", "rescue", "always"):
+            yield from entries(task.get(block))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_role_does_nothing_that_another_one_could_change(role: Path) -> None:
+    """Handlers and loop variables of two roles may share a name, and an inventory's "become" beats that of a task."""
+    assert not (role / "handlers").exists()
+    for path in sorted((role / "tasks").glob("*.yml")):
+        text = path.read_text()
+        for task in entries(yaml.safe_load(text)):
+            assert not {"delegate_to", "local_action", "become", "connection", "notify", "run_once"} & set(task), path
+            if "loop" in task:
+                assert task["loop_control"]["loop_var"].startswith(f"__{role.name}_"), (path, task["name"])
+        assert not re.search(r"\bitem\b(?!s\b)|flush_handlers", text), path
