@@ -32,7 +32,6 @@ ENVIRONMENTS = BUILD / "cores"
 STAMP = ".installed"
 INTEGRATION = "tests/integration"
 SAMPLE = (
-    "tests/roles",
     f"{INTEGRATION}/test_command_module.py",
     f"{INTEGRATION}/test_disk_info.py",
     f"{INTEGRATION}/test_disk_sync.py::test_check_first_second_and_changed_run",
@@ -40,8 +39,14 @@ SAMPLE = (
     f"{INTEGRATION}/test_playbook_hosts.py",
 )
 """Each module's and each role's way through Ansible; what they do without it has been tested already."""
-README = f"{INTEGRATION}/test_readme.py"
-"""What the README says is run with the oldest core and with the new ones."""
+EDGES = ("tests/roles", f"{INTEGRATION}/test_readme.py")
+"""Every test of roles, and what the README says: with the oldest core and with the new ones."""
+BETWEEN = (
+    "tests/roles/test_backup_disk.py::test_everything_that_a_job_needs_is_in_force",
+    "tests/roles/test_backup_disk.py::test_values_that_ansible_checks_but_leaves_as_they_are",
+    "tests/roles/test_blocksync_fast.py::test_program_from_an_url_and_again_and_away",
+)
+"""Instead with the cores between, of which one is in .venv and runs everything in make test."""
 
 OWN_COLLECTION = "/ansible/_internal/ansible_collections/ansible/_protomatter"
 """Part of ansible-core 2.19 and later; 2.20 and 2.21 warn about it when they show a role."""
@@ -149,7 +154,7 @@ def complaints_about_us(errors: str) -> str:
 
 def sample(core: Core) -> tuple[str, ...]:
     """Return what pytest runs with a core."""
-    return (*SAMPLE, README) if core == CORES[0] or is_new(core.version) else SAMPLE
+    return (*SAMPLE, *(EDGES if core == CORES[0] or is_new(core.version) else BETWEEN))
 
 
 def run_sample(tests: Sequence[str], directory: Path, environment: dict[str, str]) -> list[Case]:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.tooling.core_table import table, tried_new
-from tests.tooling.core_tests import OWN_COLLECTION, README, SAMPLE, complaints_about_us, sample, with_status
+from tests.tooling.core_tests import BETWEEN, EDGES, OWN_COLLECTION, SAMPLE, complaints_about_us, sample, with_status
 from tests.tooling.cores import CORES, NEWER_THAN, Core, as_numbers, by_version, choose, is_new, sanity_options
 from tests.tooling.paths import ROOT
 from tests.tooling.pythons import MANAGED_HOST_VERSIONS
@@ -73,14 +73,15 @@ def test_the_table_agrees_with_what_users_read() -> None:
 
 
 def test_the_sample_exists() -> None:
-    for name in (*SAMPLE, README):
+    for name in (*SAMPLE, *EDGES, *BETWEEN):
         path, _colons, test = name.partition("::")
         assert (ROOT / path).exists()
         assert not test or f"def {test}(" in (ROOT / path).read_text()
 
 
-def test_the_readme_is_run_with_the_oldest_and_the_new_cores() -> None:
-    assert [core.version for core in CORES if README in sample(core)] == ["2.18", "2.21", "2.22"]
+def test_roles_and_readme_are_run_with_the_oldest_and_the_new_cores() -> None:
+    assert [core.version for core in CORES if set(EDGES) <= set(sample(core))] == ["2.18", "2.21", "2.22"]
+    assert all(any(name.startswith("tests/roles") for name in sample(core)) for core in CORES)
 
 
 def test_a_row_for_each_core_and_python() -> None:
