@@ -24,7 +24,7 @@ SIZES = (4 * MIB // SECTOR, 8 * MIB // SECTOR)
 UNIQUE = "%06x" % (os.getpid() & 0xFFFFFF)  # other disks of the machine may be there for other tests
 SOURCE, TARGET = ("%s%s" % (start, UNIQUE) for start in ("d0", "d1"))
 PAIR = ("sync", "--source", SOURCE, "--target", TARGET, "--partitions", "2")
-OK, ERROR, USAGE = range(3)
+OK, ERROR, USAGE, _ABSENT, NOT_GOOD = range(5)
 ASKED = "Type yes: "
 Disks = tuple[PartitionedDisk, PartitionedDisk]
 
@@ -133,7 +133,7 @@ def test_changes_of_somebody_else_are_part_of_the_question(disks: Disks, command
         assert f"Somebody changed the backup disk {disks[1].path}" in terminal.seen
         terminal.press(b"no\n")
         assert terminal.end() == ERROR
-    assert command.json("status")["other_disks"][0]["state"] == "changed_elsewhere"
+    assert command.json("status", code=NOT_GOOD)["other_disks"][0]["state"] == "changed_elsewhere"
     with InTerminal(command.argv(*PAIR)) as terminal:
         terminal.read_until("Discard these changes")
         terminal.press(b"yes\n")
