@@ -179,7 +179,7 @@ def test_ansible_managed_with_many_lines_is_a_comment(host: Host) -> None:
     "call",
     [
         "systemctl daemon-reload",
-        "udevadm control",
+        pytest.param("udevadm control", marks=pytest.mark.full),
         pytest.param("udevadm trigger", marks=pytest.mark.full),
         pytest.param("systemctl enable", marks=pytest.mark.full),
         pytest.param("systemctl start", marks=pytest.mark.full),
@@ -207,6 +207,7 @@ def udev_database(host: Host) -> str:
     return f"P: /devices/sda\nE: DEVNAME=/dev/sda\nE: SUBSYSTEM=block\nE: BLKSYNC_RULES={digest}\n"
 
 
+@pytest.mark.full
 def test_disks_that_missed_the_rules_are_named(host: Host) -> None:
     host.set_udev_database("P: /devices/sda\nE: DEVNAME=/dev/sda\nE: SUBSYSTEM=block\n")
     first = host.apply("backup_disk", backup_disk_jobs=[HOME])
@@ -237,6 +238,7 @@ def test_the_role_used_twice_keeps_both_jobs(host: Host) -> None:
     assert host.unit("blksync-status.timer")["ActiveState"] == "inactive"
 
 
+@pytest.mark.full
 def test_parts_of_the_role(host: Host) -> None:
     checked = host.apply("backup_disk", tasks_from="preflight", backup_disk_jobs=[TRAVEL])
     assert changed_tasks(checked) == []
@@ -273,6 +275,7 @@ def test_an_ini_inventory_needs_the_form_that_is_text(host: Host, identifier: st
         assert "write ptuuid:11111111" in "\n".join(run.result("Stop if anything is wrong")["msg"])
 
 
+@pytest.mark.full
 def test_one_variable_brings_the_program_and_makes_it_the_engine(host: Host) -> None:
     program = host.write("standin", standin())
     variables: dict[str, Any] = {

@@ -173,6 +173,7 @@ def test_a_program_that_is_not_required_may_be_missing(host: Host) -> None:
 
 
 @pytest.mark.needs("apt-get", "dpkg-deb", "gpg")
+@pytest.mark.full
 def test_a_run_that_failed_at_the_repository_can_be_repeated(host: Host) -> None:
     without_repositories(host)
     repository = Path("/var/lib/repository")  # which the user _apt can read
@@ -239,6 +240,7 @@ def test_removing_needs_none_of_the_other_variables(host: Host) -> None:
     assert "already in use" not in run.output
 
 
+@pytest.mark.full
 def test_looking_and_trying_changes_nothing(host: Host) -> None:
     wanted: dict[str, Any] = {"blocksync_fast_source": str(program(host))}
     before = host.apply("blocksync_fast", tasks_from="check", tell="blocksync_fast_info")

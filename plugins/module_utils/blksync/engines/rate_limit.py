@@ -14,8 +14,8 @@ POLL = 0.1  # seconds: a wait is interrupted so often to ask whether the copy sh
 class Bucket:
     """Decides when bytes may pass, at most ``rate`` bytes a second. Pure; times are in seconds.
 
-    In any time T at most ``rate * T`` bytes pass, and the largest count in addition. Time in which nothing passed is
-    not made up for.
+    In any time T at most ``rate * T`` bytes pass, and the largest count in addition, if the caller waits exactly so
+    long; if a wait takes longer, the next bytes do not. Time in which nothing passed is not made up for.
     """
 
     def __init__(self, rate: int) -> None:
