@@ -27,7 +27,7 @@ test-quick: setup ## The fast part of lint, and the unit tests: within two minut
 	@$(RUN_STAGES) quick
 
 .PHONY: test-full
-test-full: setup setup-vm ## All of test, then everything in depth and in virtual machines: within an hour
+test-full: setup setup-vm ## All of test, then everything in depth and in virtual machines: within 75 minutes
 	@$(RUN_STAGES) full
 
 .PHONY: test-cores

@@ -82,19 +82,20 @@ COVERAGE = ("--cov", "--cov-report=term", "--cov-report=html")
 DEEP = ("--depth=full", "--deep-only")
 LONG = ("--depth=long", "--deep-only")
 
-# Side by side: either has one machine at a time, and what a machine does mostly needs one processor.
+# Side by side, the longest first: either has one machine at a time, and what a machine does mostly needs one processor.
 VM = (
-    (
-        tests("vm", "tests/vm", "--depth=full"),
-        tool("molecule", "tests.tooling.molecule_scenarios"),
-    ),
+    tool("molecule", "tests.tooling.molecule_scenarios"),
+    tests("vm", "tests/vm", "--depth=full"),
 )
 
 
-def cores(*depth: str) -> tuple[Stage | tuple[Stage, ...], ...]:
-    """The stages that try the collection with each ansible-core, and then show what came of it as a table."""
+def cores(*depth: str, beside: tuple[Stage, ...] = ()) -> tuple[Stage | tuple[Stage, ...], ...]:
+    """The stages that try the collection with each ansible-core, and then show what came of it as a table.
+
+    Those ``beside`` begin before them, and run side by side with them.
+    """
     each = [tool(f"core-{core.version}", "tests.tooling.core_tests", core.version, *depth) for core in ALL_CORES]
-    return (tuple(each), tool("cores", "tests.tooling.core_table"))
+    return ((*beside, *each), tool("cores", "tests.tooling.core_table"))
 
 
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
@@ -115,15 +116,15 @@ SUITES: dict[str, Suite] = {
     "unit": (tests("unit", *UNIT),),
     "test": TEST,
     "coverage": (BUILD, tests("coverage", "tests/unit", *INTEGRATION, *COVERAGE)),
-    "vm": VM,
+    "vm": (VM,),
     "full": (
         *TEST,
         tests("unit-deep", *UNIT, *DEEP),
         tests("integration-deep", *INTEGRATION, *DEEP),
         tests("roles-deep", *ROLES, *DEEP),
         tests("faults-deep", *FAULTS, *DEEP),
-        *cores(),
-        *VM,
+        # Scenarios take as long as all the others together, and leave one processor.
+        *cores(beside=VM),
     ),
     "cores": cores(),
     "docs": (BUILD, tool("docs", "tests.tooling.docs")),
