@@ -31,7 +31,7 @@ test-full: setup setup-vm ## All of test, then everything in depth and in virtua
 	@$(RUN_STAGES) full
 
 .PHONY: test-cores
-test-cores: setup ## Sanity, ansible-doc and a sample of the tests with each supported ansible-core: within five minutes
+test-cores: setup ## Sanity, ansible-doc and a sample of the tests with each supported ansible-core: within a quarter of an hour
 	@$(RUN_STAGES) cores
 
 .PHONY: test-vm
