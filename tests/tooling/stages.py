@@ -100,8 +100,9 @@ def cores(*depth: str, beside: tuple[Stage, ...] = ()) -> tuple[Stage | tuple[St
 
 LINT = (BUILD, (*CHECK_COLLECTION, *CHECK_CODE))
 TEST = (
-    *LINT,
-    tests("unit", *UNIT),
+    BUILD,
+    # ansible-test sanity takes longer than everything beside it, and one processor.
+    (*CHECK_COLLECTION, *CHECK_CODE, tests("unit", *UNIT)),
     tests("integration", *INTEGRATION),
     tests("roles", *ROLES),
     tests("faults", *FAULTS),
