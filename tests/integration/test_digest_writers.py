@@ -38,7 +38,7 @@ KINDS = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=["ext4", "xfs", "btrfs", pytest.param("ext4-seconds", marks=pytest.mark.full)])
 def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     """A file system of that kind."""
     make = KINDS[request.param]

@@ -221,6 +221,7 @@ def test_check_mode_shows_every_file_on_a_fresh_host(host: Host) -> None:
     assert [path for path in written if path.rstrip("/") not in foreseen.output] == []
 
 
+@pytest.mark.full
 def test_removing_needs_none_of_the_other_variables(host: Host) -> None:
     apply(host, blocksync_fast_source=str(program(host)))
     wrong: dict[str, Any] = {
