@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from blksync.errors import InvalidRequestError
+from blksync.jobs import config
 from blksync.scheduling import host
 from blksync.scheduling.files import Places
 from blksync.scheduling.host import JobsRequest, Outcome
@@ -199,6 +200,23 @@ def test_a_wrong_owner_or_mode_is_a_change(places: Places) -> None:
     (change,) = run(places, TRAVEL).changes
     assert (change.path, change.before) == (places.job("travel"), change.after)
     assert os.stat(places.job("travel")).st_mode & 0o777 == 0o644
+
+
+def test_a_directory_that_others_can_change_is_repaired(places: Places) -> None:
+    """The command runs no job from there (jobs.config.trust_problems)."""
+    run(places, TRAVEL)
+    os.chmod(places.jobs, 0o777)
+    (change,) = run(places, TRAVEL, check=True).changes
+    assert (change.path, os.stat(places.jobs).st_mode & 0o777) == (places.jobs, 0o777)
+    assert run(places, TRAVEL).changes == (change,)
+    assert os.stat(places.jobs).st_mode & 0o777 == 0o755
+    assert not run(places, TRAVEL).changes
+
+
+def test_the_command_reads_the_job_that_was_checked(places: Places) -> None:
+    run(places, {**TRAVEL, "max_age": "10d", "protected": "serial:X", "notify": "yes", "partitions": "1, 3"})
+    job = config.load("travel", places.jobs)
+    assert (job.max_age, job.notify, job.sync.partitions, job.sync.protected) == (864000, True, (1, 3), ("serial:X",))
 
 
 def test_wrong_jobs_touch_nothing(places: Places) -> None:

@@ -53,13 +53,14 @@ class JobsRequest(Request):
 class Change:
     """One file to make, to change or to remove. ``before`` and ``after`` are its content, None if there is no file.
 
-    ``link`` says that the content is where a symbolic link leads.
+    ``link``: the content is where a symbolic link leads. ``directory``: it is the mode and the owner of a directory.
     """
 
     path: str
     before: str | None
     after: str | None
     link: bool = False
+    directory: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ def _run(request: JobsRequest, jobs: Sequence[ScheduledJob], places: Places) -> 
     else:
         obsolete.append(places.common_rules())
     changes = [*_removals(obsolete, places, names), *_file_changes(files), *_link_changes(links)]
+    changes += _untrusted_directory(places.jobs) if jobs else []
     if not request.check:
         _carry_out(changes, places)
     kept = sorted({*before, *listed} - set(removed))
@@ -172,6 +174,21 @@ def _file_changes(files: Mapping[str, str]) -> Iterator[Change]:
             yield Change(path, before, text)
 
 
+def _untrusted_directory(path: str) -> list[Change]:
+    """The directory of jobs, if others could change it: then the command would run none of them."""
+    if not os.path.isdir(path):
+        return []
+    status = os.stat(path)
+    found, wanted = (
+        "directory %04o %d:%d\n" % each
+        for each in (
+            (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid),
+            (DIRECTORY_MODE, OWNER, GROUP),
+        )
+    )
+    return [Change(path, found, wanted, directory=True)] if found != wanted else []
+
+
 def _link_changes(links: Mapping[str, str]) -> Iterator[Change]:
     for path, where in links.items():
         before = _link(path)
@@ -201,6 +218,10 @@ def _carry_out(changes: Sequence[Change], places: Places) -> None:
         if change.after is None:
             atomic_file.remove(change.path)
             _remove_empty(os.path.dirname(change.path), places)
+            continue
+        if change.directory:
+            os.chown(change.path, OWNER, GROUP)
+            os.chmod(change.path, DIRECTORY_MODE)
             continue
         _make_directory(os.path.dirname(change.path))
         if change.link:
