@@ -267,6 +267,15 @@ def test_the_playbook_names_what_is_missing() -> None:
     assert "blksync_source=IDENTIFIER" in run_without.output
 
 
+def test_the_playbook_names_a_wrong_variable_before_it_begins() -> None:
+    variables = {"blksync_hosts": "localhost", "blksync_source": SOURCE, "blksync_target": TARGET}
+    wrong = run_playbook("blksync.backup.sync_backup_disk", {**variables, "blksync_engine": "fastest"})
+    assert wrong.returncode != 0
+    assert "blksync_engine must be one of: auto, native, blocksync_fast" in " ".join(wrong.output.split())
+    assert "Do not rely" not in wrong.output
+    assert wrong.tasks[-1].task == "Check the variables"
+
+
 def test_the_playbook_says_what_a_refusal_means(disks: tuple[PartitionedDisk, PartitionedDisk]) -> None:
     variables = {"blksync_hosts": "localhost", "blksync_source": SOURCE, "blksync_target": "deadbeef"}
     refused = run_playbook("blksync.backup.sync_backup_disk", variables)
