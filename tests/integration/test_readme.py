@@ -9,7 +9,6 @@ repository made of these sources. Only the identifiers of the disks are others.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -23,7 +22,7 @@ from markdown_it import MarkdownIt
 from tests.support.ansible import ansible_environment
 from tests.support.blocks import content, fill
 from tests.support.disks import MIB, SECTOR, PartitionedDisk, identifiers
-from tests.support.role_host import Host
+from tests.support.role_host import Host, made_or_skipped
 from tests.tooling import collection
 from tests.tooling.paths import ANSIBLE_BIN, COLLECTIONS, ROOT
 
@@ -142,12 +141,8 @@ def home_with_collection(repository: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """This machine, with fakes of systemd and udev and all changes thrown away at the end."""
-    with contextlib.ExitStack() as stack:
-        try:
-            host = stack.enter_context(Host(tmp_path).mount())
-        except OSError as error:
-            pytest.skip(f"needs overlays: {error}")
-        yield host
+    with made_or_skipped(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

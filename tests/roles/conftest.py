@@ -5,24 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.role_host import Host
+from tests.support.role_host import Host, made_or_skipped
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """This machine, with all changes thrown away at the end."""
-    if os.geteuid():
-        pytest.skip("needs root")
-    with contextlib.ExitStack() as stack:
-        try:
-            host = stack.enter_context(Host(tmp_path).mount())
-        except OSError as error:
-            pytest.skip(f"needs overlays: {error}")
-        yield host
+    with made_or_skipped(tmp_path) as made:
+        yield made

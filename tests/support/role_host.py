@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from blksync.system import libc
 from tests.support import fake_calls, fake_systemctl, fake_udevadm
 from tests.support.ansible import NAMESPACE, PlaybookRun, ansible_environment, run_playbook
@@ -247,6 +249,19 @@ class Host:
     def set_udev_database(self, text: str) -> None:
         """What udevadm info --export-db prints from now on."""
         (self._state / "export-db.txt").write_text(text)
+
+
+@contextlib.contextmanager
+def made_or_skipped(directory: Path) -> Iterator[Host]:
+    """A host for one test. Skips the test, with the reason, if this machine or user cannot have one."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    with contextlib.ExitStack() as stack:
+        try:
+            host = stack.enter_context(Host(directory).mount())
+        except OSError as error:
+            pytest.skip(f"needs overlays: {error}")
+        yield host
 
 
 def _mount(stack: contextlib.ExitStack, fstype: str, directory: str, options: str) -> None:
